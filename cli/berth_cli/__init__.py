@@ -1,0 +1,1 @@
+"""The commands `berth` and `kubectl model`, and laptop mode."""

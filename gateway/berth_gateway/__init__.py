@@ -1,0 +1,1 @@
+"""The agent beside Envoy: renders Envoy's configuration and answers what Envoy cannot."""

@@ -1,0 +1,1 @@
+"""The inference server: engines, the OpenAI HTTP API, readiness that proves an answer."""

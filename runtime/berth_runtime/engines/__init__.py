@@ -1,0 +1,1 @@
+"""One file for each engine, all behind one Protocol."""

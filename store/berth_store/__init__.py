@@ -1,0 +1,1 @@
+"""Artifacts: references, registries, the content-addressed local store, header readers and packaging."""
