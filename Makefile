@@ -1,34 +1,97 @@
-# Every verb that a developer or CI needs. `make help` lists them; nothing has to be installed before but Python and make.
+# Every verb that a developer or CI needs; `make help` lists them. Nothing has to be there before but Python 3.11 and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
-RUN := $(UV) run --frozen
+BIN := .venv/bin
+SOURCES := api cli gateway runtime store
+
+# One line for each part of a long verb: its name and how long it took.
+define part
+@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) && printf '== %s: ok in %s s\n' '$(1)' $$((SECONDS - start))
+endef
 
 .PHONY: help
 help: ## List the verbs
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .tools/uv/bin/uv:
 	@python3 -m venv .tools/uv
 	@.tools/uv/bin/pip install --quiet 'uv==$(UV_VERSION)'
 
 .PHONY: install
-install: $(if $(filter .tools/%,$(UV)),$(UV)) ## Install the locked environment into .venv
+install: $(filter .tools/%,$(UV)) ## Install the locked environment into .venv
 	@$(UV) sync --frozen --quiet
+
+# The registry that the tests push to and pull from, built from its source at the version that tools/registry pins.
+.tools/bin/registry: tools/registry/go.mod tools/registry/go.sum
+	@command -v go >/dev/null || { echo 'Go was not found: tests that need a registry use docker-registry from PATH, or are skipped'; exit 0; }; \
+	  cd tools/registry && go build -o ../../.tools/bin/registry github.com/distribution/distribution/v3/cmd/registry
+
+.PHONY: tools
+tools: .tools/bin/registry ## Build the programs that only tests need
+
+##@ Use
+
+.PHONY: up
+up: install ## Serve the quick start on this machine (BERTH_PORT, default 8080)
+	@$(BIN)/python -m examples.quickstart.prepare
+	@$(BIN)/berth up --detach --file examples/quickstart.yaml
+
+.PHONY: down
+down: ## Stop what `make up` started
+	@$(BIN)/berth down
+
+##@ Work
 
 .PHONY: fmt
 fmt: install ## Format the code and apply the safe fixes
-	@$(RUN) ruff format .
-	@$(RUN) ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 .PHONY: lint
-lint: install ## Check format, rules and the one-way layers
-	@$(RUN) ruff format --check .
-	@$(RUN) ruff check .
-	@$(RUN) lint-imports
+lint: install ## Check format, rules, the one-way layers, and that generated files are up to date
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/python crds/generate.py --check
 
 .PHONY: type
 type: install ## Check the types
-	@$(RUN) mypy api cli gateway runtime store bench examples tests/support
+	@$(BIN)/mypy $(SOURCES) bench examples tests/support
+
+.PHONY: crds
+crds: install ## Write the CRDs and the field reference from the types
+	@$(BIN)/python crds/generate.py
+
+.PHONY: unit
+unit: install ## Run the tests that need nothing but Python
+	@$(BIN)/pytest tests/unit
+
+.PHONY: integration
+integration: install tools ## Run the tests with real Envoy, registry, engines and weights
+	@$(BIN)/pytest tests/integration
+
+.PHONY: fuzz
+FUZZ_SECONDS ?= 300
+fuzz: install ## Throw damaged files at every reader (FUZZ_SECONDS, default 300)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+.PHONY: smoke
+smoke: install ## Serve the quick start in a home of its own, ask it everything, stop it
+	@examples/smoke.sh
+
+.PHONY: bench
+bench: install tools ## Measure beside the raw engines and the peers; writes JSON and docs/performance.md
+	@$(UV) sync --frozen --quiet --group bench
+	@$(BIN)/python -m bench
+
+.PHONY: test
+test: install ## Everything that CI runs
+	$(call part,lint,$(MAKE) --no-print-directory lint)
+	$(call part,type,$(MAKE) --no-print-directory type)
+	$(call part,unit,$(MAKE) --no-print-directory unit)
+	$(call part,fuzz,$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20)
+	$(call part,integration,$(MAKE) --no-print-directory integration)
+	$(call part,smoke,$(MAKE) --no-print-directory smoke)
