@@ -1,0 +1,181 @@
+"""The contract between a worker process and the engine inside it, and the values that cross it.
+
+`berth_runtime.worker` drives an `Engine`; each engine is one module of this folder (with private neighbours where
+one file is not enough) and one line in the table of `berth_runtime.engines`. Nothing here imports an engine, so the
+HTTP process may import these values too: it never loads native engine code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from berth_api.artifact import Format, Task
+from berth_api.errors import BerthError
+
+
+class Operation(StrEnum):
+    """What a request asks of an engine; one per OpenAI path."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What an engine is started with.
+
+    `path` is what the user named, a file or a folder; `weights` are the weight files found there by the header
+    readers, first shard first. `task` is never `Auto`. `context_length`, `parallel_sequences` are None where the user
+    left the choice to the engine. `threads` is the number of cores that this process may use (cgroup and affinity
+    are already counted in). `chat_template` is Jinja text that replaces the artifact's own. `args` are the
+    `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know.
+    """
+
+    path: Path
+    weights: tuple[Path, ...]
+    name: str
+    format: Format
+    task: Task
+    threads: int
+    context_length: int | None = None
+    parallel_sequences: int | None = None
+    chat_template: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a loaded engine can do; the HTTP process admits and refuses requests by it.
+
+    `parameters` names, for each operation that the engine serves, the request fields that have an effect (an
+    operation that is absent is not served); `model`, `messages`, `prompt` and `input` are understood. A known OpenAI
+    parameter that is missing here is refused by name, so an engine lists only what it honours.
+    `parallel_requests` is how many requests the engine works on at once; more wait in the HTTP process.
+    `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding.
+    """
+
+    parameters: Mapping[Operation, frozenset[str]]
+    parallel_requests: int
+    context_length: int | None = None
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A validated chat completion: `body` is OpenAI JSON with the served name as `model` and only known fields."""
+
+    body: bytes
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A validated text completion: `body` is OpenAI JSON with the served name as `model` and only known fields."""
+
+    body: bytes
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to embed, or their token ids; never empty, and each input is not empty."""
+
+    inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
+
+
+Request = ChatRequest | CompletionRequest | EmbeddingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request, summed over its choices."""
+
+    prompt_tokens: int
+    generated_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingResult:
+    """Vectors as little-endian float32, row after row in the order of the inputs: `4 * dimensions` bytes a row."""
+
+    vectors: bytes
+    dimensions: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one request was not carried out, as the OpenAI error that the client gets.
+
+    `status` is the HTTP status (400 for the client's fault, 500 for the engine's), `code` the stable word that
+    clients switch on, `param` the wrong field if one is to blame.
+    """
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+
+
+class LoadFailed(BerthError):  # noqa: N818 - reads as the state it becomes
+    """The engine can't serve this model; the message is the sentence that `/status` shows."""
+
+
+class Reply(Protocol):
+    """Where an engine sends the answer to one request.
+
+    Every method may be called from any thread, never blocks for long, and is ignored once the reply has ended. A
+    reply ends with exactly one call of `finish`, `vectors` or `fail`; a reply whose client is `gone` must be ended
+    too (with `finish`, as far as it came): only then its place is free for the next request.
+    """
+
+    @property
+    def gone(self) -> bool:
+        """True once nobody waits any more; the engine looks at it as often as it can and stops the work."""
+        ...
+
+    def chunk(self, data: bytes) -> None:
+        """Send one JSON object without SSE framing: an event of a stream, or the one body of a plain answer."""
+        ...
+
+    def finish(self, usage: Usage) -> None:
+        """End a chat or completion."""
+        ...
+
+    def vectors(self, result: EmbeddingResult) -> None:
+        """Answer and end an embedding request."""
+        ...
+
+    def fail(self, failure: Failure) -> None:
+        """End with an error; after the first chunk of a stream it becomes an SSE error event."""
+        ...
+
+
+class Engine(Protocol):
+    """One loaded model.
+
+    Life: `load()` → `prove()` → any number of `submit()` → the process ends. An engine is created by the function
+    `create(settings: EngineSettings) -> Engine` of its module, which does no work.
+
+    - `load` blocks until the weights are in memory and returns what the engine can do. It raises `LoadFailed` where
+      it knows the reason. Where only the native library knows it, any exception will do: the library's words on
+      stderr are read by the parent process and made into a sentence.
+    - `prove` blocks until the model has answered once: one token or one vector, through the same code as a request.
+      It raises `LoadFailed` if that fails.
+    - `submit` is called from one thread, returns at once and never raises for a bad request: whatever happens to a
+      request is told to its `reply`. The engine owns the threads that do the work, and its batching: many requests
+      may be submitted before the first has ended, at most `Capabilities.parallel_requests`, counting those whose
+      client is gone until their reply has ended.
+    - An exception in the engine's own threads that is nobody's request ends the process (`os._exit`), never leaves
+      it alive without answers: the parent reports and restarts it.
+    - There is no close: the worker flushes and ends with `os._exit`, because native unload can hang.
+    """
+
+    def load(self) -> Capabilities: ...
+
+    def prove(self) -> None: ...
+
+    def submit(self, request: Request, reply: Reply) -> None: ...
