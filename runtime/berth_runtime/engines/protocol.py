@@ -157,25 +157,34 @@ class Reply(Protocol):
 class Engine(Protocol):
     """One loaded model.
 
-    Life: `load()` → `prove()` → any number of `submit()` → the process ends. An engine is created by the function
+    Life: `load()`, `prove()`, any number of `submit()`, then the process ends. An engine is created by the function
     `create(settings: EngineSettings) -> Engine` of its module, which does no work.
 
-    - `load` blocks until the weights are in memory and returns what the engine can do. It raises `LoadFailed` where
-      it knows the reason. Where only the native library knows it, any exception will do: the library's words on
-      stderr are read by the parent process and made into a sentence.
-    - `prove` blocks until the model has answered once: one token or one vector, through the same code as a request.
-      It raises `LoadFailed` if that fails.
-    - `submit` is called from one thread, returns at once and never raises for a bad request: whatever happens to a
-      request is told to its `reply`. The engine owns the threads that do the work, and its batching: many requests
-      may be submitted before the first has ended, at most `Capabilities.parallel_requests`, counting those whose
-      client is gone until their reply has ended.
-    - An exception in the engine's own threads that is nobody's request ends the process (`os._exit`), never leaves
-      it alive without answers: the parent reports and restarts it.
-    - There is no close: the worker flushes and ends with `os._exit`, because native unload can hang.
+    An exception in the engine's own threads that is no single request's fault ends the process (`os._exit`), never
+    leaves it alive without answers: the parent reports and restarts it. There is no close: the worker flushes and
+    ends with `os._exit`, because native unload can hang.
     """
 
-    def load(self) -> Capabilities: ...
+    def load(self) -> Capabilities:
+        """Block until the weights are in memory; say what the engine can do.
 
-    def prove(self) -> None: ...
+        Raises `LoadFailed` where the reason is known. Where only the native library knows it, any exception will do:
+        the library's words on stderr are read by the parent process and made into a sentence.
+        """
+        ...
 
-    def submit(self, request: Request, reply: Reply) -> None: ...
+    def prove(self) -> None:
+        """Block until the model has answered once, one token or one vector, by the same code as a request.
+
+        Raises `LoadFailed` if it does not.
+        """
+        ...
+
+    def submit(self, request: Request, reply: Reply) -> None:
+        """Take one request; called from one thread, returns at once, and never raises for a bad request.
+
+        Whatever happens to a request is told to its `reply`. The engine owns the threads that do the work, and its
+        batching: many requests may be submitted before the first has ended, at most
+        `Capabilities.parallel_requests`, counting those whose client is gone until their reply has ended.
+        """
+        ...
