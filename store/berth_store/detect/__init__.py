@@ -1,0 +1,9 @@
+"""What a file or folder is: format, task, weights and settings, from the artifact's own headers.
+
+The runtime, the CLI and packaging call `detect_bounded` for files from elsewhere; `detect` is the same in the caller's
+own process.
+"""
+
+from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+
+__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling"]

@@ -1,0 +1,74 @@
+"""What detection says of a file or folder: `DetectedModel`, the value that the other rooms work with.
+
+`berth_runtime` loads by it, `berth_cli` and `berth_api.engines` choose an engine by its `artifact`, packaging writes its
+configuration from it. It holds paths and facts only; nothing here reads a file.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from berth_api.artifact import Artifact, Format, Task
+
+
+class Pooling(StrEnum):
+    """How the vectors of the tokens become the vector of the text."""
+
+    IN_GRAPH = "in-graph"  # the graph's own output is the text's vector already
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+    MAX = "max"
+    MEAN_SQRT_LENGTH = "mean-sqrt-length"
+    WEIGHTED_MEAN = "weighted-mean"
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """How an embedding model wants to be run.
+
+    `pooling` is None where the artifact does not say: an engine must then be told, or refuse; it never guesses.
+    `normalize` asks for vectors of length 1 (on an in-graph vector that is harmless when the graph did it already).
+    `output` is the graph's output to take: the text's vector for `IN_GRAPH`, else the vectors of the tokens.
+    `default_prompt` stands before every text; `include_prompt` says whether its tokens take part in the pooling.
+    """
+
+    pooling: Pooling | None
+    normalize: bool = False
+    max_sequence_length: int | None = None
+    dimensions: int | None = None
+    output: str | None = None
+    default_prompt: str = ""
+    include_prompt: bool = True
+
+
+@dataclass(frozen=True)
+class DetectedModel:
+    """A model that was found, with all that its own files say.
+
+    `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
+    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are the classes of a classifier, by index.
+    `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to run
+    (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it instead.
+    """
+
+    artifact: Artifact
+    root: Path
+    weights: tuple[Path, ...]
+    tokenizer: Path | None = None
+    chat_template: str | None = None
+    embedding: EmbeddingSettings | None = None
+    labels: tuple[str, ...] = ()
+    projector: Path | None = None
+    remote_code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> Format:
+        """The format of the weights."""
+        return self.artifact.format
+
+    @property
+    def task(self) -> Task:
+        """What the model does; never `Auto`."""
+        return self.artifact.task
