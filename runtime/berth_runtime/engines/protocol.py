@@ -8,11 +8,11 @@ HTTP process may import these values too: it never loads native engine code.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
-from berth_api.artifact import Format, Task
+from berth_api.artifact import Task
 from berth_api.errors import BerthError
+from berth_store.detect import DetectedModel
 
 
 class Operation(StrEnum):
@@ -27,22 +27,20 @@ class Operation(StrEnum):
 class EngineSettings:
     """What an engine is started with.
 
-    `path` is what the user named, a file or a folder; `weights` are the weight files found there by the header
-    readers, first shard first. `task` is never `Auto`. `context_length`, `parallel_sequences` are None where the user
-    left the choice to the engine. `threads` is the number of cores that this process may use (cgroup and affinity
-    are already counted in). `chat_template` is Jinja text that replaces the artifact's own. `args` are the
-    `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know.
+    `model` is what detection found; its `chat_template` is replaced already where the user gave another. `name` is
+    what the model is served under, `task` what it is to do (never `Auto`; the user's word wins over detection's).
+    `context_length` and `parallel_sequences` are None where the user left the choice to the engine. `threads` is the
+    number of cores that this process may use (cgroup and affinity are counted in), `memory_bytes` its memory. `args`
+    are the `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know.
     """
 
-    path: Path
-    weights: tuple[Path, ...]
+    model: DetectedModel
     name: str
-    format: Format
     task: Task
     threads: int
+    memory_bytes: int
     context_length: int | None = None
     parallel_sequences: int | None = None
-    chat_template: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
 
 
