@@ -1,7 +1,7 @@
 """What detection says of a file or folder: `DetectedModel`, the value that the other rooms work with.
 
-`berth_runtime` loads by it, `berth_cli` and `berth_api.engines` choose an engine by its `artifact`, packaging writes its
-configuration from it. It holds paths and facts only; nothing here reads a file.
+`berth_runtime` loads by it, `berth_cli` and `berth_api.engines` choose an engine by its `artifact`, packaging writes
+its configuration from it. It holds paths and facts only; nothing here reads a file.
 """
 
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ class DetectedModel:
     """A model that was found, with all that its own files say.
 
     `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
-    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are the classes of a classifier, by index.
-    `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to run
-    (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it instead.
+    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes, by index.
+    `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to
+    run (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it.
     """
 
     artifact: Artifact
