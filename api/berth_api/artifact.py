@@ -54,7 +54,9 @@ class Artifact(BaseModel):
     format: Format
     task: Task
     digest: str | None = Field(default=None, description="`sha256:` digest of the OCI manifest.")
-    architecture: str | None = Field(default=None, description="The architecture's own name, such as `llama` or `bert`.")
+    architecture: str | None = Field(
+        default=None, description="The architecture's own name, such as `llama` or `bert`."
+    )
     parameters: int | None = Field(default=None, ge=0, description="Number of weights.")
     quantization: str | None = Field(default=None, description="Such as `Q4_1` or `F16`.")
     context_length: int | None = Field(default=None, ge=1, description="The longest sequence in tokens.")

@@ -21,12 +21,13 @@ class FieldError:
     """One field of a manifest that is wrong.
 
     `path` is the way to the field as users write it (`spec.rules[0].backends[1].weight`), `message` says what is
-    wrong with the value, `remedy` says what would be right.
+    wrong with the value, `remedy` says what would be right, `reason` is the reason of the condition it becomes.
     """
 
     path: str
     message: str
     remedy: str
+    reason: str = "InvalidSpec"
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}; {self.remedy}"

@@ -1,0 +1,116 @@
+"""Which `engine.args` are passed on. What opens ports, paths, code or developer endpoints is refused for every engine.
+
+`REFUSED` speaks of words that engines' own arguments are made of, so it holds for engines to come as well; `ACCEPTED`
+is what the engines of this version take. `berth_api.manifest` refuses the former when a manifest is read,
+`berth_api.launch` everything that the chosen engine does not take.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from berth_api.artifact import EngineType
+from berth_api.errors import FieldError, InvalidSpec
+
+REASON = "ArgumentRefused"
+_PATH = "spec.engine.args"
+
+REFUSED: Mapping[str, tuple[str, ...]] = {
+    "it decides where the engine listens, which is Berth's part": (
+        r"(.*-)?(port|ports|host|hosts|listen|socket|uds|fd|address|addr|url|endpoint|ip)",
+        r"(ssl|tls|cors|allowed|rpc|grpc)(-.*)?",
+        r"(api|reuse)-.*",
+        r"root-path",
+        r".*-(parallel-backend|master|connector|transfer-config)",
+    ),
+    "it makes the engine read or write another path, or fetch from the network": (
+        r"(.*-)?(path|paths|dir|directory|file|files|folder|root|download|uri|repo|fname|location)",
+        r"(.*-)?(model|models|tokenizer|lora|loras|adapter|mmproj|control-vector|chat-template|template|config|grammar)",
+        r"(hf|docker|model|lora|download|load|log|media|slot-save|chat-template|allowed-local-media)-.+",
+        r"(.*-)?(speculative|draft).*",
+    ),
+    "it runs code that came with the artifact or stands in the argument": (
+        r"(.*-)?(trust|remote-code|code|plugin|plugins|middleware|module|import|script|exec|command|worker-cls)(-.*)?",
+        r"(.*-)?(custom-ops|extension|preload|tool-parser-plugin|library|libraries|cls|class)(-.*)?",
+        r"(override|additional|compilation|hf)-.*",
+    ),
+    "it opens endpoints or logs meant for developers": (
+        r"(.*-)?(dev|debug|profiler|profile|trace|metrics|props|slots|webui|ui|dashboard)(-.*)?",
+        r"(enable|disable)-(server|log|request|prompt|auto-tool).*",
+        r"(log|verbose|verbosity|served-model-name|alias)(-.*)?",
+    ),
+}
+_REFUSED = tuple((re.compile("|".join(patterns)), why) for why, patterns in REFUSED.items())
+
+_CACHE_TYPE = "f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
+_NUMBER = "[1-9][0-9]{0,6}"
+ACCEPTED: Mapping[EngineType, Mapping[str, str]] = {
+    EngineType.LLAMA_CPP: {
+        "batch-size": _NUMBER,
+        "cache-type-k": _CACHE_TYPE,
+        "cache-type-v": _CACHE_TYPE,
+        "flash-attn": "on|off|auto",
+        "n-gpu-layers": "-1|[0-9]{1,4}",
+        "pooling": "mean|cls|last",
+        "threads": _NUMBER,
+    },
+    EngineType.ONNX_RUNTIME: {},
+}
+
+
+def split_argument(argument: str) -> tuple[str, str]:
+    """Name and value of `name=value`; `--Name`, `name_x` and `name-x` are one name, and no value means `true`."""
+    name, equals, value = argument.partition("=")
+    return name.removeprefix("--").replace("_", "-").replace(".", "-").lower(), value if equals else "true"
+
+
+def refused_arguments(args: Sequence[str]) -> tuple[FieldError, ...]:
+    """What is wrong with arguments whatever the engine is: dangerous ones, and names given twice."""
+    return tuple(_refusals(args))
+
+
+def _refusals(args: Sequence[str]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for index, argument in enumerate(args):
+        name, _ = split_argument(argument)
+        path = f"{_PATH}[{index}]"
+        why = next((why for pattern, why in _REFUSED if pattern.fullmatch(name)), None)
+        if why is not None:
+            yield FieldError(path, f"the engine argument `{name}` is refused: {why}", "leave it out", REASON)
+        elif name in seen:
+            yield FieldError(path, f"the engine argument `{name}` stands here twice", "give it once", REASON)
+        seen.add(name)
+
+
+def engine_arguments(engine: EngineType, args: Sequence[str]) -> dict[str, str]:
+    """The arguments of one engine by name. Raises InvalidSpec for each that it does not take."""
+    errors = [*refused_arguments(args), *_unknown(engine, args)]
+    if errors:
+        raise InvalidSpec(*errors)
+    return dict(split_argument(argument) for argument in args)
+
+
+def _unknown(engine: EngineType, args: Iterable[str]) -> Iterator[FieldError]:
+    accepted = ACCEPTED.get(engine, {})
+    for index, argument in enumerate(args):
+        name, value = split_argument(argument)
+        path = f"{_PATH}[{index}]"
+        if name not in accepted:
+            yield FieldError(path, f"{engine} takes no argument `{name}`", _what_it_takes(name, accepted), REASON)
+        elif not re.fullmatch(accepted[name], value):
+            yield FieldError(
+                path, f"`{value}` is no value of the engine argument `{name}`", _what_fits(accepted[name]), REASON
+            )
+
+
+def _what_it_takes(name: str, accepted: Mapping[str, str]) -> str:
+    if not accepted:
+        return "leave it out; this engine takes none"
+    close = get_close_matches(name, accepted, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(f'`{known}`' for known in accepted)}"
+
+
+def _what_fits(pattern: str) -> str:
+    if pattern == _NUMBER:
+        return "give a number above 0"
+    return f"give one of {', '.join(f'`{word}`' for word in pattern.replace('[0-9]{1,4}', '0 to 9999').split('|'))}"

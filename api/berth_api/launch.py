@@ -1,0 +1,72 @@
+"""What is started for a Model: argv, environment, port and probe paths. The same on a laptop and in a pod."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from berth_api.arguments import engine_arguments
+from berth_api.artifact import Artifact, Task
+from berth_api.engines import choose_engine
+from berth_api.model import Model
+
+RUNTIME_MODULE = "berth_runtime"
+LIVE_PATH = "/health/live"
+READY_PATH = "/health/ready"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A process to start: `argv[0]` is `python`, for which a laptop puts its own interpreter."""
+
+    argv: tuple[str, ...]
+    port: int
+    drain_timeout_seconds: int
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    live_path: str = LIVE_PATH
+    ready_path: str = READY_PATH
+
+
+def build_launch(
+    model: Model,
+    artifact: Artifact,
+    *,
+    model_path: str,
+    port: int,
+    host: str = "0.0.0.0",  # noqa: S104 - inside a pod, whose network policy decides who comes in
+    chat_template_path: str | None = None,
+) -> Launch:
+    """The runtime process that serves `model` from `model_path`.
+
+    Raises InvalidSpec or UnsupportedModel if no engine can serve it as asked.
+    """
+    spec = model.spec
+    wanted_task = artifact.task if spec.task is Task.AUTO else spec.task
+    engine = choose_engine(
+        artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=spec.accelerator is not None
+    )
+    options: dict[str, object] = {
+        "--model": f"{model.metadata.name}={model_path}",
+        "--host": host,
+        "--port": port,
+        "--engine": engine,
+        "--task": wanted_task,
+        "--context-length": spec.context_length,
+        "--parallel-sequences": spec.parallel_sequences,
+        "--chat-template": chat_template_path,
+        "--drain-timeout": spec.rollout.drain_timeout.seconds,
+    }
+    arguments = engine_arguments(engine, spec.engine.args)
+    argv = ("python", "-m", RUNTIME_MODULE, *_given(options), *_repeated("--engine-arg", arguments))
+    env = {variable.name: variable.value or "" for variable in spec.pod.env if variable.value_from is None}
+    return Launch(argv, port, spec.rollout.drain_timeout.seconds, MappingProxyType(env))
+
+
+def _given(options: Mapping[str, object]) -> Iterator[str]:
+    for option, value in options.items():
+        if value is not None:
+            yield from (option, str(value))
+
+
+def _repeated(option: str, values: Mapping[str, str]) -> Iterator[str]:
+    for name, value in values.items():
+        yield from (option, f"{name}={value}")

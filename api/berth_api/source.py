@@ -1,0 +1,127 @@
+"""Where a model comes from and what may be believed of it: `source`, `artifact`, `trust` and `adapters` of a Model."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+from berth_api.artifact import Format, Task
+from berth_api.bounds import ListOf
+from berth_api.part import Part
+from berth_api.rules import Rule
+from berth_api.scalars import Digest, Name, ObjectName, Text, form
+
+SCHEMES = ("hf", "oci", "https", "s3", "gs", "pvc", "file")
+_PASSWORD = re.compile(r"(https|s3|gs)://[^/]*@")
+
+SourceUri = Annotated[
+    str,
+    Text(
+        2048,
+        (
+            form(
+                f"({'|'.join(SCHEMES)})://[!-~]+",
+                "this is no source",
+                f"start with one of {', '.join(f'`{scheme}://`' for scheme in SCHEMES)} and write no spaces, "
+                "such as `oci://registry.example.com/ai/qwen3:8b`",
+            ),
+            Rule(
+                "!self.matches('^(https|s3|gs)://[^/]*@')",
+                "everyone who reads the Model could read this password",
+                "put it into a Secret and name that in `secretRef`",
+                holds=lambda uri: not _PASSWORD.match(uri),
+            ),
+            Rule(
+                "!self.startsWith('file://')",
+                "a cluster has no files of yours",
+                "use `pvc://claim/path`, or push the model to a registry and use `oci://`; `file://` works on a laptop",
+            ),
+        ),
+    ),
+]
+FileGlob = Annotated[
+    str,
+    Text(
+        256,
+        (
+            form(
+                "[^/]([^/]|/[^/])*", "this is no pattern of files", "write a relative pattern, such as `*.safetensors`"
+            ),
+            Rule(
+                "!self.split('/').exists(part, part == '..')",
+                "`..` would leave the source",
+                "name files below the source's own root",
+                holds=lambda glob: ".." not in glob.split("/"),
+            ),
+        ),
+    ),
+]
+
+
+class ObjectReference(Part):
+    """Another object in the same namespace, by its name."""
+
+    name: ObjectName = Field(description="Its name.", examples=["hf-token"])
+
+
+class Source(Part):
+    """Where the weights are."""
+
+    uri: SourceUri = Field(
+        description="`hf://organisation/model@revision`, `oci://registry/repository:tag`, `https://`, `s3://`, `gs://` or "
+        "`pvc://claim/path`; on a laptop also `file://`.",
+        examples=["oci://registry.example.com/ai/qwen3:8b"],
+    )
+    files: Annotated[tuple[FileGlob, ...], ListOf(64, "set")] = Field(
+        default=(),
+        description="Only the files that match one of these patterns.",
+        examples=[["*.safetensors", "*.json"]],
+    )
+    digest: Digest | None = Field(
+        default=None,
+        description="Pin: the digest of the OCI manifest, or of the sorted list (path, size, sha256) of the files. "
+        "Content of another digest is refused.",
+        examples=["sha256:" + "0" * 64],
+    )
+    secret_ref: ObjectReference | None = Field(
+        default=None,
+        description="Secret with the credentials, mounted into resolver and loader only, and used only for the hosts that the "
+        "Secret itself names in its key `host`.",
+    )
+
+
+class ArtifactOverrides(Part):
+    """What is known of the artifact already. With `source.digest`, format and task, nothing has to be looked up."""
+
+    format: Format | None = Field(default=None, description="The file format of the weights.")
+    task: Task | None = Field(default=None, description="What the model does.")
+    parameters: int | None = Field(default=None, ge=1, description="Number of weights.", examples=[8_190_735_360])
+    quantization: Annotated[str, Text(64)] | None = Field(
+        default=None, description="Quantisation of the weights.", examples=["Q4_K_M"]
+    )
+    context_length: int | None = Field(
+        default=None,
+        ge=1,
+        le=1 << 30,
+        description="The longest sequence that the model was made for, in tokens.",
+        examples=[32768],
+    )
+    size_bytes: int | None = Field(
+        default=None, ge=1, description="Bytes of all files together.", examples=[5_027_783_488]
+    )
+
+
+class Trust(Part):
+    """What of the artifact may run as code. Nothing, unless said here."""
+
+    pickle: bool = Field(
+        default=False, description="Weights may be Python pickles, which can run code when they are loaded."
+    )
+    remote_code: bool = Field(default=False, description="Python files inside the artifact may be run.")
+
+
+class Adapter(Part):
+    """A LoRA adapter, which clients address as `<model>:<adapter>`."""
+
+    name: Name = Field(description="The adapter's name.", examples=["sql"])
+    source: Source = Field(description="Where the adapter's weights are.")

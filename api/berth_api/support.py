@@ -1,0 +1,168 @@
+"""What this version does not carry out yet, as data: one line for each field, to be deleted with the work that brings it.
+
+A field in these tables is typed, documented and refused by a clear condition; none is ever silently ignored. The CLI
+and the operator ask before they act.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from berth_api.artifact import EngineType, Task
+from berth_api.engines import available_engines, available_tasks
+from berth_api.errors import FieldError
+from berth_api.field_path import FieldPath, render_path
+from berth_api.model import Model
+from berth_api.route import ModelRoute
+
+REASON = "UnsupportedField"
+_REMEDY = "remove it"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A field that is refused when it is set to anything but its default, or to what `unless` does not allow."""
+
+    path: str
+    message: str = "this version does not carry it out yet"
+    remedy: str = _REMEDY
+    unless: Callable[[Any], bool] | None = None
+
+
+def _scheme(*allowed: str) -> Callable[[str], bool]:
+    return lambda uri: uri.partition("://")[0] in allowed
+
+
+_ENGINES = ", ".join(available_engines())
+_TASKS = ", ".join(available_tasks())
+
+MODEL: tuple[Refused, ...] = (
+    Refused(
+        "spec.source.uri",
+        "this version fetches `oci://` only",
+        "make an artifact of the files with `berth package`, and name it here",
+        unless=_scheme("oci", "file"),
+    ),
+    Refused("spec.source.files", remedy="remove it: all files of the artifact are used"),
+    Refused("spec.source.secretRef", remedy="remove it, and log in with Docker's or Podman's own `login`"),
+    Refused("spec.artifact.format"),
+    Refused("spec.artifact.task", remedy="use `spec.task`"),
+    Refused("spec.artifact.parameters"),
+    Refused("spec.artifact.quantization"),
+    Refused("spec.artifact.contextLength", remedy="use `spec.contextLength`"),
+    Refused("spec.artifact.sizeBytes"),
+    Refused("spec.trust.pickle"),
+    Refused("spec.trust.remoteCode"),
+    Refused(
+        "spec.task",
+        "no engine of this version does this",
+        f"use one of {_TASKS}",
+        unless=lambda task: task is Task.AUTO or task in available_tasks(),
+    ),
+    Refused(
+        "spec.engine.type",
+        "this version does not have this engine",
+        f"use one of {_ENGINES}",
+        unless=lambda engine: engine is EngineType.AUTO or engine in available_engines(),
+    ),
+    Refused("spec.engine.image"),
+    Refused("spec.accelerator", "no engine of this version uses a GPU", "remove it to serve on the CPU"),
+    Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
+    Refused("spec.rollout.strategy"),
+    Refused("spec.cache.type"),
+    Refused("spec.adapters"),
+    Refused("spec.access.keys"),
+    Refused("spec.limits"),
+    Refused("spec.allowedRoutes.namespaces"),
+    Refused("spec.pod.labels"),
+    Refused("spec.pod.annotations"),
+    Refused("spec.pod.nodeSelector"),
+    Refused("spec.pod.tolerations"),
+    Refused("spec.pod.affinity"),
+    Refused("spec.pod.topologySpreadConstraints"),
+    Refused("spec.pod.priorityClassName"),
+    Refused("spec.pod.runtimeClassName"),
+    Refused("spec.pod.serviceAccountName"),
+    Refused("spec.pod.imagePullSecrets"),
+)
+
+ROUTE: tuple[Refused, ...] = (
+    Refused("spec.rules[].match.keys"),
+    Refused("spec.rules[].backends[].backendRef.adapter"),
+    Refused("spec.rules[].fallbacks[].backendRef.adapter"),
+    Refused("spec.rules[].canary", remedy="remove it, and set the weights"),
+    Refused("spec.rules[].affinity.type"),
+    Refused("spec.access.keys"),
+    Refused("spec.limits"),
+)
+
+_ONE_MACHINE = "a laptop has no {}"
+LAPTOP_MODEL: tuple[Refused, ...] = (
+    Refused("spec.chatTemplate", _ONE_MACHINE.format("ConfigMaps"), "remove it, or put the template into the artifact"),
+    Refused("spec.pod.env[].valueFrom", _ONE_MACHINE.format("Secrets and ConfigMaps"), "give the variable a `value`"),
+)
+CLUSTER_MODEL: tuple[Refused, ...] = (
+    Refused(
+        "spec.source.uri",
+        "a cluster has no files of yours",
+        "push the model to a registry with `berth push`, and use `oci://`",
+        unless=lambda uri: not uri.startswith("file://"),
+    ),
+)
+
+
+def unsupported_fields(obj: Model | ModelRoute, *, laptop: bool = False) -> tuple[FieldError, ...]:
+    """Every field of the object that this version can't carry out, on a laptop or in a cluster."""
+    if isinstance(obj, ModelRoute):
+        return (*_refusals(obj, ROUTE), *_foreign_backends(obj))
+    return tuple(_refusals(obj, (*MODEL, *(LAPTOP_MODEL if laptop else CLUSTER_MODEL))))
+
+
+def laptop_notes(obj: Model | ModelRoute) -> tuple[str, ...]:
+    """What a laptop does otherwise than a cluster for this object, one sentence each."""
+    if isinstance(obj, ModelRoute):
+        return ()
+    notes = []
+    if obj.spec.replicas > 1:
+        notes.append(f"spec.replicas: {obj.spec.replicas} is kept for a cluster; here one process runs")
+    if obj.spec.resources.requests or obj.spec.resources.limits:
+        notes.append("spec.resources: kept for a cluster; here the process may use the whole machine")
+    return tuple(notes)
+
+
+def _refusals(obj: BaseModel, table: tuple[Refused, ...]) -> Iterator[FieldError]:
+    for line in table:
+        for path, value, default in _find(obj, line.path):
+            if not (value == default if line.unless is None else line.unless(value)):
+                yield FieldError(render_path(path), line.message, line.remedy, REASON)
+
+
+def _foreign_backends(route: ModelRoute) -> Iterator[FieldError]:
+    """Another namespace's Model must allow the route first (`allowedRoutes`), which is still to come."""
+    for end in ("backends", "fallbacks"):
+        for path, namespace, _ in _find(route, f"spec.rules[].{end}[].backendRef.namespace"):
+            if namespace not in ("", route.metadata.namespace):
+                message = "this version routes within one namespace only"
+                yield FieldError(render_path(path), message, "remove it, and name a Model beside the route", REASON)
+
+
+def _find(obj: BaseModel, path: str) -> Iterator[tuple[FieldPath, Any, Any]]:
+    """Each place that a path with `[]` for any index means: its concrete path, its value and the field's default."""
+    first, _, rest = path.partition(".")
+    name, is_list = first.removesuffix("[]"), first.endswith("[]")
+    attribute = _attribute(obj, name)
+    value = getattr(obj, attribute)
+    if not rest:
+        yield (name,), value, type(obj).model_fields[attribute].get_default(call_default_factory=True)
+        return
+    steps = [((name, index), item) for index, item in enumerate(value)] if is_list else [((name,), value)]
+    for step, item in steps:
+        if item is not None:
+            for below, found, default in _find(item, rest):
+                yield (*step, *below), found, default
+
+
+def _attribute(obj: BaseModel, alias: str) -> str:
+    return next(name for name, field in type(obj).model_fields.items() if field.alias == alias)
