@@ -1,0 +1,65 @@
+# ruff: noqa: N818 - the names are the reasons of the conditions that these become
+"""What can go wrong with an artifact's source or with the store, as branches of `berth_api.errors`.
+
+    BerthError
+    ├── InvalidSpec                 a reference that can't be right (see `berth_store.reference`)
+    ├── UnsupportedModel
+    │   └── NoModelInSource         it was found, and it is no model, or one that is refused for safety
+    └── Unavailable
+        └── SourceError             carries the condition reason and the reference or registry
+            ├── SourceNotFound      no such repository, tag or blob
+            ├── SourceUnauthorized  refused without, or with, the credentials that were found
+            ├── SourceUnreachable   DNS, connection, TLS, time-out, overload, a server that breaks the protocol
+            ├── DigestMismatch      the bytes are not the ones that the digest names
+            └── DiskFull            this machine's disk has not enough room
+
+`reason` is the word of the Model's condition; the message says what, why and what to do.
+"""
+
+from typing import ClassVar
+
+from berth_api.errors import Unavailable, UnsupportedModel
+
+
+class NoModelInSource(UnsupportedModel):
+    """The source exists and holds nothing that can be served; trying again changes nothing."""
+
+    reason: ClassVar[str] = "NoModelInSource"
+
+
+class SourceError(Unavailable):
+    """A source that can't be read, or a destination that can't be written, for now."""
+
+    reason: ClassVar[str] = "SourceUnreachable"
+
+
+class SourceNotFound(SourceError):
+    """The registry, or this machine's store, has no such repository, tag or blob."""
+
+    reason: ClassVar[str] = "SourceNotFound"
+
+
+class SourceUnauthorized(SourceError):
+    """The registry wants credentials, or refuses the ones that were found."""
+
+    reason: ClassVar[str] = "SourceUnauthorized"
+
+
+class SourceUnreachable(SourceError):
+    """No answer, or no usable one. `permanent` is True where trying again can't help (a certificate, a lie)."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+
+
+class DigestMismatch(SourceError):
+    """The content is not what its digest promises."""
+
+    reason: ClassVar[str] = "DigestMismatch"
+
+
+class DiskFull(SourceError):
+    """The store's file system has not enough room."""
+
+    reason: ClassVar[str] = "DiskFull"
