@@ -1,0 +1,95 @@
+"""Locks between processes: flock on small files in the store's `locks/`.
+
+The operating system releases them when a process dies, however it dies. Which locks there are, and the order in which
+they may be taken (never the other way round, so that nobody waits in a circle):
+
+1. `store`      shared by everyone who writes content; exclusive, and only if free at once, for who sweeps it away;
+2. `<hex>`      one blob that is being fetched: a second process waits, then finds it finished;
+3. `view-<hex>` one view that is being built;
+4. `index`      `index.json`, for the moment of an update.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock alone; wait for it as long as it takes (for locks that are held for moments)."""
+    yield from _held(path, fcntl.LOCK_EX)
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the lock together with others that share it."""
+    yield from _held(path, fcntl.LOCK_SH)
+
+
+@contextmanager
+def exclusive_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock alone if it is free at once; the value says whether it was."""
+    handle = _try(path, fcntl.LOCK_EX)
+    try:
+        yield handle is not None
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@asynccontextmanager
+async def exclusive_in_turn(path: Path, waiting: Callable[[], None]) -> AsyncIterator[None]:
+    """Hold the lock alone; `waiting` is called once if another has it. Polls, so that waiting can be cancelled."""
+    handle = _try(path, fcntl.LOCK_EX)
+    if handle is None:
+        waiting()
+    while handle is None:
+        await asyncio.sleep(POLL_SECONDS)
+        handle = _try(path, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _held(path: Path, kind: int) -> Iterator[None]:
+    handle = _take(path, kind)
+    while handle is None:
+        handle = _take(path, kind)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try(path: Path, kind: int) -> int | None:
+    try:
+        return _take(path, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+
+
+def _take(path: Path, kind: int) -> int | None:
+    """The open, locked file; None if it was swept away between opening and locking it, so that it locks nothing."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, kind)
+        if _is_still(path, handle):
+            return handle
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

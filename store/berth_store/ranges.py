@@ -1,0 +1,68 @@
+"""Which bytes of a blob are there, which are to be fetched, and in what chunks: intervals as values. No IO.
+
+`berth_store.partial` keeps a `Ranges` of what lies on disk; `berth_store.download` executes the plan.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Range:
+    """The bytes from `start` up to, and without, `stop`."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes that are."""
+        return self.stop - self.start
+
+
+@dataclass
+class Ranges:
+    """A set of bytes, kept as sorted ranges that neither touch nor overlap."""
+
+    _starts: list[int] = field(default_factory=list)
+    _stops: list[int] = field(default_factory=list)
+
+    def add(self, new: Range) -> None:
+        """Put the bytes of `new` into the set."""
+        if new.length <= 0:
+            return
+        first = bisect_left(self._stops, new.start)
+        last = bisect_right(self._starts, new.stop)
+        start = min(new.start, self._starts[first]) if first < last else new.start
+        stop = max(new.stop, self._stops[last - 1]) if first < last else new.stop
+        self._starts[first:last] = [start]
+        self._stops[first:last] = [stop]
+
+    def __iter__(self) -> Iterator[Range]:
+        return (Range(start, stop) for start, stop in zip(self._starts, self._stops, strict=True))
+
+    @property
+    def total(self) -> int:
+        """How many bytes are in the set."""
+        return sum(self._stops) - sum(self._starts)
+
+    @property
+    def prefix(self) -> int:
+        """How many bytes from the first one on are there without a gap."""
+        return self._stops[0] if self._starts and self._starts[0] == 0 else 0
+
+    def missing(self, size: int) -> tuple[Range, ...]:
+        """The gaps below `size`, in order."""
+        edges = [0, *(edge for known in self for edge in (known.start, known.stop)), size]
+        gaps = (Range(start, min(stop, size)) for start, stop in zip(edges[::2], edges[1::2], strict=True))
+        return tuple(gap for gap in gaps if gap.length > 0)
+
+
+def plan_chunks(missing: tuple[Range, ...], chunk_bytes: int) -> tuple[Range, ...]:
+    """Requests that fetch `missing`: in order, so that hashing follows closely, none longer than `chunk_bytes`."""
+    return tuple(
+        Range(start, min(start + chunk_bytes, gap.stop))
+        for gap in missing
+        for start in range(gap.start, gap.stop, chunk_bytes)
+    )
