@@ -4,6 +4,7 @@ The runtime, the CLI and packaging call `detect_bounded` for files from elsewher
 own process.
 """
 
+from berth_store.detect.detection import detect
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 
-__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling"]
+__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling", "detect"]

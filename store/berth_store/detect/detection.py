@@ -1,0 +1,153 @@
+"""`detect`: from a path to a `DetectedModel`, by content first. The runtime, the CLI and packaging start here."""
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from berth_api.artifact import Artifact, Format, Task
+from berth_api.errors import UnsupportedModel
+from berth_store.detect import config
+from berth_store.detect.folder import ModelFolder
+from berth_store.detect.gguf import detect_gguf, detect_gguf_folder
+from berth_store.detect.kinds import Kind, refusal, sniff
+from berth_store.detect.model import DetectedModel
+from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of
+from berth_store.detect.safetensors import detect_safetensors
+from berth_store.detect.tasks import is_generative
+from berth_store.detect.wish import Wish, ask_task, ask_which
+from berth_store.headers.file import open_regular
+
+FORMATS = {
+    Kind.GGUF: Format.GGUF,
+    Kind.ONNX: Format.ONNX,
+    Kind.SAFETENSORS: Format.SAFETENSORS,
+    Kind.TFLITE: Format.TFLITE,
+}
+TFLITE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION, Task.TEXT_CLASSIFICATION)
+Found = dict[Format, list[Path]]
+
+
+def detect(path: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None) -> DetectedModel:
+    """What the file or folder at `path` is, read in this process.
+
+    `task` and `weights_format` are the user's own words and win over what the files say. `UnsupportedModel` says what
+    is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
+    """
+    wish = Wish(task, weights_format)
+    path = Path(os.path.abspath(path))
+    if path.is_dir():
+        return _detect_folder(ModelFolder(path), wish)
+    return _detect_file(path, wish)
+
+
+def _detect_file(path: Path, wish: Wish) -> DetectedModel:
+    kind = sniff(path)
+    found = FORMATS.get(kind)
+    if found is None:
+        raise refusal(path, kind)
+    if wish.format not in (None, found):
+        raise UnsupportedModel(f"{path.name} is {kind}, and {wish.format} is asked for; correct `spec.artifact.format`")
+    match found:
+        case Format.GGUF:
+            return detect_gguf(path, wish)
+        case Format.ONNX:
+            return detect_onnx(folder_of(path), path, wish)
+        case Format.SAFETENSORS:
+            return detect_safetensors(ModelFolder(path.parent), [path], wish)
+        case _:
+            return _detect_tflite(path, wish)
+
+
+def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
+    found, refused = _look_through(folder)
+    graphs_below = [path for path in folder.files_in("onnx") if sniff(path) is Kind.ONNX]
+    formats = set(found) | ({Format.ONNX} if graphs_below else set())
+    if not formats:
+        raise _nothing_found(folder, refused)
+    chosen, notes = _choose_format(folder, formats, wish)
+    match chosen:
+        case Format.GGUF:
+            model = detect_gguf_folder(folder, found[chosen], wish)
+        case Format.ONNX:
+            graph = choose_graph(folder, found[chosen], graphs_below)
+            model = detect_onnx(folder, graph, wish)
+        case Format.SAFETENSORS:
+            model = detect_safetensors(folder, found[chosen], wish)
+        case _:
+            model = _detect_only_tflite(folder, found[chosen], wish)
+    return replace(model, notes=(*model.notes, *notes, *_notes_on_skipped(folder)))
+
+
+def _look_through(folder: ModelFolder) -> tuple[Found, dict[Kind, list[Path]]]:
+    """The folder's files by format, and those that may be weights but are refused."""
+    found: Found = defaultdict(list)
+    refused: dict[Kind, list[Path]] = defaultdict(list)
+    for path in folder.files:
+        kind = sniff(path)
+        if kind in FORMATS:
+            found[FORMATS[kind]].append(path)
+        elif kind is not Kind.OTHER:
+            refused[kind].append(path)
+    return found, refused
+
+
+def _nothing_found(folder: ModelFolder, refused: dict[Kind, list[Path]]) -> UnsupportedModel:
+    """The most telling reason: a pointer or a web page where weights should be, else a pickle, else anything."""
+    for kind in (Kind.LFS_POINTER, Kind.HTML, Kind.PICKLE, *refused):
+        if kind in refused and kind is not Kind.EMPTY:
+            return refusal(refused[kind][0], kind)
+    outside = f" ({', '.join(folder.skipped[:3])} lead out of it or are no files)" if folder.skipped else ""
+    return UnsupportedModel(
+        f"{folder.root} holds no model{outside}: no file in it is GGUF, ONNX, safetensors or TFLite by its content; "
+        "name the file with the weights, or their folder"
+    )
+
+
+def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tuple[Format, tuple[str, ...]]:
+    """The format to serve. ONNX beside safetensors are the same model twice: engines differ, so the task decides."""
+    names = sorted(formats)
+    if wish.format is not None:
+        if wish.format not in formats:
+            raise UnsupportedModel(f"{folder.root} holds {', '.join(names)} and no {wish.format}; correct the format")
+        return wish.format, ()
+    if len(formats) == 1:
+        return names[0], ()
+    if formats == {Format.ONNX, Format.SAFETENSORS}:
+        architecture = next(iter(config.texts(folder.json("config.json"), "architectures")), None)
+        chosen = Format.SAFETENSORS if is_generative(architecture) else Format.ONNX
+        other = next(iter(formats - {chosen}))
+        return chosen, (f"the folder also holds {other}: set `spec.artifact.format` to {other} to serve that",)
+    remedy = "set `spec.artifact.format`, or name the file that is meant in place of the folder"
+    raise ask_which(str(folder.root), "models of several formats", names, remedy)
+
+
+def _notes_on_skipped(folder: ModelFolder) -> tuple[str, ...]:
+    names = folder.skipped[:3]
+    return (f"passed over, since they lead out of the folder or are no files: {', '.join(names)}",) if names else ()
+
+
+def _detect_only_tflite(folder: ModelFolder, files: list[Path], wish: Wish) -> DetectedModel:
+    if len(files) > 1:
+        names = [path.name for path in files]
+        raise ask_which(str(folder.root), "several TFLite models", names, "name the file that is meant")
+    return _detect_tflite(files[0], wish)
+
+
+def _detect_tflite(path: Path, wish: Wish) -> DetectedModel:
+    """TFLite files say nothing of their use, so the task is the user's to state."""
+    if wish.task is Task.AUTO:
+        raise ask_task(path.name, "TFLite files do not state one", TFLITE_TASKS)
+    descriptor = open_regular(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        root_offset = int.from_bytes(os.pread(descriptor, 4, 0), "little")
+    finally:
+        os.close(descriptor)
+    if not 8 <= root_offset <= size - 4:
+        raise UnsupportedModel(
+            f"{path.name}: its root table is at byte {root_offset:,}, but the file has {size:,} bytes; fetch it again"
+        )
+    return DetectedModel(
+        artifact=Artifact(format=Format.TFLITE, task=wish.task, size_bytes=size), root=path.parent, weights=(path,)
+    )

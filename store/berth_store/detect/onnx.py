@@ -1,0 +1,123 @@
+"""An ONNX model from its graph and the files around it: `detect_onnx`, and `choose_graph` for a folder."""
+
+from pathlib import Path
+
+from berth_api.artifact import Artifact, Format, Task
+from berth_api.errors import UnsupportedModel
+from berth_store.detect import config
+from berth_store.detect.folder import ModelFolder
+from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+from berth_store.detect.onnx_task import GraphFacts, stated_task, text_vector, token_vectors
+from berth_store.detect.sentence import max_sequence_length, read_embedding
+from berth_store.detect.tasks import GENERATIVE_TASKS, TEXT_TASKS
+from berth_store.detect.wish import Wish, ask_task, ask_which
+from berth_store.headers.onnx import OnnxHeader, read_onnx
+
+GRAPH_NAME = "model.onnx"
+LIKELY_TASKS = (Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+POOLING_EXAMPLE = '1_Pooling/config.json with {"pooling_mode_mean_tokens": true} or another mode'
+
+
+def choose_graph(folder: ModelFolder, in_root: list[Path], in_onnx: list[Path]) -> Path:
+    """The graph that is meant: `model.onnx`, else the only one; first in the folder itself, then in `onnx/`."""
+    for graphs in (in_root, in_onnx):
+        named = [path for path in graphs if path.name == GRAPH_NAME]
+        if named or len(graphs) == 1:
+            return (named or graphs)[0]
+        if graphs:
+            names = [str(path.relative_to(folder.root)) for path in graphs]
+            remedy = f"name the one that is meant in place of the folder, or call it {GRAPH_NAME}"
+            raise ask_which(str(folder.root), "several ONNX graphs", names, remedy)
+    raise UnsupportedModel(f"{folder.root} holds no ONNX graph; name the folder that does")
+
+
+def folder_of(path: Path) -> ModelFolder:
+    """The model's folder of a graph that was named by its own path: above, if the graph lies in its `onnx/`."""
+    above = ModelFolder(path.parent.parent)
+    is_below = path.parent.name == "onnx" and (above.file("config.json") or above.file("tokenizer.json"))
+    return above if is_below else ModelFolder(path.parent)
+
+
+def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
+    """The model whose graph is at `path`."""
+    header = read_onnx(path, root=folder.root)
+    facts = _facts(folder, header)
+    task = wish.task_or(stated_task(facts))
+    if task is None:
+        outputs = ", ".join(value.name for value in header.outputs[:8])
+        raise ask_task(path.name, f"its outputs ({outputs}) and config.json do not say it", LIKELY_TASKS)
+    embedding = _embedding(folder, path, header) if task is Task.EMBEDDING else None
+    tokenizer = folder.file("tokenizer.json")
+    if task in TEXT_TASKS and tokenizer is None and not facts.takes_text:
+        raise UnsupportedModel(
+            f"{folder.root} has no tokenizer.json, and {path.name} works on token numbers; put its tokenizer.json there"
+        )
+    return DetectedModel(
+        artifact=_artifact(folder, header, task),
+        root=folder.root,
+        weights=(path, *(each.path for each in header.external)),
+        tokenizer=tokenizer,
+        chat_template=facts.chat_template if task in GENERATIVE_TASKS else None,
+        embedding=embedding,
+        labels=config.labels(folder.json("config.json")),
+        remote_code=(),
+    )
+
+
+def _facts(folder: ModelFolder, header: OnnxHeader) -> GraphFacts:
+    settings = folder.json("config.json")
+    sentence = read_embedding(folder)
+    return GraphFacts(
+        header=header,
+        architecture=next(iter(config.texts(settings, "architectures")), None),
+        label_count=len(config.labels(settings)),
+        chat_template=config.chat_template(folder),
+        has_pooling=sentence is not None and sentence.settings.pooling is not None,
+    )
+
+
+def _artifact(folder: ModelFolder, header: OnnxHeader, task: Task) -> Artifact:
+    settings = folder.json("config.json")
+    return Artifact(
+        format=Format.ONNX,
+        task=task,
+        architecture=config.text(settings, "model_type"),
+        parameters=header.parameters,
+        quantization=header.quantization,
+        context_length=max_sequence_length(folder) if task in TEXT_TASKS else None,
+        size_bytes=header.file_bytes + sum(each.file_bytes for each in header.external),
+    )
+
+
+def _embedding(folder: ModelFolder, path: Path, header: OnnxHeader) -> EmbeddingSettings:
+    """The graph's own vector of the text if there is one, else those of the tokens and the pooling that is stated."""
+    sentence = read_embedding(folder)
+    stated = sentence.settings if sentence else EmbeddingSettings(None, max_sequence_length=max_sequence_length(folder))
+    whole = text_vector(header)
+    if whole is not None:
+        pooling: Pooling | None = Pooling.IN_GRAPH
+    else:
+        pooling = stated.pooling
+        if sentence is not None and sentence.unsupported_modules:
+            modules = ", ".join(sentence.unsupported_modules)
+            raise UnsupportedModel(
+                f"{path.name} ends before the modules {modules} of modules.json, which no engine here runs; "
+                "export the whole chain to ONNX, with the output `sentence_embedding`"
+            )
+    output = whole or token_vectors(header)
+    if output is None:
+        names = ", ".join(value.name for value in header.outputs[:8])
+        raise UnsupportedModel(
+            f"{path.name} has the outputs {names}, and none is a vector of the text (`sentence_embedding`) or of its "
+            "tokens (`last_hidden_state`); export the model for feature extraction"
+        )
+    width = output.dims[-1] if output.dims else None
+    return EmbeddingSettings(
+        pooling=pooling,
+        normalize=stated.normalize,
+        max_sequence_length=stated.max_sequence_length,
+        dimensions=width if isinstance(width, int) else stated.dimensions,
+        output=output.name,
+        default_prompt=stated.default_prompt,
+        include_prompt=stated.include_prompt,
+    )

@@ -1,0 +1,39 @@
+"""From a class name in `config.json` to a task. Pure; used for ONNX and safetensors."""
+
+from berth_api.artifact import Task
+
+_TASKS_BY_SUFFIX = (
+    ("ForTokenClassification", Task.TOKEN_CLASSIFICATION),
+    ("ForImageClassification", Task.IMAGE_CLASSIFICATION),
+    ("ForObjectDetection", Task.OBJECT_DETECTION),
+)
+_GENERATIVE_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+TEXT_TASKS = frozenset(
+    {Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.CHAT, Task.COMPLETION}
+)
+GENERATIVE_TASKS = frozenset({Task.CHAT, Task.COMPLETION})
+
+
+def is_generative(architecture: str | None) -> bool:
+    """Whether a model of this class writes text."""
+    return architecture is not None and architecture.endswith(_GENERATIVE_SUFFIXES)
+
+
+def task_of_class(architecture: str | None, *, label_count: int, chat: bool) -> Task | None:
+    """The task of a model of this class; None where the class does not say it.
+
+    One label means a score, so such a model ranks. `ForConditionalGeneration` stands for translators and for
+    vision-language chat alike: only a chat template tells.
+    """
+    if architecture is None:
+        return None
+    if architecture.endswith("ForSequenceClassification"):
+        return Task.RERANK if label_count == 1 else Task.TEXT_CLASSIFICATION
+    for suffix, task in _TASKS_BY_SUFFIX:
+        if architecture.endswith(suffix):
+            return task
+    if not is_generative(architecture):
+        return None
+    if chat:
+        return Task.CHAT
+    return None if architecture.endswith("ForConditionalGeneration") else Task.COMPLETION

@@ -1,0 +1,34 @@
+"""What the user has decided already, and how detection asks for what is left: `Wish`, `ask_task`, `ask_which`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from berth_api.artifact import Format, Task
+from berth_api.errors import UnsupportedModel
+
+MAX_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The user's own words, which win over what a file says: `spec.task`, and `spec.artifact.format` (None: any)."""
+
+    task: Task = Task.AUTO
+    format: Format | None = None
+
+    def task_or(self, found: Task | None) -> Task | None:
+        """The user's task if there is one, else the one that was found."""
+        return found if self.task is Task.AUTO else self.task
+
+
+def ask_task(name: str, why: str, likely: Iterable[Task]) -> UnsupportedModel:
+    """The error that asks for `spec.task`, naming the likely ones."""
+    choices = ", ".join(likely)
+    return UnsupportedModel(f"{name}: its task is open: {why}; set `spec.task` (or `--task`) to one of {choices}")
+
+
+def ask_which(name: str, what: str, candidates: Iterable[str], remedy: str) -> UnsupportedModel:
+    """The error that asks which of several files is meant."""
+    names = list(candidates)
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return UnsupportedModel(f"{name} holds {what}: {', '.join(names[:MAX_NAMED])}{more}; {remedy}")
