@@ -1,0 +1,143 @@
+"""What a branch of the route table does: send to a model, to several by weight, to the agent, or reply. For routes.py.
+
+Every function returns an `envoy.config.route.v3.Route` as a dict.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from berth_api.route_spec import RetryOn
+from berth_gateway import headers
+from berth_gateway.snapshot import Policy
+from berth_gateway.types import type_url
+
+AGENT_CLUSTER = "agent"
+"""The static cluster of the agent. It holds no slash, so no Model's key can be this name."""
+
+PARSE_FILTER = "parse"
+SCAN_FILTER = "scan"
+BODY_FILTER = "body"
+ASKED_FILTER = "asked"
+
+
+class Question(StrEnum):
+    """Why a request for a model came to the agent's own cluster."""
+
+    UNKNOWN_NAME = "unknown-name"
+    NO_RULE = "no-rule"
+    NO_BACKEND = "no-backend"
+
+
+def model_route(cluster: str, policy: Policy) -> dict[str, Any]:
+    """All requests to one model's cluster."""
+    return _route({"cluster": cluster} | _patience(policy, policy.retries.attempts))
+
+
+def grouped_route(groups: Sequence[Mapping[str, int]], policy: Policy) -> dict[str, Any]:
+    """To the first group's clusters by weight; the n-th retry goes to group n, and later ones stay with the last.
+
+    The router draws one random number for all attempts, so a group that is named again is asked at the same cluster.
+    """
+    specifier = {
+        "@type": type_url("envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"),
+        "priority_groups": [
+            {
+                "name": f"attempt-{number}",
+                "clusters": [{"cluster_name": name, "weight": weight} for name, weight in group.items()],
+            }
+            for number, group in enumerate(groups, start=1)
+        ],
+    }
+    plugin = {"inline_cluster_specifier_plugin": {"extension": {"name": "groups", "typed_config": specifier}}}
+    patience = _patience(policy, len(groups) - 1)
+    patience["retry_policy"]["refresh_cluster_on_retry"] = True
+    return _route(plugin | patience)
+
+
+def question_route(question: Question, *, scan: bool = False) -> dict[str, Any]:
+    """To the agent, which explains why no model answers this name.
+
+    Where no name is known yet this is also the first look's route, and it chooses how the name is found in the body:
+    by the JSON parser, or with `scan` by the Lua scan.
+    """
+    asked = {ASKED_FILTER: _lua(ASKED_FILTER)}
+    scanning = {PARSE_FILTER: _disabled(), SCAN_FILTER: _lua(SCAN_FILTER)} if scan else {}
+    return _to_agent({headers.QUESTION: question.value}) | {"typed_per_filter_config": asked | scanning}
+
+
+def agent_route() -> dict[str, Any]:
+    """To the agent by path: lists, metrics, and paths that nothing here knows. No body is read for them."""
+    return _to_agent({}) | {"typed_per_filter_config": {PARSE_FILTER: _disabled(), BODY_FILTER: _disabled()}}
+
+
+def reply_route(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A fixed JSON reply by Envoy itself."""
+    return {
+        "@type": type_url("envoy.config.route.v3.Route"),
+        "match": {"prefix": "/"},
+        "direct_response": {"status": status, "body": {"inline_string": json.dumps(body)}},
+        "response_headers_to_add": [_set_header("content-type", "application/json")],
+        "typed_per_filter_config": {PARSE_FILTER: _disabled(), BODY_FILTER: _disabled()},
+    }
+
+
+def _to_agent(add: Mapping[str, str]) -> dict[str, Any]:
+    route = _route({"cluster": AGENT_CLUSTER, "timeout": "30s"})
+    return route | {"request_headers_to_add": [_set_header(name, value) for name, value in add.items()]}
+
+
+def _route(action: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": type_url("envoy.config.route.v3.Route"), "match": {"prefix": "/"}, "route": action}
+
+
+def _patience(policy: Policy, attempts: int) -> dict[str, Any]:
+    """The part of a route action that says how long to wait and what to try again."""
+    on = [reason for reason in RetryOn if reason in policy.retries.on]
+    statuses = sorted({status for reason in on for status in _STATUSES[reason]})
+    conditions = [word for reason in on for word in _CONDITIONS[reason]] + (_BY_STATUS if statuses else [])
+    retry: dict[str, Any] = {
+        "retry_on": ",".join(conditions),
+        "num_retries": attempts,
+        "retriable_status_codes": statuses,
+        # Where a model has several engines, ask another one first.
+        "retry_host_predicate": [{"name": "previous-hosts", "typed_config": {"@type": _PREVIOUS_HOSTS}}],
+        "host_selection_retry_max_attempts": 5,
+    }
+    if policy.first_byte_seconds is not None:
+        # Envoy stops this clock when the response head arrives, and engines hold the head until the first event.
+        retry["per_try_timeout"] = f"{policy.first_byte_seconds}s"
+    # `timeout` would count the whole answer, retries included, and cut a long stream.
+    return {"timeout": "0s", "idle_timeout": f"{policy.idle_seconds}s", "retry_policy": retry}
+
+
+# Envoy's own `gateway-error` would also resend after a reset, which is a choice of its own here.
+_BY_STATUS = ["retriable-status-codes"]
+_CONDITIONS: Mapping[RetryOn, tuple[str, ...]] = {
+    RetryOn.CONNECT_FAILURE: ("connect-failure", "refused-stream"),
+    RetryOn.RESET: ("reset",),
+    RetryOn.GATEWAY_ERROR: (),
+    RetryOn.OVERLOADED: (),
+}
+_STATUSES: Mapping[RetryOn, tuple[int, ...]] = {
+    RetryOn.CONNECT_FAILURE: (),
+    RetryOn.RESET: (),
+    RetryOn.GATEWAY_ERROR: (502, 503, 504),
+    RetryOn.OVERLOADED: (429, 503),
+}
+
+
+_PREVIOUS_HOSTS = type_url("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
+
+
+def _set_header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _disabled() -> dict[str, Any]:
+    return {"@type": type_url("envoy.config.route.v3.FilterConfig"), "disabled": True}
+
+
+def _lua(script: str) -> dict[str, Any]:
+    return {"@type": type_url("envoy.extensions.filters.http.lua.v3.LuaPerRoute"), "name": script}

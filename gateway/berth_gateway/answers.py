@@ -1,0 +1,151 @@
+"""What the agent answers, as pure functions of the snapshot. Called by agent_http.py."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from berth_api.claims import Owner
+from berth_gateway.actions import Question
+from berth_gateway.errors import UNAVAILABLE, error_body
+from berth_gateway.snapshot import Phase, ServedModel, Snapshot
+
+MOST_COMPARED_NAMES = 2000
+"""Comparing names is slow, and an unknown name is cheap to send."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer with a JSON body."""
+
+    status: HTTPStatus
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def welcome(version: str) -> Answer:
+    """For whoever opens the address in a browser."""
+    body = {"name": "Berth", "version": version, "openai": "/v1", "models": "/v1/models", "health": "/health"}
+    return Answer(HTTPStatus.OK, body)
+
+
+def list_models(snapshot: Snapshot) -> Answer:
+    """OpenAI's list of all names that answer now or will when they have loaded."""
+    names = sorted(name for name, owner in shown_names(snapshot).items() if _is_servable(owner, snapshot))
+    return Answer(HTTPStatus.OK, {"object": "list", "data": [_entry(name, snapshot) for name in names]})
+
+
+def show_model(name: str, snapshot: Snapshot) -> Answer:
+    """One entry of that list; every name is shown here, whatever its Model's phase."""
+    if name not in snapshot.names:
+        return unknown_model(name, snapshot)
+    return Answer(HTTPStatus.OK, _entry(name, snapshot))
+
+
+def unknown_model(asked: str, snapshot: Snapshot) -> Answer:
+    """404 with the names that look alike."""
+    close = _close_names(asked, snapshot)
+    hint = f" Did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
+    message = f"The model `{asked}` does not exist.{hint} GET /v1/models lists the names."
+    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="model_not_found", param="model"))
+
+
+def explain(question: Question, asked: str, snapshot: Snapshot) -> Answer:
+    """Why the route table found no model for the name that a client sent."""
+    owner = snapshot.names.get(asked)
+    if question is Question.UNKNOWN_NAME or owner is None:
+        return unknown_model(asked, snapshot)
+    if question is Question.NO_RULE:
+        message = f"The ModelRoute {owner.key} has no rule for a request with these headers."
+        return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="model_not_found", param="model"))
+    route = snapshot.routes.get(owner.key)
+    why = "; ".join(route.problems) if route is not None and route.problems else "none of its backends has a weight"
+    message = f"The ModelRoute {owner.key} has no Model to send this request to: {why}."
+    return _unavailable(message, "no_backend")
+
+
+def model_state(key: str, snapshot: Snapshot) -> Answer:
+    """503 for a Model whose endpoint is the agent, with its state in words."""
+    model = snapshot.models.get(key)
+    if model is None:
+        return _unavailable(f"The Model {key} has just been removed.", "model_unavailable")
+    return _ANSWERS_BY_PHASE[model.state.phase](model)
+
+
+def no_such_path(method: str, path: str) -> Answer:
+    """404 for whatever is no path of this gateway."""
+    message = f"There is nothing at {method} {path}. The OpenAI address is /v1; GET /v1/models lists the models."
+    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="not_found"))
+
+
+def wrong_method(method: str, path: str, allowed: str) -> Answer:
+    """405 for a path that exists."""
+    body = error_body(f"{path} takes {allowed}, not {method}.", code="method_not_allowed")
+    return Answer(HTTPStatus.METHOD_NOT_ALLOWED, body, {"allow": allowed})
+
+
+def shown_names(snapshot: Snapshot) -> dict[str, Owner]:
+    """The names worth showing: `namespace/name` only where the bare name is somebody else's."""
+    return {
+        name: owner
+        for name, owner in snapshot.names.items()
+        if "/" not in name or snapshot.names.get(name.partition("/")[2]) != owner
+    }
+
+
+def _entry(name: str, snapshot: Snapshot) -> dict[str, Any]:
+    owner = snapshot.names[name]
+    owned = snapshot.routes[owner.key] if owner.kind == "ModelRoute" else snapshot.models[owner.key]
+    # `root` is vLLM's word for what stands behind an alias.
+    return {
+        "id": name,
+        "object": "model",
+        "created": owned.created_seconds,
+        "owned_by": owner.namespace,
+        "root": owner.key,
+    }
+
+
+def _is_servable(owner: Owner, snapshot: Snapshot) -> bool:
+    keys = snapshot.routes[owner.key].models if owner.kind == "ModelRoute" else {owner.key}
+    return any(snapshot.models[key].state.phase in {Phase.READY, Phase.LOADING} for key in keys)
+
+
+def _close_names(asked: str, snapshot: Snapshot) -> list[str]:
+    names = sorted(shown_names(snapshot))[:MOST_COMPARED_NAMES]
+    folded = {name.casefold(): name for name in names}
+    return [folded[close] for close in difflib.get_close_matches(asked.casefold(), folded, n=3, cutoff=0.6)]
+
+
+def _unavailable(message: str, code: str, headers: Mapping[str, str] | None = None) -> Answer:
+    body = error_body(message, code=code, kind=UNAVAILABLE, param="model")
+    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, body, headers or {})
+
+
+def _loading(model: ServedModel) -> Answer:
+    seconds = max(1, model.state.retry_after_seconds)
+    detail = f": {model.state.message}" if model.state.message else ""
+    message = f"The model {model.key} is loading{detail}. Try again in {seconds} s."
+    return _unavailable(message, "model_loading", {"retry-after": str(seconds)})
+
+
+def _suspended(model: ServedModel) -> Answer:
+    detail = model.state.message or "set `spec.suspend: false` and at least one replica to start it"
+    return _unavailable(f"The model {model.key} is suspended: {detail}.", "model_suspended", _WITHOUT_RETRY)
+
+
+def _failed(model: ServedModel) -> Answer:
+    detail = model.state.message or "its status says why"
+    return _unavailable(f"The model {model.key} can't be started: {detail}.", "model_failed", _WITHOUT_RETRY)
+
+
+# OpenAI's clients try a 503 again unless they are told that it is of no use.
+_WITHOUT_RETRY = {"x-should-retry": "false"}
+_ANSWERS_BY_PHASE = {
+    # Ready and yet here: its engine has just gone, or come.
+    Phase.READY: _loading,
+    Phase.LOADING: _loading,
+    Phase.SUSPENDED: _suspended,
+    Phase.FAILED: _failed,
+}

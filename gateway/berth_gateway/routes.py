@@ -1,0 +1,169 @@
+"""The route table: which cluster gets a request. Called by render.py.
+
+A short list by path and method, then one map, flat in cost to thousands of names, from the name that the filters found
+in the body (filter state) to its owner; for a ModelRoute on by its rules. Envoy looks twice: first without a name, to
+choose how the body is read, then again with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from berth_api.claims import Owner
+from berth_gateway import headers
+from berth_gateway.actions import Question, agent_route, grouped_route, model_route, question_route, reply_route
+from berth_gateway.errors import error_body
+from berth_gateway.snapshot import Policy, Route, Rule, ServedModel, Snapshot
+from berth_gateway.types import type_url
+
+ROUTE_CONFIG = "gateway"
+
+LIST_PATH = "/v1/models"
+HEALTH_PATHS = ("/health", "/health/live", "/health/ready")
+MODEL_PATHS = ("/v1/", "/v2/", "/rerank", "/generate", "/embeddings")
+"""Posts to these paths, and to what is below, name their model in the body."""
+
+# The parser builds a tree of the whole body: 1 MiB of small integers stalls a worker for 0.4 s and takes 160 MB, and
+# 32 MiB 20 s and 3 GB. Bodies of more than five digits, or of unknown length, go to the scan.
+PARSED_LENGTH = "[0-9]{1,5}"
+
+Match = dict[str, Any]
+"""An `xds.type.matcher.v3.Matcher.OnMatch`: an action, or a further matcher."""
+
+Predicate = dict[str, Any]
+
+
+def route_table(names: Mapping[str, Match]) -> dict[str, Any]:
+    """The whole table as an `envoy.config.route.v3.RouteConfiguration`, around the entries of `name_entries`."""
+    by_path = _first_of(
+        (_path(prefix=[LIST_PATH]), _action(agent_route())),
+        (_all([_header(":method", {"exact": "POST"}), _path(prefix=MODEL_PATHS)]), {"matcher": _by_name(names)}),
+        (_path(exact=HEALTH_PATHS), _action(reply_route(200, {"status": "ok"}))),
+        otherwise=_action(agent_route()),
+    )
+    host = {"name": ROUTE_CONFIG, "domains": ["*"], "matcher": by_path}
+    return {"name": ROUTE_CONFIG, "virtual_hosts": [host]}
+
+
+def name_entries(snapshot: Snapshot) -> dict[str, Match]:
+    """What happens for each name: the part of the table that grows, kept apart so that it can be encoded piecewise."""
+    names = {name: _owner(owner, snapshot) for name, owner in sorted(snapshot.names.items())}
+    return {**names, **_BODIES_WITHOUT_A_NAME}
+
+
+def _by_name(names: Mapping[str, Match]) -> dict[str, Any]:
+    source = {
+        "@type": type_url("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"),
+        "key": headers.FILTER_STATE_KEY,
+    }
+    return {
+        "matcher_tree": {
+            "input": {"name": "envoy.matching.inputs.filter_state", "typed_config": source},
+            "exact_match_map": {"map": dict(names)},
+        },
+        "on_no_match": {"matcher": _unknown_name()},
+    }
+
+
+def _unknown_name() -> dict[str, Any]:
+    short = _header("content-length", {"safe_regex": {"google_re2": {}, "regex": PARSED_LENGTH}})
+    return _first_of(
+        (short, _action(question_route(Question.UNKNOWN_NAME))),
+        otherwise=_action(question_route(Question.UNKNOWN_NAME, scan=True)),
+    )
+
+
+def _owner(owner: Owner, snapshot: Snapshot) -> Match:
+    if owner.kind == "ModelRoute":
+        return _route(snapshot.routes[owner.key], snapshot.models)
+    return _action(model_route(owner.key, Policy()))
+
+
+def _route(route: Route, models: Mapping[str, ServedModel]) -> Match:
+    """The first rule that matches; a rule without headers matches always, so what follows it is never reached."""
+    rules: list[tuple[Predicate, Match]] = []
+    for rule in route.rules:
+        if not rule.headers:
+            return _with_rules(rules, _rule(rule, models))
+        rules.append(
+            (_all([_header(name, {"exact": value}) for name, value in rule.headers.items()]), _rule(rule, models))
+        )
+    return _with_rules(rules, _action(question_route(Question.NO_RULE)))
+
+
+def _with_rules(rules: Sequence[tuple[Predicate, Match]], otherwise: Match) -> Match:
+    return {"matcher": _first_of(*rules, otherwise=otherwise)} if rules else otherwise
+
+
+def _rule(rule: Rule, models: Mapping[str, ServedModel]) -> Match:
+    groups = backend_groups(rule, models)
+    if not groups:
+        return _action(question_route(Question.NO_BACKEND))
+    if len(groups) == 1 and len(groups[0]) == 1:
+        (cluster,) = groups[0]
+        return _action(model_route(cluster, rule.policy))
+    tries = [groups[0]] * (1 + rule.policy.retries.attempts) + list(groups[1:])
+    return _action(grouped_route(tries, rule.policy))
+
+
+def backend_groups(rule: Rule, models: Mapping[str, ServedModel]) -> tuple[dict[str, int], ...]:
+    """What a rule asks, in order: its backends with their weights, then each fallback. No Model stands in two groups.
+
+    Models that answer nothing now are left out while another of the rule does. If none does, all stay, and the agent
+    (then the endpoint of each) says why.
+    """
+    main = {key: weight for key, weight in rule.backends.items() if weight > 0}
+    fallbacks = [key for key in rule.fallbacks if key not in main]
+    groups = [main, *({key: 1} for key in fallbacks)]
+    answering = [{key: weight for key, weight in group.items() if models[key].answers} for group in groups]
+    chosen = answering if any(answering) else groups
+    return tuple(group for group in chosen if group)
+
+
+def _first_of(*choices: tuple[Predicate, Match], otherwise: Match) -> dict[str, Any]:
+    matchers = [{"predicate": predicate, "on_match": match} for predicate, match in choices]
+    return {"matcher_list": {"matchers": matchers}, "on_no_match": otherwise}
+
+
+def _action(route: dict[str, Any]) -> Match:
+    return {"action": {"name": "route", "typed_config": route}}
+
+
+def _header(name: str, value: dict[str, Any]) -> Predicate:
+    source = {"@type": type_url("envoy.type.matcher.v3.HttpRequestHeaderMatchInput"), "header_name": name}
+    return {"single_predicate": {"input": {"name": name, "typed_config": source}, "value_match": value}}
+
+
+def _path(*, prefix: Sequence[str] = (), exact: Sequence[str] = ()) -> Predicate:
+    choices = [_header(":path", {"prefix": path}) for path in prefix]
+    # `:path` carries the query.
+    choices += [_header(":path", match) for path in exact for match in ({"exact": path}, {"prefix": f"{path}?"})]
+    return choices[0] if len(choices) == 1 else {"or_matcher": {"predicate": choices}}
+
+
+def _all(predicates: Sequence[Predicate]) -> Predicate:
+    return predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
+
+
+_NO_NAME = _action(
+    reply_route(
+        400,
+        error_body(
+            "The body names no model: set its field `model` to one of the names that GET /v1/models lists.",
+            param="model",
+            code="model_missing",
+        ),
+    )
+)
+_BODIES_WITHOUT_A_NAME: Mapping[str, Match] = {
+    headers.MISSING: _NO_NAME,
+    headers.EMPTY: _NO_NAME,
+    headers.INVALID: _action(
+        reply_route(
+            400,
+            error_body(
+                "The body is not a JSON object: send uncompressed JSON in UTF-8 with `content-type: application/json`.",
+                code="invalid_json",
+            ),
+        )
+    ),
+}
