@@ -1,0 +1,239 @@
+"""The threads of an embedding engine: they tokenise, batch what waits, run the graph and answer.
+
+`EmbeddingScheduler.submit` is called by `berth_runtime.engines.onnxruntime`. A thread that is free first tokenises
+what has come, so that the window has much to choose from, then takes a batch; nobody waits for a batch to fill.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import onnxruntime
+
+from berth_runtime.engines.embedding_graph import RUN_ERRORS, Vectors, plain_words
+from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
+from berth_runtime.engines.embedding_window import BatchLimits, Window
+from berth_runtime.engines.protocol import EmbeddingRequest, EmbeddingResult, Failure, Reply, Usage
+
+# Inputs of one request that are tokenised in one go, so that a long list holds nobody else up.
+TOKENISED_AT_ONCE: Final = 64
+
+# Tokens in the window beyond which nothing more is tokenised: some megabytes, and far more than a batch can want.
+WINDOW_TOKENS: Final = 1 << 19
+
+# How often it is looked whether clients have left. Nobody tells: a reply has to be asked.
+LOOK_SECONDS: Final = 0.05
+
+
+NOT_FINITE: Final = Failure(
+    500,
+    "engine_error",
+    "the model's vector for this input holds values that are no numbers; the weights may be damaged",
+)
+
+
+class Encoder(Protocol):
+    """What tokenises: `TextTokenizer`."""
+
+    def encode(self, inputs: Sequence[str] | Sequence[tuple[int, ...]], *, first: int = 0) -> list[TokenIds]:
+        """One array of ids for each input; raises `InputRefused`."""
+        ...
+
+
+class Graph(Protocol):
+    """What embeds: `EmbeddingGraph`."""
+
+    def embed(self, batch: Sequence[TokenIds], options: onnxruntime.RunOptions) -> Vectors:
+        """One row for each sequence; raises one of `RUN_ERRORS`."""
+        ...
+
+
+class _Job:
+    """One request on its way. All but `reply` is touched under the scheduler's lock."""
+
+    def __init__(self, request: EmbeddingRequest, reply: Reply) -> None:
+        self.inputs = request.inputs
+        self.reply = reply
+        self.tokenised = 0
+        self.embedded = 0
+        self.prompt_tokens = 0
+        self.ended = False
+        self.vectors: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One sequence of a request in the window."""
+
+    job: _Job
+    index: int
+    ids: TokenIds
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dropped(self) -> bool:
+        return self.job.ended
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """A batch that is in the graph now."""
+
+    items: Sequence[_Item]
+    options: onnxruntime.RunOptions
+
+
+class EmbeddingScheduler:
+    """Answers embedding requests with `threads` threads."""
+
+    def __init__(self, encoder: Encoder, graph: Graph, limits: BatchLimits, *, threads: int) -> None:
+        self._encoder = encoder
+        self._graph = graph
+        self._threads = threads
+        self._changed = threading.Condition()
+        self._untokenised: deque[_Job] = deque()
+        self._window: Window[_Item] = Window(limits)
+        self._jobs: set[_Job] = set()
+        self._runs: set[_Run] = set()
+
+    def start(self) -> None:
+        """Start the threads; they end with the process."""
+        for number in range(self._threads):
+            threading.Thread(target=self._work, name=f"embed-{number}", daemon=True).start()
+        threading.Thread(target=self._look_for_leavers, name="embed-leavers", daemon=True).start()
+
+    def submit(self, request: EmbeddingRequest, reply: Reply) -> None:
+        """Take one request; the answer goes to `reply`."""
+        job = _Job(request, reply)
+        with self._changed:
+            self._jobs.add(job)
+            self._untokenised.append(job)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._untokenised or len(self._window))
+                if self._untokenised and self._window.tokens < WINDOW_TOKENS:
+                    job, run = self._untokenised.popleft(), None
+                else:
+                    job, run = None, self._begin_run()
+            if job is not None:
+                self._tokenise(job)
+            elif run is not None:
+                self._embed(run)
+
+    def _begin_run(self) -> _Run | None:
+        items = self._window.take(share=self._threads)
+        if not items:
+            return None
+        run = _Run(items, onnxruntime.RunOptions())
+        self._runs.add(run)
+        return run
+
+    def _tokenise(self, job: _Job) -> None:
+        first = job.tokenised
+        inputs = job.inputs[first : first + TOKENISED_AT_ONCE]
+        try:
+            sequences = self._encoder.encode(inputs, first=first)
+        except InputRefused as error:
+            self._fail(job, error.failure())
+            return
+        with self._changed:
+            if job.ended:
+                return
+            job.tokenised += len(sequences)
+            job.prompt_tokens += sum(map(len, sequences))
+            for index, ids in enumerate(sequences, start=first):
+                self._window.add(_Item(job, index, ids))
+            if job.tokenised < len(job.inputs):
+                self._untokenised.append(job)
+            self._changed.notify_all()
+
+    def _embed(self, run: _Run) -> None:
+        try:
+            vectors = self._graph.embed([item.ids for item in run.items], run.options)
+        except RUN_ERRORS as error:
+            self._end_run(run)
+            self._embed_apart(run.items, error)
+            return
+        self._end_run(run)
+        self._deliver(run.items, vectors)
+
+    def _embed_apart(self, items: Sequence[_Item], error: Exception) -> None:
+        """A batch failed: whoever caused it alone shall suffer, so each sequence has a run of its own."""
+        waiting = [item for item in items if not item.dropped]
+        if len(items) == 1:
+            for item in waiting:
+                self._fail(item.job, _graph_failed(error))
+            return
+        for item in waiting:
+            run = _Run([item], onnxruntime.RunOptions())
+            with self._changed:
+                self._runs.add(run)
+            self._embed(run)
+
+    def _end_run(self, run: _Run) -> None:
+        with self._changed:
+            self._runs.discard(run)
+
+    def _deliver(self, items: Sequence[_Item], vectors: Vectors) -> None:
+        finite: list[bool] = np.isfinite(vectors).all(axis=1).tolist()
+        complete: list[_Job] = []
+        for row, item in enumerate(items):
+            if not finite[row]:
+                self._fail(item.job, NOT_FINITE)
+        with self._changed:
+            for row, item in enumerate(items):
+                job = item.job
+                if job.ended:
+                    continue
+                if job.vectors is None:
+                    job.vectors = np.empty((len(job.inputs), vectors.shape[1]), dtype="<f4")
+                job.vectors[item.index] = vectors[row]
+                job.embedded += 1
+                if job.embedded == len(job.inputs):
+                    self._end(job)
+                    complete.append(job)
+        for job in complete:
+            assert job.vectors is not None
+            result = EmbeddingResult(job.vectors.tobytes(), job.vectors.shape[1], job.prompt_tokens)
+            job.reply.vectors(result)
+
+    def _fail(self, job: _Job, failure: Failure) -> None:
+        with self._changed:
+            if job.ended:
+                return
+            self._end(job)
+        job.reply.fail(failure)
+
+    def _end(self, job: _Job) -> None:
+        job.ended = True
+        self._jobs.discard(job)
+
+    def _look_for_leavers(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs)
+                left = [job for job in self._jobs if job.reply.gone]
+                for job in left:
+                    self._end(job)
+                    if job in self._untokenised:
+                        self._untokenised.remove(job)
+                for run in self._runs:
+                    if all(item.dropped for item in run.items):
+                        run.options.terminate = True
+            for job in left:
+                job.reply.finish(Usage(job.prompt_tokens))
+            time.sleep(LOOK_SECONDS)
+
+
+def _graph_failed(error: Exception) -> Failure:
+    return Failure(500, "engine_error", f"ONNX Runtime could not run the model on this input: {plain_words(error)}")
