@@ -1,0 +1,1 @@
+"""The commands, one file each; `berth_cli.main` lists them."""

@@ -1,0 +1,1 @@
+"""Laptop mode: the Models of manifests served on this machine, without a cluster, Docker or root."""

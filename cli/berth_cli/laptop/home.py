@@ -1,0 +1,168 @@
+"""The run folder under `$BERTH_HOME`: which instance runs, its logs and its sockets.
+
+    run/lock             held by the running `berth up`, so that a crash frees it
+    run/instance.json    who runs and where its control socket is (`InstanceRecord`)
+    run/<start>/logs/    one log for each Model, Envoy's, and a detached `berth up`'s own; old ones are removed
+    run/<start>/         also what the gateway writes
+
+Socket paths are bounded by the system (108 bytes), so the sockets go to a short temporary folder where this one is too
+deep. All folders are the user's own (mode 0700): whoever reaches the control socket commands the instance.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from berth_api.errors import BerthError
+
+LONGEST_SOCKET_PATH = 100
+_LONGEST_SOCKET_NAME = len("/control.sock") + 19
+_STARTS_KEPT = 5
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class InstanceRecord(BaseModel):
+    """What others need to know of the running instance."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    pid: int
+    version: str
+    address: str
+    started: str
+    folder: str
+    sockets: str
+
+    @property
+    def control_socket(self) -> Path:
+        """Where it takes commands."""
+        return Path(self.sockets) / "control.sock"
+
+    @property
+    def output(self) -> Path:
+        """What a detached instance writes to."""
+        return Path(self.folder) / "logs" / "berth.log"
+
+
+class RunFolder:
+    """`$BERTH_HOME/run`."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "run"
+
+    @property
+    def record_path(self) -> Path:
+        """`instance.json`."""
+        return self.path / "instance.json"
+
+    def create(self) -> None:
+        """Makes the folder. Raises `BerthError` if `$BERTH_HOME` can't be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def running(self) -> InstanceRecord | None:
+        """The instance that runs, None if none does. What a crashed one left is cleaned away."""
+        if not self.path.is_dir():
+            return None
+        record = self._record()
+        lock = self.lock()
+        if lock is None:
+            return record
+        with lock:
+            if record is not None:
+                self.clean(record)
+        return None
+
+    def lock(self) -> "Lock | None":
+        """Takes the lock of this folder; None if another process holds it."""
+        self.create()
+        try:
+            return Lock(self.path / "lock")
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def open(self, record: InstanceRecord) -> None:
+        """Writes who runs now."""
+        temporary = self.record_path.with_suffix(f".{os.getpid()}")
+        try:
+            temporary.write_text(record.model_dump_json(indent=2))
+            temporary.replace(self.record_path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def clean(self, record: InstanceRecord) -> None:
+        """Removes the sockets and the record of an instance that has ended; its logs stay."""
+        sockets = Path(record.sockets)
+        if sockets != Path(record.folder):
+            shutil.rmtree(sockets, ignore_errors=True)
+        for socket in Path(record.folder).glob("*.sock"):
+            socket.unlink(missing_ok=True)
+        self.record_path.unlink(missing_ok=True)
+
+    def new_start(self, name: str) -> tuple[Path, Path]:
+        """Makes the folder of a new start and returns it with the folder for its sockets. Old starts are removed."""
+        folder = self.path / name
+        try:
+            (folder / "logs").mkdir(parents=True, mode=0o700, exist_ok=True)
+            sockets = socket_folder(folder)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        starts = sorted(path for path in self.path.iterdir() if path.is_dir())
+        for old in starts[:-_STARTS_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+        return folder, sockets
+
+    def _record(self) -> InstanceRecord | None:
+        try:
+            return InstanceRecord.model_validate_json(self.record_path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+class Lock:
+    """An exclusive lock on a file for as long as this object is open; the kernel frees it when the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the lock."""
+        self._file.close()
+
+
+def socket_folder(folder: Path) -> Path:
+    """`folder` if a socket in it has a path that the system takes, else a new short one in the temporary folder."""
+    if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH:
+        return folder
+    parent = tempfile.gettempdir()
+    if len(os.fsencode(parent)) + len("/berth-12345678") + _LONGEST_SOCKET_NAME > LONGEST_SOCKET_PATH:
+        parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
+    return Path(tempfile.mkdtemp(prefix="berth-", dir=parent))
+
+
+def unwritable(path: Path, error: OSError) -> BerthError:
+    """The sentence for a folder that can't be written."""
+    reason = error.strerror or str(error)
+    advice = "Free some space" if error.errno in _FULL else "Make it writable, or set BERTH_HOME to a folder of yours"
+    return BerthError(f"can't write {path}: {reason}.\n{advice}.")

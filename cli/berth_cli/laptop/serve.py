@@ -1,0 +1,279 @@
+"""A running instance: takes manifests in, plans, carries the plan out, tells the gateway, publishes what is shown.
+
+One loop: whatever happens (manifests, a step of a preparation, a process that changes) is written into a `Unit` and
+wakes it; the plan is made from the facts alone. All of it runs in one asyncio loop, so there are no locks.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from berth_api.claims import claim_names
+from berth_api.errors import BerthError
+from berth_api.model import Model
+from berth_api.route import ModelRoute
+from berth_api.support import laptop_notes
+from berth_cli.laptop.latest import Latest
+from berth_cli.laptop.parts import Gateway, Preparer, Probe
+from berth_cli.laptop.plan import Action, Forget, Prepare, Retire, Stage, Start, plan_up
+from berth_cli.laptop.ports import free_port
+from berth_cli.laptop.process import Launcher
+from berth_cli.laptop.replica import EngineReplica, Timing, cancel
+from berth_cli.laptop.standing import gateway_state, model_view
+from berth_cli.laptop.unit import Unit, inputs_of
+from berth_cli.laptop.view import ModelStage, Transfer, View
+from berth_cli.manifests.read import Reading
+
+GATEWAY_RETRY_SECONDS = 5.0
+STOP_SECONDS = 10.0
+STOP_GATEWAY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an instance works with; `berth_cli.laptop.run` puts the real ones together."""
+
+    preparer: Preparer
+    launcher: Launcher
+    probe: Probe
+    gateway: Gateway
+    logs: Path
+    choose_port: Callable[[], int] = free_port
+    observe_room_bytes: Callable[[], int | None] = field(default=lambda: None)
+
+
+class Instance:
+    """The Models of this machine. `views` is what is shown of them."""
+
+    def __init__(self, parts: Parts, *, address: str) -> None:
+        self._parts = parts
+        self._units: dict[str, Unit] = {}
+        self._routes: tuple[ModelRoute, ...] = ()
+        self._reading = Reading()
+        self._objects: tuple[Model | ModelRoute, ...] = ()
+        self._created: dict[tuple[str, str], datetime] = {}
+        self._applied = 0
+        self._revision = 0
+        self._numbers = count(1)
+        self._tasks = asyncio.TaskGroup()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+        self._told: object = None
+        self._follows = False
+        self._gateway_trouble = ""
+        self._gateway_retry_at = 0.0
+        self.views = Latest(View(address=address))
+
+    def take(self, reading: Reading, *, applied: bool) -> int:
+        """Takes manifests over; `applied` says that a user asked for it, so that artifacts are looked at anew.
+
+        Returns the revision by which views tell that they speak of these manifests.
+        """
+        now = _now()
+        self._reading = reading
+        self._revision += 1
+        self._applied += applied
+        self._objects = self._with_ages([manifest.object for manifest in reading.manifests])
+        self._routes = tuple(one for one in self._objects if isinstance(one, ModelRoute))
+        for unit in self._units.values():
+            unit.wanted = False
+        for model in self._objects:
+            if isinstance(model, Model):
+                inputs = inputs_of(model, self._applied)
+                self._units.setdefault(model.key, Unit(model, inputs, now)).want(model, inputs, now)
+        self._follows = False
+        self._changed()
+        return self._revision
+
+    async def run(self) -> None:
+        """Serves until `stop`, and returns when no process is left. A bug in any part of it ends it all, loudly."""
+        async with asyncio.TaskGroup() as self._tasks:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                again_at = self._step()
+                leaving = [replica for replica in self._replicas() if replica.stage is Stage.LEAVING]
+                self._follows = await self._tell_gateway()
+                if self._follows:
+                    for replica in leaving:
+                        replica.drain()
+                self.views.set(self._view())
+                await self._rest(again_at)
+            await self._close()
+
+    def stop(self) -> None:
+        """Stops in order: the gateway takes no new requests, the engines finish what they have, within bounds."""
+        self._stopping.set()
+        self._wake.set()
+
+    def stop_at_once(self) -> None:
+        """Stops without waiting for requests."""
+        self._hurrying.set()
+        self.stop()
+
+    def _step(self) -> float | None:
+        plan = plan_up(
+            {key: unit.wish() for key, unit in self._units.items() if unit.wanted},
+            {key: unit.observed() for key, unit in self._units.items()},
+            _now(),
+            room_bytes=self._parts.observe_room_bytes(),
+        )
+        for action in plan.actions:
+            self._execute(action)
+        return plan.again_at
+
+    async def _close(self) -> None:
+        for unit in self._units.values():
+            if unit.preparation_task is not None:
+                unit.preparation_task.cancel()
+        for replica in self._replicas():
+            replica.retire()
+        self.views.set(self._view())
+        await self._unless_hurrying(self._tell_gateway(), STOP_GATEWAY_SECONDS)
+        for replica in self._replicas():
+            replica.drain(longest_seconds=STOP_SECONDS)
+        await self._unless_hurrying(self._emptied(), STOP_SECONDS)
+        for replica in self._replicas():
+            replica.kill()
+
+    async def _emptied(self) -> None:
+        while self._replicas():
+            self.views.set(self._view())
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _unless_hurrying(self, work: Coroutine[None, None, object], seconds: float) -> None:
+        task = asyncio.ensure_future(work)
+        hurrying = asyncio.ensure_future(self._hurrying.wait())
+        await asyncio.wait({task, hurrying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for one in (task, hurrying):
+            await cancel(one)
+
+    def _changed(self) -> None:
+        now = _now()
+        for unit in self._units.values():
+            unit.replica_changed(now)
+        self._wake.set()
+
+    async def _rest(self, again_at: float | None) -> None:
+        waits = [at for at in (again_at, self._gateway_retry_at or None) if at is not None]
+        timeout = max(min(waits) - _now(), 0.0) if waits else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Prepare(key):
+                self._begin_preparation(self._units[key])
+            case Start(key):
+                self._start(self._units[key])
+            case Retire(key, replica):
+                self._units[key].replicas[replica].retire()
+            case Forget(key):
+                unit = self._units.pop(key)
+                if unit.preparation_task is not None:
+                    unit.preparation_task.cancel()
+
+    def _begin_preparation(self, unit: Unit) -> None:
+        if unit.preparation_task is not None:
+            unit.preparation_task.cancel()
+        unit.preparing = unit.inputs
+        unit.preparation_task = self._tasks.create_task(self._prepare(unit, unit.inputs, unit.model))
+
+    async def _prepare(self, unit: Unit, inputs: str, model: Model) -> None:
+        def report(step: ModelStage, message: str, transfer: Transfer | None) -> None:
+            if unit.preparing == inputs:
+                unit.reported(step, message, transfer)
+                self.views.set(self._view())
+
+        try:
+            preparation = await self._parts.preparer.prepare(model, report)
+        except BerthError as error:
+            unit.preparation_failed(inputs, error, _now())
+        else:
+            unit.preparation_done(inputs, preparation)
+        self._changed()
+
+    def _start(self, unit: Unit) -> None:
+        assert unit.prepared is not None
+        assert unit.preparation is not None
+        replica = EngineReplica(
+            next(self._numbers),
+            unit.prepared.fingerprint,
+            launch=unit.preparation.launch(self._parts.choose_port()),
+            log=self._log(unit.model.key),
+            timing=Timing(start_deadline_seconds=unit.preparation.start_deadline_seconds),
+            changed=self._changed,
+        )
+        unit.replicas[replica.number] = replica
+        self._tasks.create_task(self._keep(unit, replica))
+
+    async def _keep(self, unit: Unit, replica: EngineReplica) -> None:
+        ended = await replica.run(self._parts.launcher, self._parts.probe)
+        unit.replica_ended(replica, ended, _now())
+        self._changed()
+
+    async def _tell_gateway(self) -> bool:
+        """Applies what is to be served, if it changed. Returns whether the gateway follows it now."""
+        units = [unit for unit in self._units.values() if unit.wanted]
+        wanted = (
+            tuple(unit.model for unit in units),
+            self._routes,
+            {unit.model.key: gateway_state(unit, stopping=self._stopping.is_set()) for unit in units},
+        )
+        if wanted == self._told:
+            return True
+        if _now() < self._gateway_retry_at:
+            return False
+        try:
+            await self._parts.gateway.apply(*wanted)
+        except BerthError as error:
+            self._gateway_trouble = f"the gateway keeps what it had: {error}"
+            self._gateway_retry_at = _now() + GATEWAY_RETRY_SECONDS
+            return False
+        self._told, self._gateway_trouble, self._gateway_retry_at = wanted, "", 0.0
+        return True
+
+    def _view(self) -> View:
+        models = tuple(model_view(unit) for unit in self._units.values())
+        return View(
+            address=self.views.value.address,
+            revision=self._revision,
+            models=tuple(model.model_copy(update={"log": str(self._log(model.key))}) for model in models),
+            routes=tuple(name for route in self._routes for name in route.spec.names),
+            notes=self._notes(),
+            trouble=self._gateway_trouble or self._parts.gateway.trouble,
+            gateway_follows=self._follows,
+            stopping=self._stopping.is_set(),
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = [*self._reading.notes]
+        notes += [f"{one.kind} {one.key}: {note}" for one in self._objects for note in laptop_notes(one)]
+        claims = claim_names([one for one in self._objects if isinstance(one, Model)], self._routes)
+        notes += [f"{conflict.loser.kind} {conflict.loser.key}: {conflict.message}" for conflict in claims.conflicts]
+        return tuple(notes)
+
+    def _with_ages(self, objects: Sequence[Model | ModelRoute]) -> tuple[Model | ModelRoute, ...]:
+        """Gives each object the time of its first application here: who came first owns a name, as on a cluster."""
+        now = datetime.now(UTC)
+        self._created = {(one.kind, one.key): self._created.get((one.kind, one.key), now) for one in objects}
+        return tuple(_created_at(one, self._created[one.kind, one.key]) for one in objects)
+
+    def _log(self, key: str) -> Path:
+        return self._parts.logs / f"{key.replace('/', '_')}.log"
+
+    def _replicas(self) -> list[EngineReplica]:
+        return [replica for unit in self._units.values() for replica in unit.replicas.values()]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _created_at(one: Model | ModelRoute, created: datetime) -> Model | ModelRoute:
+    return one.model_copy(update={"metadata": one.metadata.model_copy(update={"creation_timestamp": created})})
