@@ -123,7 +123,7 @@ FAMILIES: Mapping[str, Family] = {
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """An encoder that can be built. `max_tokens` is the longest sequence that has a position for every token."""
+    """An encoder that can be built; `positions` is the length of its table of positions."""
 
     family: Family
     hidden_size: int
@@ -132,7 +132,7 @@ class EncoderConfig:
     activation: Activation
     norm_epsilon: float
     padding_id: int
-    max_tokens: int
+    positions: int
 
 
 def parse_encoder_config(raw: Json) -> EncoderConfig:
@@ -148,9 +148,6 @@ def parse_encoder_config(raw: Json) -> EncoderConfig:
     hidden_size, heads = _count(raw, family.keys.hidden_size), _count(raw, family.keys.heads)
     if hidden_size % heads:
         raise UnsupportedModel(f"config.json has {heads} attention heads, which do not divide {hidden_size}")
-    padding_id = _count(raw, "pad_token_id", default=0, least=0)
-    offset = padding_id + 1 if family.positions is Positions.AFTER_PADDING_ID else 0
-    positions = _count(raw, "max_position_embeddings", least=offset + 1)
     return EncoderConfig(
         family=family,
         hidden_size=hidden_size,
@@ -158,8 +155,8 @@ def parse_encoder_config(raw: Json) -> EncoderConfig:
         heads=heads,
         activation=_activation(raw, family.keys.activation),
         norm_epsilon=_norm_epsilon(raw),
-        padding_id=padding_id,
-        max_tokens=positions - offset,
+        padding_id=_count(raw, "pad_token_id", default=0, least=0),
+        positions=_count(raw, "max_position_embeddings"),
     )
 
 

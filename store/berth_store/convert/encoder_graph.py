@@ -29,11 +29,13 @@ SMALLEST_NORM = 1e-12
 
 
 class Weights(Protocol):
-    """The tensors of an encoder by their names without prefix, as float32."""
+    """The tensors of an encoder by their names without prefix: `EncoderTensors`."""
 
     def __contains__(self, name: str) -> bool: ...
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]: ...
+    def read(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+        """The tensor as float32, of this shape (None is any size)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,23 @@ class _Encoder:
     def names(self) -> TensorNames:
         return self.config.family.names
 
-    def linear(self, value: str, name: str) -> str:
+    def linear(self, value: str, name: str, sizes: tuple[int | None, int | None]) -> str:
+        """`value` times a weight of (out, in) `sizes`, plus its bias."""
+        weight = self.weights.read(f"{name}.weight", sizes)
+        bias = self.weights.read(f"{name}.bias", weight.shape[:1])
         # Stored as (out, in), as torch does; MatMul wants (in, out), and transposed here it costs nothing per request.
-        weight = self.graph.weight(f"{name}.weight", self.weights[f"{name}.weight"].T)
-        bias = self.graph.weight(f"{name}.bias", self.weights[f"{name}.bias"])
-        return self.graph.op("Add", self.graph.op("MatMul", value, weight), bias)
+        product = self.graph.op("MatMul", value, self.graph.weight(f"{name}.weight", weight.T))
+        return self.graph.op("Add", product, self.graph.weight(f"{name}.bias", bias))
 
     def norm(self, value: str, name: str) -> str:
-        weight = self.graph.weight(f"{name}.weight", self.weights[f"{name}.weight"])
-        bias = self.graph.weight(f"{name}.bias", self.weights[f"{name}.bias"])
-        return self.graph.op("LayerNormalization", value, weight, bias, axis=-1, epsilon=self.config.norm_epsilon)
+        """LayerNorm over the hidden dimension."""
+        parts = [f"{name}.{part}" for part in ("weight", "bias")]
+        inputs = [self.graph.weight(part, self.weights.read(part, (self.config.hidden_size,))) for part in parts]
+        return self.graph.op("LayerNormalization", value, *inputs, axis=-1, epsilon=self.config.norm_epsilon)
 
-    def table(self, name: str) -> str:
-        return self.graph.weight(name, self.weights[name])
+    def table(self, name: str, rows: int | None = None) -> str:
+        """An embedding table."""
+        return self.graph.weight(name, self.weights.read(name, (rows, self.config.hidden_size)))
 
 
 def build_encoder_graph(
@@ -99,7 +105,7 @@ def _embeddings(encoder: _Encoder, ids: str) -> str:
 
 
 def _positions(encoder: _Encoder, ids: str) -> str:
-    graph, table = encoder.graph, encoder.table(encoder.names.positions)
+    graph, table = encoder.graph, encoder.table(encoder.names.positions, encoder.config.positions)
     if encoder.config.family.positions is Positions.FROM_ZERO:
         length = graph.op("Shape", ids, start=1, end=2)
         return graph.op("Slice", table, graph.integers(0), length, graph.integers(0))
@@ -117,10 +123,13 @@ def _scores_mask(graph: GraphWriter, mask: str) -> str:
 def _layer(encoder: _Encoder, layer: str, hidden: str, scores_mask: str) -> str:
     graph, names = encoder.graph, encoder.names
     context = _attention(encoder, layer, hidden, scores_mask)
-    attended = encoder.linear(context, layer + names.attention_output)
+    hidden_size = encoder.config.hidden_size
+    attended = encoder.linear(context, layer + names.attention_output, (hidden_size, hidden_size))
     hidden = encoder.norm(graph.op("Add", attended, hidden), layer + names.attention_norm)
-    inner = _activate(graph, encoder.config.activation, encoder.linear(hidden, layer + names.intermediate))
-    outer = encoder.linear(inner, layer + names.output)
+    inner = _activate(
+        graph, encoder.config.activation, encoder.linear(hidden, layer + names.intermediate, (None, hidden_size))
+    )
+    outer = encoder.linear(inner, layer + names.output, (hidden_size, None))
     return encoder.norm(graph.op("Add", outer, hidden), layer + names.output_norm)
 
 
@@ -130,7 +139,8 @@ def _attention(encoder: _Encoder, layer: str, hidden: str, scores_mask: str) -> 
     split = graph.integers(0, 0, config.heads, head_size)
 
     def heads(name: str, order: list[int]) -> str:
-        return graph.op("Transpose", graph.op("Reshape", encoder.linear(hidden, layer + name), split), perm=order)
+        projected = encoder.linear(hidden, layer + name, (config.hidden_size, config.hidden_size))
+        return graph.op("Transpose", graph.op("Reshape", projected, split), perm=order)
 
     query, key, value = (
         heads(names.query, [0, 2, 1, 3]),
