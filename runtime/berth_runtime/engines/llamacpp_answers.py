@@ -1,0 +1,105 @@
+"""llama.cpp's answers made into OpenAI's, chunk by chunk. Used by `engines.llamacpp`; pure.
+
+Every generation runs as a stream, also for a plain answer: only a stream can be cancelled, and only a stream says how
+many tokens each of several choices took. A chunk of text goes through untouched and unread. The last chunks of each
+choice carry usage: they are read, taken out, and said once at the end, summed, if the client asked.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs
+from berth_runtime.engines.protocol import Failure, Usage
+
+Json = dict[str, Any]
+
+_ERROR: Final = b'{"error"'
+# A quote inside a JSON string is escaped, so these bytes are always the key.
+_USAGE: Final = b'"usage":{'
+_NOTHING: Final = b"null"  # what a text completion starts with
+
+
+@dataclass
+class ChunkReader:
+    """Reads one stream of chunks: what the client gets of each, and at the end the usage or the failure.
+
+    `prompts` is the number of prompts in the request, `choices` how many answers each has: a prompt is read once for
+    all of its choices, so its tokens count once.
+    """
+
+    prompts: int = 1
+    choices: int = 1
+    logprobs: CompletionLogprobs | None = None
+    failure: Failure | None = None
+    _events: int = 0
+    _prompt_tokens: int = 0
+    _generated_tokens: int = 0
+    _last: Json = field(default_factory=dict)
+
+    def read(self, chunk: bytes) -> bytes | None:
+        """What the client gets of a chunk, None for nothing."""
+        if chunk == _NOTHING:
+            return None
+        if chunk.startswith(_ERROR):
+            self.failure = translate_error(orjson.loads(chunk)["error"])
+            return None
+        self._events += 1
+        if self.logprobs is None and _USAGE not in chunk:
+            return chunk
+        event: Json = orjson.loads(chunk)
+        self._take_usage(event)
+        if not event["choices"]:
+            return None
+        if self.logprobs is not None:
+            self.logprobs.rewrite(event["choices"])
+        return orjson.dumps(event)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the whole request; of one that was cut short, the events that were seen."""
+        return Usage(self._prompt_tokens // self.choices, self._generated_tokens or self._events)
+
+    def usage_event(self) -> bytes:
+        """The last event of a stream whose client asked for usage."""
+        kept = {key: self._last[key] for key in ("id", "object", "created", "model", "system_fingerprint")}
+        return orjson.dumps({**kept, "choices": [], "usage": render_usage(self.usage)})
+
+    def _take_usage(self, event: Json) -> None:
+        event.pop("timings", None)
+        usage = event.pop("usage", None)
+        if usage is not None:
+            self._prompt_tokens += usage["prompt_tokens"]
+            self._generated_tokens += usage["completion_tokens"]
+            self._last = event
+
+
+def render_usage(usage: Usage) -> Json:
+    """Usage as OpenAI writes it."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.generated_tokens,
+        "total_tokens": usage.prompt_tokens + usage.generated_tokens,
+    }
+
+
+def translate_error(error: Json) -> Failure:
+    """The OpenAI error for one of llama.cpp's."""
+    kind, message = str(error.get("type", "")), str(error.get("message", "the engine gave no reason"))
+    if kind == "exceed_context_size_error":
+        return context_exceeded(int(error["n_prompt_tokens"]), int(error["n_ctx"]))
+    status = int(error.get("code", 500))
+    if 400 <= status < 500:
+        return Failure(status, "invalid_request", message)
+    return Failure(501 if status == 501 else 500, "engine_error", message)
+
+
+def context_exceeded(tokens: int, context_length: int) -> Failure:
+    """A prompt that is longer than one sequence may be."""
+    return Failure(
+        400,
+        "context_length_exceeded",
+        f"This model's maximum context length is {context_length} tokens, and the prompt has {tokens}. "
+        "Shorten it, or serve the model with a larger context length.",
+    )
