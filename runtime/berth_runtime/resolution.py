@@ -1,0 +1,55 @@
+"""From a `--model` of the command line to what its worker is told: detection by headers, choice of the engine.
+
+Detection runs in a bounded process of its own, so that a hostile file can't hurt this one.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from berth_api.artifact import EngineType, Task
+from berth_api.engines import choose_engine
+from berth_api.errors import UnsupportedModel
+from berth_runtime.arguments import ModelArgument, Options
+from berth_runtime.engines import ENGINES
+from berth_runtime.engines.protocol import EngineSettings
+from berth_runtime.machine import usable_cores, usable_memory_bytes
+from berth_runtime.messages import LoadOrder
+from berth_runtime.served import ResolvedModel
+from berth_store.detect import DetectedModel, detect_bounded
+
+_SERVED_HERE: Final = ", ".join(ENGINES)
+
+
+async def resolve_model(argument: ModelArgument, options: Options) -> ResolvedModel:
+    """What the path is and which engine gets it; raises `UnsupportedModel` or `InvalidSpec` with the reason."""
+    model = await asyncio.to_thread(detect_bounded, argument.path)
+    return plan_model(model, argument.name, options, threads=usable_cores(), memory_bytes=usable_memory_bytes())
+
+
+def plan_model(model: DetectedModel, name: str, options: Options, *, threads: int, memory_bytes: int) -> ResolvedModel:
+    """The engine and its settings; pure."""
+    task = model.task if options.task is Task.AUTO else options.task
+    artifact = model.artifact.model_copy(update={"task": task})
+    engine = choose_engine(artifact, wanted=options.engine, gpu=False)
+    settings = EngineSettings(
+        model=replace(model, chat_template=options.chat_template or model.chat_template),
+        name=name,
+        task=task,
+        threads=threads,
+        memory_bytes=memory_bytes,
+        context_length=options.context_length,
+        parallel_sequences=options.parallel_sequences,
+        args=options.engine_args,
+    )
+    return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
+
+
+def _module_of(engine: EngineType) -> str:
+    module = ENGINES.get(engine)
+    if module is None:
+        raise UnsupportedModel(
+            f"this runtime has no engine {engine}; it has {_SERVED_HERE}. Name one of them, or serve the model by the "
+            f"image of {engine}"
+        )
+    return module
