@@ -1,0 +1,150 @@
+"""The command line of `python -m berth_runtime`, parsed into `Options`. `berth_api.launch` writes it for a Model."""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from berth_api.artifact import EngineType, Task
+
+MAX_NAME_LENGTH: Final = 50
+_NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")
+
+_EPILOG: Final = """
+PATH is a file (x.gguf, x.onnx) or a folder; what it is, is read from its headers. The name that a model is served
+under defaults to that of the file or folder. Addresses: /v1/chat/completions /v1/completions /v1/embeddings /v1/models
+/generate /health/live /health/ready /metrics /status.
+"""
+
+
+@dataclass(frozen=True)
+class ModelArgument:
+    """One `--model`: what it is served under, and where it lies."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The whole command line. None means that the engine chooses."""
+
+    models: tuple[ModelArgument, ...]
+    host: str
+    port: int
+    engine: EngineType
+    task: Task
+    context_length: int | None
+    parallel_sequences: int | None
+    chat_template: str | None
+    drain_timeout_seconds: float
+    engine_args: Mapping[str, str]
+    log_requests: bool
+
+
+def parse_arguments(argv: Sequence[str]) -> Options:
+    """The options; ends the process with status 2 and a sentence where they can't be."""
+    parser = build_parser()
+    given = parser.parse_args(argv)
+    models = tuple(parse_model(text) for text in given.model)
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            parser.error(f"two models are to be served as {name!r}; give them names of their own: --model NAME=PATH")
+    return Options(
+        models=models,
+        host=given.host,
+        port=given.port,
+        engine=given.engine,
+        task=given.task,
+        context_length=given.context_length,
+        parallel_sequences=given.parallel_sequences,
+        chat_template=given.chat_template,
+        drain_timeout_seconds=given.drain_timeout,
+        engine_args=dict(given.engine_arg),
+        log_requests=given.log_requests,
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options and their words."""
+    parser = argparse.ArgumentParser(
+        prog="python -m berth_runtime", description="Serve models over OpenAI's API.", epilog=_EPILOG
+    )
+    add = parser.add_argument
+    add("--model", action="append", required=True, metavar="[NAME=]PATH", help="a model to serve; may be repeated")
+    add("--host", default="0.0.0.0", help="the address to listen on (default: all)")  # noqa: S104 - a pod's port
+    add("--port", type=_port, default=8000, help="the port to listen on (default: 8000; 0: any free one)")
+    add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help=_choices(EngineType))
+    add("--task", type=Task, default=Task.AUTO, metavar="TASK", help=_choices(Task))
+    add("--context-length", type=_positive, metavar="TOKENS", help="the longest sequence of one request")
+    add("--parallel-sequences", type=_positive, metavar="N", help="sequences worked on at once")
+    add("--chat-template", type=_file_text, metavar="FILE", help="Jinja that replaces the model's own chat template")
+    add(
+        "--drain-timeout",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="time for running requests after SIGTERM",
+    )
+    add("--engine-arg", type=_pair, action="append", default=[], metavar="K=V", help="an argument of the engine's own")
+    add("--log-requests", action="store_true", help="log one line for each request")
+    return parser
+
+
+def parse_model(text: str) -> ModelArgument:
+    """`NAME=PATH`, or `PATH` with a name made from it."""
+    named = _NAMED.fullmatch(text)
+    if named is not None and len(named[1]) <= MAX_NAME_LENGTH:
+        return ModelArgument(named[1], Path(named[2]))
+    path = Path(text)
+    return ModelArgument(name_of(path), path)
+
+
+def name_of(path: Path) -> str:
+    """A served name for a file or folder: its own, in the letters of a DNS name."""
+    full = Path(path).absolute()
+    stem = full.stem if full.suffix.lower() in {".gguf", ".onnx"} else full.name
+    name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME_LENGTH].strip("-")
+    return name or "model"
+
+
+def _choices(words: type[EngineType] | type[Task]) -> str:
+    return "one of " + ", ".join(words)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; ports are 0 to 65535")
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return seconds
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _file_text(text: str) -> str:
+    try:
+        return Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} can't be read: {error}") from error

@@ -1,0 +1,31 @@
+"""The answer of `/v1/embeddings`, from the engine's float32 rows; pure."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import orjson
+
+from berth_runtime.engines.protocol import EmbeddingResult
+
+
+def render_embeddings(result: EmbeddingResult, *, model: str, encoding_format: str) -> bytes:
+    """OpenAI's list: numbers, or base64 of little-endian float32, which clients decode faster."""
+    body = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": embedding}
+            for index, embedding in enumerate(_embeddings(result, encoding_format))
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens},
+    }
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _embeddings(result: EmbeddingResult, encoding_format: str) -> list[Any]:
+    row_bytes = 4 * result.dimensions
+    rows = range(0, len(result.vectors), row_bytes)
+    if encoding_format == "base64":
+        return [base64.b64encode(result.vectors[at : at + row_bytes]).decode("ascii") for at in rows]
+    return list(np.frombuffer(result.vectors, dtype="<f4").reshape(-1, result.dimensions))

@@ -1,0 +1,177 @@
+"""The fields of a request besides what it is about: which are known, what they may be, which an engine honours.
+
+`routes` calls `read_parameters` for each request. A known field that the engine does not honour is refused by name; a
+field that nobody knows is left out, and the answer's header `x-berth-ignored-parameters` says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from berth_runtime.engines.protocol import Capabilities, Operation
+from berth_runtime.openai.checks import (
+    INT64,
+    Field,
+    boolean,
+    inert,
+    integer,
+    is_integer,
+    is_number,
+    mapping,
+    number,
+    one_of,
+    sequence,
+    texts,
+    unserved,
+)
+from berth_runtime.openai.errors import refuse
+
+Json = dict[str, Any]
+RESPONSE_FORMATS: Final = ("text", "json_object", "json_schema")
+
+
+def _is_logit_bias(value: dict[str, object]) -> bool:
+    return all(token.isdecimal() and is_number(bias, -100, 100) for token, bias in value.items())
+
+
+def _is_response_format(value: dict[str, object]) -> bool:
+    if value.get("type") == "json_schema":
+        schema = value.get("json_schema")
+        return isinstance(schema, dict) and isinstance(schema.get("schema"), dict)
+    return value.get("type") in RESPONSE_FORMATS
+
+
+def _are_functions(value: list[object]) -> bool:
+    return all(
+        isinstance(tool, dict)
+        and tool.get("type") == "function"
+        and isinstance(tool.get("function"), dict)
+        and isinstance(tool["function"].get("name"), str)
+        for tool in value
+    )
+
+
+def _is_tool_choice(value: object) -> bool:
+    if isinstance(value, dict):
+        function = value.get("function")
+        return isinstance(function, dict) and isinstance(function.get("name"), str)
+    return value in ("none", "auto", "required")
+
+
+_WHO_ASKS: Final = {
+    "user": inert(),
+    "metadata": inert(),
+    "safety_identifier": inert(),
+    "prompt_cache_key": inert(),
+    "prompt_cache_retention": inert(),
+    "service_tier": inert(),
+}
+
+_GENERATION: Final = {
+    **_WHO_ASKS,
+    "temperature": number(0, 2),
+    "top_p": number(0, 1),
+    "top_k": integer(0),
+    "min_p": number(0, 1),
+    "typical_p": number(0, 1),
+    "presence_penalty": number(-2, 2, neutral=(0,)),
+    "frequency_penalty": number(-2, 2, neutral=(0,)),
+    "repeat_penalty": number(0, 10, neutral=(1,)),
+    "logit_bias": mapping("an object of token ids with a bias from -100 to 100", _is_logit_bias, neutral=({},)),
+    "seed": integer(-INT64),
+    "stop": texts(16),
+    "n": integer(1, 128, neutral=(1,)),
+    "max_tokens": integer(1),
+    "stream": boolean(),
+    "stream_options": mapping(
+        "an object with include_usage: true or false",
+        lambda value: isinstance(value.get("include_usage", False), bool),
+        neutral=({},),
+    ),
+}
+
+CHAT: Final[Mapping[str, Field]] = {
+    **_GENERATION,
+    "max_completion_tokens": integer(1),
+    "logprobs": boolean(neutral=(False,)),
+    "top_logprobs": integer(0, 20),
+    "response_format": mapping(
+        "an object with type text, json_object, or json_schema and json_schema.schema",
+        _is_response_format,
+        neutral=({"type": "text"},),
+    ),
+    "tools": sequence("a list of objects with type function and function.name", _are_functions, neutral=([],)),
+    "tool_choice": Field("none, auto, required, or the name of a function", _is_tool_choice, ("none", "auto")),
+    "parallel_tool_calls": boolean(neutral=(True, False)),
+    "chat_template_kwargs": mapping("an object", lambda _: True, neutral=({},)),
+    "audio": unserved(),
+    "function_call": unserved("none", "auto"),
+    "functions": unserved([]),
+    "modalities": unserved(["text"]),
+    "prediction": unserved(),
+    "reasoning_effort": unserved(),
+    "store": unserved(False),
+    "verbosity": unserved("medium"),
+    "web_search_options": unserved(),
+}
+
+COMPLETION: Final[Mapping[str, Field]] = {
+    **_GENERATION,
+    "logprobs": integer(0, 20),
+    "best_of": unserved(1),
+    "echo": unserved(False),
+    "suffix": unserved("", None),
+}
+
+EMBEDDING: Final[Mapping[str, Field]] = {
+    **_WHO_ASKS,
+    "dimensions": Field("an integer of at least 1", lambda value: is_integer(value, 1, INT64)),
+    "encoding_format": one_of("float", "base64"),
+}
+
+FIELDS: Final[Mapping[Operation, Mapping[str, Field]]] = {
+    Operation.CHAT: CHAT,
+    Operation.COMPLETION: COMPLETION,
+    Operation.EMBEDDING: EMBEDDING,
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the engine is given, and the names of what nobody knows."""
+
+    given: Json
+    ignored: tuple[str, ...]
+
+
+def read_parameters(body: Json, operation: Operation, capabilities: Capabilities, *, subject: str) -> Parameters:
+    """The fields of a request other than `model` and its `subject`; raises `ApiError` with the wrong field's name."""
+    honoured = capabilities.parameters[operation]
+    fields = FIELDS[operation]
+    given: Json = {}
+    ignored: list[str] = []
+    for name, value in body.items():
+        if name in {"model", subject} or value is None:
+            continue
+        known = fields.get(name)
+        if known is None:
+            ignored.append(name)
+        elif not known.accepts(value):
+            raise refuse(f"{name!r} has to be {known.expects}.", param=name)
+        elif name in honoured:
+            given[name] = value
+        elif not known.inert and value not in known.neutral:
+            raise refuse(
+                f"{name!r} is not supported by the engine of this model. Leave it out.",
+                param=name,
+                code="unsupported_parameter",
+            )
+    _check_together(given)
+    return Parameters(given, tuple(ignored))
+
+
+def _check_together(given: Json) -> None:
+    if "stream_options" in given and not given.get("stream"):
+        raise refuse("'stream_options' may only be given together with 'stream': true.", param="stream_options")
+    if "top_logprobs" in given and not given.get("logprobs"):
+        raise refuse("'top_logprobs' may only be given together with 'logprobs': true.", param="top_logprobs")

@@ -1,0 +1,33 @@
+"""The table of contents of the HTTP server: every route, and what stands around all of them."""
+
+from aiohttp import web
+
+from berth_runtime.catalog import Catalog
+from berth_runtime.drain import Drain
+from berth_runtime.metrics import Metrics
+from berth_runtime.routes.bodies import MAX_BODY_BYTES
+from berth_runtime.routes.embeddings import answer_embeddings
+from berth_runtime.routes.frame import openai_frame
+from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate
+from berth_runtime.routes.keys import CATALOG, DRAIN, METRICS
+from berth_runtime.routes.models import answer_model, answer_models
+from berth_runtime.routes.probes import answer_live, answer_metrics, answer_ready, answer_status
+
+
+def build_application(catalog: Catalog, metrics: Metrics, drain: Drain) -> web.Application:
+    """The application; it starts nothing and owns nothing."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[openai_frame])
+    app[CATALOG], app[METRICS], app[DRAIN] = catalog, metrics, drain
+    app.router.add_post("/v1/chat/completions", answer_chat)
+    app.router.add_post("/v1/completions", answer_completion)
+    app.router.add_post("/v1/embeddings", answer_embeddings)
+    app.router.add_post("/embeddings", answer_embeddings)
+    app.router.add_post("/generate", answer_generate)
+    app.router.add_get("/v1/models", answer_models)
+    app.router.add_get("/v1/models/{id}", answer_model)
+    app.router.add_get("/health", answer_ready)
+    app.router.add_get("/health/live", answer_live)
+    app.router.add_get("/health/ready", answer_ready)
+    app.router.add_get("/metrics", answer_metrics)
+    app.router.add_get("/status", answer_status)
+    return app

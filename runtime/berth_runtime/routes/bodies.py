@@ -1,0 +1,54 @@
+"""What every request that works on a model begins with: its body, and whom it is for."""
+
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from berth_runtime.engines.protocol import Capabilities, Operation
+from berth_runtime.openai.errors import refuse
+from berth_runtime.openai.parameters import Parameters, read_parameters
+from berth_runtime.routes.keys import CATALOG, IGNORED, MODEL
+from berth_runtime.served import ServedModel
+
+Json = dict[str, Any]
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+MODEL_HEADER: Final = "x-berth-model"
+
+
+async def read_body(request: web.Request) -> Json:
+    """The body as an object; of a key that stands in it twice the last counts. Raises `ApiError`."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, request.content_length or 0)
+    raw = await request.read()
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise refuse(f"The body is not JSON: {error}.", param=None, code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise refuse("The body has to be a JSON object.", param=None, code="invalid_json")
+    return body
+
+
+def find_model(request: web.Request, body: Json) -> ServedModel:
+    """Whom the request is for: the gateway's word wins over the client's, which may be an alias."""
+    model = request.app[CATALOG].find(request.headers.get(MODEL_HEADER) or body.get("model"))
+    request[MODEL] = model.name
+    return model
+
+
+def take_parameters(
+    request: web.Request, body: Json, operation: Operation, capabilities: Capabilities, *, subject: str
+) -> Parameters:
+    """The request's parameters, if the model does such work at all."""
+    if operation not in capabilities.parameters:
+        able = ", ".join(sorted(capabilities.parameters)) or "nothing"
+        raise refuse(
+            f"The model {request[MODEL]!r} does not serve {operation} requests; it serves {able}.",
+            param="model",
+            code="operation_not_supported",
+            status=404,
+        )
+    parameters = read_parameters(body, operation, capabilities, subject=subject)
+    request[IGNORED] = parameters.ignored
+    return parameters

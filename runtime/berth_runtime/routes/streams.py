@@ -1,0 +1,111 @@
+"""How an answer leaves: the head is held back until there is a first event, then events go out as they come.
+
+So an engine that fails before its first event has sent nothing, and its error is a status that a gateway can retry.
+One that fails later gets an error event and a connection that is cut without an end: nobody can take it for whole.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from aiohttp import web
+
+from berth_runtime.engines.protocol import Failure
+from berth_runtime.exchange import Exchange
+from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
+
+DONE: Final = b"data: [DONE]\n\n"
+IGNORED_HEADER: Final = "x-berth-ignored-parameters"
+STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+Render = Callable[[bytes], bytes]
+
+
+async def send_answer(
+    request: web.Request, exchange: Exchange, *, stream: bool, render: Render | None = None
+) -> web.StreamResponse:
+    """Send what the engine says; `render` changes each event, or the one body of a plain answer."""
+    try:
+        if stream:
+            return await send_stream(request, exchange, render)
+        return await send_whole(request, exchange, render)
+    finally:
+        exchange.leave()
+
+
+async def send_whole(request: web.Request, exchange: Exchange, render: Render | None) -> web.Response:
+    """The one body, once the engine has ended without an error."""
+    body = b""
+    while True:
+        chunks, outcome = await exchange.take()
+        body += b"".join(chunks)
+        if isinstance(outcome, Failure):
+            raise ApiError(outcome)
+        if outcome is not None:
+            count_first_event(request)
+            return render_json(request, render(body) if render else body)
+
+
+async def send_stream(request: web.Request, exchange: Exchange, render: Render | None) -> web.StreamResponse:
+    """Server-sent events."""
+    chunks, outcome = await exchange.take()
+    if isinstance(outcome, Failure) and not chunks:
+        raise ApiError(outcome)
+    count_first_event(request)
+    response = web.StreamResponse(headers=STREAM_HEADERS | ignored_header(request))
+    await response.prepare(request)
+    while True:
+        events = frame_events(chunks, render)
+        if isinstance(outcome, Failure):
+            await break_off(request, response, events + frame_event(error_body(outcome)))
+            return response
+        if outcome is not None:
+            await response.write(events + DONE)
+            await response.write_eof()
+            return response
+        await response.write(events)
+        chunks, outcome = await exchange.take()
+
+
+async def break_off(request: web.Request, response: web.StreamResponse, last: bytes) -> None:
+    """Say why, then close the connection where the end of the body should be."""
+    await response.write(last)
+    if request.transport is not None:
+        request.transport.close()
+
+
+def frame_events(chunks: Iterable[bytes], render: Render | None) -> bytes:
+    """Chunks as server-sent events, in one piece."""
+    if render is not None:
+        chunks = map(render, chunks)
+    return b"".join([frame_event(chunk) for chunk in chunks])
+
+
+def frame_event(data: bytes) -> bytes:
+    """One server-sent event; JSON has no line breaks."""
+    return b"data: %b\n\n" % data
+
+
+def render_json(request: web.Request, body: bytes) -> web.Response:
+    """A plain answer."""
+    return web.Response(body=body, content_type="application/json", headers=ignored_header(request))
+
+
+def ignored_header(request: web.Request) -> dict[str, str]:
+    """Tells a client which of its fields nobody knows, in letters that a header may have."""
+    names = [name for name in request.get(IGNORED, ()) if name.isascii() and name.isprintable()]
+    return {IGNORED_HEADER: ", ".join(names)[:500]} if names else {}
+
+
+def count_first_event(request: web.Request) -> None:
+    """The head goes out now."""
+    resource = request.match_info.route.resource
+    assert resource is not None
+    request.app[METRICS].count_first_event(
+        model=request[MODEL], endpoint=resource.canonical, seconds=time.monotonic() - request[STARTED]
+    )
