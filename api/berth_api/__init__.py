@@ -1,1 +1,4 @@
-"""The contract of Berth: both kinds, their conditions and names, and what is started for a Model. Pure: pydantic and nothing else."""
+"""The contract of Berth: both kinds, their conditions and names, and what is started for a Model.
+
+Pure: pydantic and nothing else.
+"""

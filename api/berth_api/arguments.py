@@ -16,7 +16,7 @@ REASON = "ArgumentRefused"
 _PATH = "spec.engine.args"
 
 REFUSED: Mapping[str, tuple[str, ...]] = {
-    "it decides where the engine listens, which is Berth's part": (
+    "it decides where the engine listens and whom it lets in, which is Berth's part": (
         r"(.*-)?(port|ports|host|hosts|listen|socket|uds|fd|address|addr|url|endpoint|ip)",
         r"(ssl|tls|cors|allowed|rpc|grpc)(-.*)?",
         r"(api|reuse)-.*",
@@ -36,11 +36,18 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     ),
     "it opens endpoints or logs meant for developers": (
         r"(.*-)?(dev|debug|profiler|profile|trace|metrics|props|slots|webui|ui|dashboard)(-.*)?",
-        r"(enable|disable)-(server|log|request|prompt|auto-tool).*",
+        r"(enable|disable)-(server|log|request|prompt).*",
         r"(log|verbose|verbosity|served-model-name|alias)(-.*)?",
     ),
 }
 _REFUSED = tuple((re.compile("|".join(patterns)), why) for why, patterns in REFUSED.items())
+
+REFUSED_VARIABLES: Mapping[str, str] = {
+    r"LD_.*|DYLD_.*|PYTHON.*|BASH_ENV|ENV|PATH|VLLM_PLUGINS": "it decides which code is run",
+    r"LLAMA_ARG_.*|LLAMA_API_KEY|HF_ENDPOINT|HF_HUB_.*": "it sets an engine argument; use `spec.engine.args`",
+    r"VLLM_SERVER_DEV_MODE|VLLM_ALLOW_.*|VLLM_HOST_IP|VLLM_PORT|VLLM_RPC_.*": "it opens ports or developer endpoints",
+    r"BERTH_.*": "it belongs to Berth",
+}
 
 _CACHE_TYPE = "f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
 _NUMBER = "[1-9][0-9]{0,6}"
@@ -80,6 +87,16 @@ def _refusals(args: Sequence[str]) -> Iterator[FieldError]:
         elif name in seen:
             yield FieldError(path, f"the engine argument `{name}` stands here twice", "give it once", REASON)
         seen.add(name)
+
+
+def refused_variables(names: Sequence[str]) -> tuple[FieldError, ...]:
+    """Variables of `pod.env` that would do what `engine.args` may not."""
+    return tuple(
+        FieldError(f"spec.pod.env[{index}].name", f"the variable `{name}` is refused: {why}", "leave it out", REASON)
+        for index, name in enumerate(names)
+        for pattern, why in REFUSED_VARIABLES.items()
+        if re.fullmatch(pattern, name)
+    )
 
 
 def engine_arguments(engine: EngineType, args: Sequence[str]) -> dict[str, str]:

@@ -5,9 +5,12 @@ shows them. Enum values are the words of the API.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from berth_api.part import StatusPart
+from berth_api.scalars import Clipped
 
 
 class Format(StrEnum):
@@ -29,7 +32,7 @@ class Task(StrEnum):
     EMBEDDING = "Embedding"
     RERANK = "Rerank"
     TEXT_CLASSIFICATION = "TextClassification"
-    TOKEN_CLASSIFICATION = "TokenClassification"
+    TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 - a task, not a token
     IMAGE_CLASSIFICATION = "ImageClassification"
     OBJECT_DETECTION = "ObjectDetection"
     TEXT_RECOGNITION = "TextRecognition"
@@ -46,18 +49,18 @@ class EngineType(StrEnum):
     TORCH = "Torch"
 
 
-class Artifact(BaseModel):
+class Artifact(StatusPart):
     """A resolved artifact, as `status.artifact` shows it. Everything but format and task may be unknown."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-    format: Format
-    task: Task
-    digest: str | None = Field(default=None, description="`sha256:` digest of the OCI manifest.")
-    architecture: str | None = Field(
+    format: Format = Field(description="The file format of the weights.")
+    task: Task = Field(description="What the model does.")
+    digest: Annotated[str, Clipped(71)] | None = Field(
+        default=None, description="`sha256:` digest of the OCI manifest."
+    )
+    architecture: Annotated[str, Clipped(64)] | None = Field(
         default=None, description="The architecture's own name, such as `llama` or `bert`."
     )
     parameters: int | None = Field(default=None, ge=0, description="Number of weights.")
-    quantization: str | None = Field(default=None, description="Such as `Q4_1` or `F16`.")
+    quantization: Annotated[str, Clipped(64)] | None = Field(default=None, description="Such as `Q4_1` or `F16`.")
     context_length: int | None = Field(default=None, ge=1, description="The longest sequence in tokens.")
     size_bytes: int | None = Field(default=None, ge=0, description="Bytes of all files together.")

@@ -17,7 +17,7 @@ from berth_api.rules import Rule, admission_rules, broken_rules, check_rules
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list of at most `max_items`. `atomic` is replaced whole, a `set` holds each value once, a `map` each key once."""
+    """A list of at most `max_items`: `atomic` is replaced whole, a `set` has each value once, a `map` each key once."""
 
     max_items: int
     kind: Literal["atomic", "set", "map"] = "atomic"

@@ -49,7 +49,7 @@ class NameConflict:
         """What, why and what to do."""
         return (
             f"the name `{self.name}` belongs to the {self.owner.kind} {self.owner.key}, which asked for it first; "
-            f"clients reach this one as `{self.loser.namespace}/{self.name}` until that name is free or another is chosen"
+            f"clients reach this one as `{self.loser.namespace}/{self.name}`, or choose another name"
         )
 
 
@@ -132,7 +132,7 @@ def _choose(claims: Sequence[_Claim]) -> Owner:
 
 
 def _qualify(claimants: Mapping[str, Sequence[_Claim]]) -> dict[str, Owner]:
-    """`namespace/name` reaches the Model of that name in any case; then routes come before aliases, the oldest first."""
+    """`namespace/name` always reaches the Model of that name; then routes come before aliases, the oldest first."""
     best: dict[str, _Claim] = {}
     for name, claims in claimants.items():
         for claim in claims:

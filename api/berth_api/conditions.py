@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from berth_api.errors import FieldError
 from berth_api.part import StatusPart
-from berth_api.scalars import Text, form
+from berth_api.scalars import Clipped, Text, form
 
 
 class ConditionType(StrEnum):
@@ -113,10 +114,12 @@ class Condition(StatusPart):
     reason: Annotated[
         str,
         Text(
-            1024, (form("[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", "this is no reason", "write one word in CamelCase"),)
+            1024, (form("[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", "not a valid reason", "write one word in CamelCase"),)
         ),
     ] = Field(description="Why, in one word for machines.")
-    message: Annotated[str, Text(MESSAGE_MAX)] = Field(default="", description="What, why and what to do, for people.")
+    message: Annotated[str, Clipped(MESSAGE_MAX)] = Field(
+        default="", description="What, why and what to do, for people."
+    )
     last_transition_time: AwareDatetime | None = Field(default=None, description="When the status last changed.")
     observed_generation: int | None = Field(default=None, ge=0, description="The generation of the spec it speaks of.")
 
@@ -153,6 +156,17 @@ def _merge(before: Condition | None, after: Condition, now: datetime, generation
 def find_condition(conditions: Iterable[Condition], wanted: ConditionType) -> Condition | None:
     """The condition of that type, if anything was said about it."""
     return next((condition for condition in conditions if condition.type == wanted), None)
+
+
+def accepted_condition(errors: Sequence[FieldError], *, generation: int | None = None) -> Condition:
+    """`Accepted` from what is wrong with an object; nothing wrong makes it True. The first error gives the reason."""
+    return Condition(
+        type=ConditionType.ACCEPTED,
+        status=ConditionStatus.FALSE if errors else ConditionStatus.TRUE,
+        reason=errors[0].reason if errors else Reason.ACCEPTED,
+        message="\n".join(str(error) for error in errors),
+        observed_generation=generation,
+    )
 
 
 _ORDER = (

@@ -20,7 +20,7 @@ _YAML_TRUE_WORDS = "`on`, `yes` or `y`"
 def check_document(raw: object) -> dict[str, Any]:
     """The document as plain JSON values. Raises InvalidSpec for what JSON can't say, and for hostile sizes."""
     if not isinstance(raw, Mapping):
-        raise InvalidSpec(FieldError("(document)", "this is no object", "start with `apiVersion: berth.dev/v1alpha1`"))
+        raise InvalidSpec(FieldError("(document)", "not an object", "start with `apiVersion: berth.dev/v1alpha1`"))
     check = _Check()
     plain = check.value(raw, ())
     if check.errors:
@@ -62,9 +62,9 @@ class _Check:
                 )
                 self._refuse(path, f"a field is named {str(key).lower()}", remedy)
             elif not isinstance(key, str):
-                self._refuse(path, f"a field has a name that is no text but {_kind(key)}", "put the name in quotes")
+                self._refuse(path, f"a field has a name that is not a text but {_kind(key)}", "put the name in quotes")
             elif not _is_unicode(key):
-                self._refuse(path, "a field has a name that is no Unicode text", "write it in UTF-8")
+                self._refuse(path, "a field has a name that is not Unicode", "write it in UTF-8")
             else:
                 yield key, item
 
@@ -73,7 +73,7 @@ class _Check:
             return value
         if isinstance(value, str):
             if not _is_unicode(value):
-                self._refuse(path, "this is no Unicode text", "write it in UTF-8")
+                self._refuse(path, "not Unicode text", "write it in UTF-8")
             return str(value)
         if isinstance(value, int):
             if value not in _INT64:
@@ -106,7 +106,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def drop_nulls(document: dict[str, Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[FieldError, ...]]:
-    """The document without fields that are null and have a default, as the API server does it; other nulls are wrong."""
+    """The document without fields that are null and have a default, as the API server does; other nulls are wrong."""
     errors: list[FieldError] = []
     given = _without_nulls(document, schema, (), errors)
     assert isinstance(given, dict)
@@ -115,19 +115,20 @@ def drop_nulls(document: dict[str, Any], schema: Mapping[str, Any]) -> tuple[dic
 
 def _without_nulls(value: Any, schema: Mapping[str, Any], path: FieldPath, errors: list[FieldError]) -> Any:
     if isinstance(value, dict) and "properties" in schema:
-        return {
-            key: _without_nulls(item, schema["properties"].get(key, {}), (*path, key), errors)
-            for key, item in value.items()
-            if not _is_dropped(item, schema["properties"].get(key), (*path, key), errors)
-        }
+        return dict(_given_fields(value, schema, path, errors))
     if isinstance(value, list) and "items" in schema:
         return [_without_nulls(item, schema["items"], (*path, index), errors) for index, item in enumerate(value)]
     return value
 
 
-def _is_dropped(item: object, schema: Mapping[str, Any] | None, path: FieldPath, errors: list[FieldError]) -> bool:
-    if item is not None or schema is None:
-        return False
-    if "default" not in schema and path[0] == "spec":
-        errors.append(FieldError(render_path(path), "this field has no value", "give it one, or remove the line"))
-    return True
+def _given_fields(
+    value: dict[str, Any], schema: Mapping[str, Any], path: FieldPath, errors: list[FieldError]
+) -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        part = schema["properties"].get(name)
+        if item is not None or part is None:
+            yield name, _without_nulls(item, part or {}, (*path, name), errors)
+        elif path[:1] == ("spec",) and "default" not in part and name not in schema.get("required", ()):
+            # A required field is left out here, so that it is found to be missing with the words for that.
+            message, remedy = "this field has no value", "give it one, or remove the line"
+            errors.append(FieldError(render_path((*path, name)), message, remedy))

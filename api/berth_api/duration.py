@@ -14,7 +14,7 @@ _PARTS = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _DIGITS = "[0-9]{1,5}"
 DURATION_RULE = form(
     f"{_DIGITS}h({_DIGITS}m)?({_DIGITS}s)?|{_DIGITS}m({_DIGITS}s)?|{_DIGITS}s",
-    "this is no duration",
+    "not a valid duration",
     "write hours, minutes and seconds, such as `90s`, `5m` or `1h2m3s`",
 )
 

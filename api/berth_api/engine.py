@@ -16,7 +16,7 @@ EngineArgument = Annotated[
         (
             form(
                 "(--)?[A-Za-z0-9][A-Za-z0-9_.-]*(=[ -~]*)?",
-                "this is no engine argument",
+                "not a valid engine argument",
                 "write `name=value` in printable ASCII, such as `batch-size=512`",
             ),
         ),
@@ -30,7 +30,7 @@ ImageReference = Annotated[
             optional(
                 form(
                     "[a-zA-Z0-9][a-zA-Z0-9._:/@-]*",
-                    "this is no image",
+                    "not a valid image",
                     "write `registry/repository:tag` or `…@sha256:…`",
                 )
             ),

@@ -36,7 +36,9 @@ def _errors_of(detail: ErrorDetails, schema: Mapping[str, Any]) -> Iterator[Fiel
         yield FieldError(render_path(path), "this field is missing", f"give {render_expected(node)}")
     elif kind in _WORDS and isinstance(found, str):
         remedy = " ".join(part for part in (did_you_mean(found, node["enum"]), f"It takes {_choices(node)}") if part)
-        yield FieldError(render_path(path), f"`{shorten(found)}` is none of its words", remedy[0].lower() + remedy[1:])
+        yield FieldError(
+            render_path(path), f"`{shorten(found)}` is not a value of this field", remedy[0].lower() + remedy[1:]
+        )
     else:
         yield FieldError(render_path(path), f"{_shown(found)} can't stand here", f"give {render_expected(node)}")
 
@@ -59,11 +61,11 @@ def _node(schema: Mapping[str, Any], path: FieldPath) -> Mapping[str, Any]:
 def render_expected(node: Mapping[str, Any]) -> str:
     """What a field takes: `an integer from 1 to 64`, `a text of at most 50 characters, such as …`."""
     example = node.get("example")
-    such_as = f", such as `{_render_value(example)}`" if example is not None else ""
+    such_as = f", such as `{render_value(example)}`" if example is not None else ""
     return _expected_type(node) + such_as
 
 
-def _expected_type(node: Mapping[str, Any]) -> str:
+def _expected_type(node: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a table in the form of a match
     if "enum" in node:
         return f"one of {_choices(node)}"
     if node.get("x-kubernetes-int-or-string"):
@@ -95,7 +97,7 @@ def _choices(node: Mapping[str, Any]) -> str:
     return ", ".join(f"`{word}`" for word in node["enum"])
 
 
-def _shown(found: object) -> str:
+def _shown(found: object) -> str:  # noqa: PLR0911 - a table in the form of a match
     match found:
         case None:
             return "an empty value"
@@ -113,11 +115,14 @@ def _shown(found: object) -> str:
             return "this value"
 
 
-def _render_value(value: object) -> str:
+def render_value(value: object) -> str:
+    """A value as users would write it in YAML's flow style."""
     match value:
+        case bool():
+            return str(value).lower()
         case dict():
-            return "{" + ", ".join(f"{key}: {_render_value(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {render_value(item)}" for key, item in value.items()) + "}"
         case list():
-            return "[" + ", ".join(_render_value(item) for item in value) + "]"
+            return "[" + ", ".join(render_value(item) for item in value) + "]"
         case _:
             return str(value)

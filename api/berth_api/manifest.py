@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from berth_api.arguments import refused_arguments
+from berth_api.arguments import refused_arguments, refused_variables
 from berth_api.document import check_document, drop_nulls
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.field_errors import field_errors
@@ -31,7 +31,9 @@ def parse_object(raw: Mapping[str, Any]) -> Model | ModelRoute:
     except ValidationError as error:
         raise InvalidSpec(*errors, *field_errors(error, kind_schema(kind))) from None
     assert isinstance(parsed, Model | ModelRoute)
-    errors += refused_arguments(parsed.spec.engine.args) if isinstance(parsed, Model) else ()
+    if isinstance(parsed, Model):
+        errors += refused_arguments(parsed.spec.engine.args)
+        errors += refused_variables([variable.name for variable in parsed.spec.pod.env])
     if errors:
         raise InvalidSpec(*errors)
     return parsed
@@ -61,5 +63,5 @@ def _check_envelope(document: Mapping[str, Any]) -> str:
 def _wrong_word(path: str, found: object, allowed: tuple[str, ...]) -> FieldError:
     if found is None:
         return FieldError(path, "this field is missing", f"write `{path}: {allowed[0]}`")
-    shown = f"`{found}` is none of Berth's" if isinstance(found, str) else "this is no text"
+    shown = f"`{found}` is not one of Berth's" if isinstance(found, str) else "not a text"
     return FieldError(path, shown, did_you_mean(str(found), allowed) or f"write one of {', '.join(allowed)}")

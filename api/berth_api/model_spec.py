@@ -45,7 +45,8 @@ class ModelSpec(Part):
         default=None,
         ge=1,
         le=1 << 30,
-        description="Tokens that a prompt and its answer may have together; by default the model's own, bounded by what fits.",
+        description="Tokens that a prompt and its answer may have together; by default the model's own, "
+        "bounded by what fits.",
         examples=[8192],
     )
     parallel_sequences: int | None = Field(

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.bounds import ListOf
 from berth_api.conditions import Condition
 from berth_api.part import StatusPart
-from berth_api.scalars import Count, Text
+from berth_api.scalars import Clipped, Count, Text
 
 
 class Stage(StrEnum):
@@ -43,6 +43,12 @@ class Loading(StatusPart):
     seconds_left: Count | None = Field(default=None, description="Time left, as far as it can be told.")
 
 
+class ServedArtifact(Artifact):
+    """What the source holds, and which engine serves it."""
+
+    engine: EngineType | None = Field(default=None, description="The engine that serves it.")
+
+
 class MemoryFit(StatusPart):
     """The arithmetic behind `Fits`."""
 
@@ -58,8 +64,8 @@ class MemoryFit(StatusPart):
 class Failure(StatusPart):
     """The last start that failed."""
 
-    reason: Annotated[str, Text(1024)] = Field(description="Why, in one word for machines.")
-    message: Annotated[str, Text(4096)] = Field(default="", description="What, why and what to do.")
+    reason: Annotated[str, Clipped(1024)] = Field(description="Why, in one word for machines.")
+    message: Annotated[str, Clipped(4096)] = Field(default="", description="What, why and what to do.")
     time: AwareDatetime | None = Field(default=None, description="When.")
 
 
@@ -76,7 +82,7 @@ class ModelStatus(StatusPart):
     address: Annotated[str, Text(512)] = Field(
         default="", description="The gateway's address for clients in the cluster."
     )
-    artifact: Artifact | None = Field(default=None, description="What the source holds.")
+    artifact: ServedArtifact | None = Field(default=None, description="What the source holds.")
     memory: MemoryFit | None = Field(default=None, description="The arithmetic behind `Fits`.")
     loading: Loading | None = Field(default=None, description="How far the present start has come.")
     stages: Annotated[tuple[StageTime, ...], ListOf(16, "map", ("name",))] = Field(

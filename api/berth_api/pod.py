@@ -28,7 +28,9 @@ LabelKey = Annotated[
         317,
         (
             form(
-                "[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?", "this is no label key", "write it as in `example.com/team`"
+                "[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?",
+                "not a valid label key",
+                "write it as in `example.com/team`",
             ),
         ),
     ),
@@ -40,7 +42,7 @@ OptionalLabelKey = Annotated[
         (
             form(
                 "([A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?)?",
-                "this is no label key",
+                "not a valid label key",
                 "write it as in `example.com/team`",
             ),
         ),
@@ -53,7 +55,7 @@ EnvName = Annotated[
         (
             form(
                 "[A-Za-z_][A-Za-z0-9_]*",
-                "this is no name of a variable",
+                "not a valid variable name",
                 "use letters, digits and `_`, such as `OMP_NUM_THREADS`",
             ),
         ),
@@ -104,7 +106,7 @@ class SelectorRequirement(Part):
 
     key: LabelKey = Field(description="Key of the label.", examples=["team"])
     operator: SelectorOperator = Field(description="How the values are compared.")
-    values: Annotated[tuple[LabelValue, ...], ListOf(64)] = Field(
+    values: Annotated[tuple[LabelValue, ...], ListOf(16)] = Field(
         default=(), description="The values.", examples=[["a"]]
     )
 
@@ -115,7 +117,7 @@ class LabelSelector(Part):
     match_labels: LabelMap = Field(
         default_factory=dict, description="Labels that must be equal.", examples=[{"team": "a"}]
     )
-    match_expressions: Annotated[tuple[SelectorRequirement, ...], ListOf(32)] = Field(
+    match_expressions: Annotated[tuple[SelectorRequirement, ...], ListOf(16)] = Field(
         default=(), description="Requirements that must hold."
     )
 

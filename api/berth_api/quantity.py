@@ -24,7 +24,7 @@ _MULTIPLIERS = {
 _REMEDY = "write a Kubernetes quantity, such as `4Gi`, `500m` or `2`"
 QUANTITY_RULE = Rule(
     f"type(self) == int ? self >= 0 : self.matches('^(?:{_PATTERN})$')",
-    "this is no quantity",
+    "not a valid quantity",
     _REMEDY,
     holds=lambda text: bool(_FORM.fullmatch(text)),
 )

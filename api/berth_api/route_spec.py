@@ -116,7 +116,8 @@ class Affinity(Part):
 
     type: AffinityType = Field(
         default=AffinityType.NONE,
-        description="`Session` goes by a header, `Prefix` by the beginning of the prompt, whose KV cache a replica may have.",
+        description="`Session` goes by a header, `Prefix` by the beginning of the prompt, "
+        "whose KV cache a replica may have.",
     )
     session: SessionAffinity | None = Field(default=None, description="The header, with `type: Session`.")
 

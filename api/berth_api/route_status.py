@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 from berth_api.bounds import ListOf
 from berth_api.conditions import Condition
 from berth_api.part import StatusPart
-from berth_api.scalars import Count, Text
+from berth_api.scalars import Clipped, Count, Text
 
 
 class BackendStatus(StatusPart):
@@ -29,7 +29,7 @@ class CanaryStatus(StatusPart):
     first_token_p95_milliseconds: Count | None = Field(
         default=None, alias="firstTokenP95Milliseconds", description="The first token at the 95th percentile."
     )
-    last_decision: Annotated[str, Text(1024)] = Field(default="", description="What was decided last, and why.")
+    last_decision: Annotated[str, Clipped(1024)] = Field(default="", description="What was decided last, and why.")
 
 
 class RouteStatus(StatusPart):

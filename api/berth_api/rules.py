@@ -41,6 +41,11 @@ def broken_rules(*rules: Rule) -> PydanticCustomError:
     return PydanticCustomError(BROKEN_RULE, "{text}", {"text": text, "rules": rules})
 
 
+def at(field: str, rule: Rule) -> Rule:
+    """The admission rule of a value, said of the object around it: for values whose schema can't carry rules."""
+    return Rule(rule.cel.replace("self", f"self.{field}"), rule.message, rule.remedy, field=f".{field}")
+
+
 def admission_rules(rules: Iterable[Rule]) -> list[dict[str, str]]:
     """The rules as the CRD's `x-kubernetes-validations`."""
     return [_admission_rule(rule) for rule in rules if rule.cel]

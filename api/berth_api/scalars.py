@@ -40,6 +40,22 @@ class Text:
         return text
 
 
+@dataclass(frozen=True)
+class Clipped:
+    """Annotation of a `str` in a status that holds foreign words: what is too long is cut, never refused."""
+
+    max_length: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._clip, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"maxLength": self.max_length}
+
+    def _clip(self, text: str) -> str:
+        return text if len(text) <= self.max_length else f"{text[: self.max_length - 1]}…"
+
+
 def form(pattern: str, message: str, remedy: str) -> Rule:
     """The rule that the whole text matches `pattern`: no backslash, no quote, and RE2 and Python read it alike."""
     compiled = re.compile(pattern)
@@ -52,13 +68,13 @@ _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 NAME_MAX = 50
 NAME_RULE = form(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
-    "this is no name of an object",
+    "not a valid name",
     "use lower-case letters, digits and `-`, starting with a letter, such as `qwen2-5`; dots belong into `aliases`",
 )
-DNS_LABEL_RULE = form(_LABEL, "this is no DNS label", "use lower-case letters, digits and `-`, such as `team-a`")
+DNS_LABEL_RULE = form(_LABEL, "not a valid DNS label", "use lower-case letters, digits and `-`, such as `team-a`")
 SUBDOMAIN_RULE = form(
     f"{_LABEL}([.]{_LABEL})*",
-    "this is no name of an object",
+    "not a valid name",
     "use lower-case letters, digits, `-` and `.`, such as `hf-token`",
 )
 CLIENT_NAME_RULE = form(
@@ -90,13 +106,17 @@ KeyName = Annotated[str, Text(63, (SUBDOMAIN_RULE,))]
 ClientName = Annotated[str, Text(128, (CLIENT_NAME_RULE,))]
 """A name that clients send as `model`."""
 Digest = Annotated[
-    str, Text(71, (form("sha256:[0-9a-f]{64}", "this is no digest", "write `sha256:` and 64 hexadecimal digits"),))
+    str, Text(71, (form("sha256:[0-9a-f]{64}", "not a valid digest", "write `sha256:` and 64 hexadecimal digits"),))
 ]
 MapKey = Annotated[
     str,
     Text(
         253,
-        (form(r"[-._a-zA-Z0-9]+", "this is no key of a ConfigMap or Secret", "use letters, digits, `-`, `_` and `.`"),),
+        (
+            form(
+                r"[-._a-zA-Z0-9]+", "not a valid key of a ConfigMap or Secret", "use letters, digits, `-`, `_` and `.`"
+            ),
+        ),
     ),
 ]
 HeaderName = Annotated[
@@ -104,7 +124,7 @@ HeaderName = Annotated[
     Text(
         128,
         (
-            form(r"[!#$%&*+.^_|~0-9a-z-]+", "this is no header name", "write it in lower case, such as `x-tier`"),
+            form(r"[!#$%&*+.^_|~0-9a-z-]+", "not a valid header name", "write it in lower case, such as `x-tier`"),
             Rule(
                 "!self.startsWith('x-berth-') && self != 'host' && self != 'content-length' && self != 'authorization'",
                 "this header belongs to the gateway",
@@ -121,7 +141,7 @@ _LABEL_KEY_PATTERN = f"({_LABEL}([.]{_LABEL})*/)?{_QUALIFIED}"
 _LABEL_KEY = re.compile(_LABEL_KEY_PATTERN)
 LABEL_KEYS_RULE = Rule(
     f"self.all(key, key.size() <= 317 && key.matches('^{_LABEL_KEY_PATTERN}$'))",
-    "a key is no Kubernetes label key",
+    "not every key is a valid label key",
     "use keys such as `team` or `example.com/team`",
     holds=lambda entries: all(len(key) <= 317 and _LABEL_KEY.fullmatch(key) for key in entries),
 )
@@ -132,7 +152,7 @@ RESERVED_KEYS_RULE = Rule(
     holds=lambda entries: not any(key.startswith(("berth.dev/", "app.kubernetes.io/")) for key in entries),
 )
 LabelValue = Annotated[
-    str, Text(63, (optional(form(_QUALIFIED, "this is no label value", "use letters, digits, `-`, `_` and `.`")),))
+    str, Text(63, (optional(form(_QUALIFIED, "not a valid label value", "use letters, digits, `-`, `_` and `.`")),))
 ]
 LabelMap = Annotated[Mapping[str, LabelValue], MapOf(64, (LABEL_KEYS_RULE,))]
 PodLabelMap = Annotated[Mapping[str, LabelValue], MapOf(64, (LABEL_KEYS_RULE, RESERVED_KEYS_RULE))]

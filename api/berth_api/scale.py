@@ -98,7 +98,8 @@ class Rollout(Part):
 
     strategy: RolloutStrategy = Field(
         default=RolloutStrategy.AUTO,
-        description="`Surge` starts the new pods first, `Drain` frees the old ones' GPUs first, `Auto` chooses by free GPUs.",
+        description="`Surge` starts the new pods first, `Drain` frees the old ones' GPUs first, "
+        "`Auto` chooses by free GPUs.",
     )
     drain_timeout: Duration = Field(
         default=Duration("2m"), description="How long requests in flight may take to finish when a pod ends."
@@ -162,8 +163,8 @@ class Cache(Part):
 
     type: CacheType = Field(
         default=CacheType.POD,
-        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim. `OwnedClaim`: a claim made for "
-        "this Model. `ImageVolume`: the OCI artifact mounted as a volume.",
+        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim. `OwnedClaim`: a claim made "
+        "for this Model. `ImageVolume`: the OCI artifact mounted as a volume.",
     )
     claim: ClaimCache | None = Field(default=None, description="The existing claim, with `type: Claim`.")
     owned_claim: OwnedClaimCache | None = Field(default=None, description="The claim to make, with `type: OwnedClaim`.")

@@ -21,7 +21,7 @@ SourceUri = Annotated[
         (
             form(
                 f"({'|'.join(SCHEMES)})://[!-~]+",
-                "this is no source",
+                "not a valid source",
                 f"start with one of {', '.join(f'`{scheme}://`' for scheme in SCHEMES)} and write no spaces, "
                 "such as `oci://registry.example.com/ai/qwen3:8b`",
             ),
@@ -44,11 +44,9 @@ FileGlob = Annotated[
     Text(
         256,
         (
-            form(
-                "[^/]([^/]|/[^/])*", "this is no pattern of files", "write a relative pattern, such as `*.safetensors`"
-            ),
+            form("[^/]([^/]|/[^/])*", "not a valid file pattern", "write a relative pattern, such as `*.safetensors`"),
             Rule(
-                "!self.split('/').exists(part, part == '..')",
+                "!self.matches('(^|/)[.][.](/|$)')",
                 "`..` would leave the source",
                 "name files below the source's own root",
                 holds=lambda glob: ".." not in glob.split("/"),
@@ -68,8 +66,8 @@ class Source(Part):
     """Where the weights are."""
 
     uri: SourceUri = Field(
-        description="`hf://organisation/model@revision`, `oci://registry/repository:tag`, `https://`, `s3://`, `gs://` or "
-        "`pvc://claim/path`; on a laptop also `file://`.",
+        description="`hf://organisation/model@revision`, `oci://registry/repository:tag`, `https://`, `s3://`, "
+        "`gs://` or `pvc://claim/path`; on a laptop also `file://`.",
         examples=["oci://registry.example.com/ai/qwen3:8b"],
     )
     files: Annotated[tuple[FileGlob, ...], ListOf(64, "set")] = Field(
@@ -85,8 +83,8 @@ class Source(Part):
     )
     secret_ref: ObjectReference | None = Field(
         default=None,
-        description="Secret with the credentials, mounted into resolver and loader only, and used only for the hosts that the "
-        "Secret itself names in its key `host`.",
+        description="Secret with the credentials, mounted into resolver and loader only, and used only for the hosts "
+        "that the Secret itself names in its key `host`.",
     )
 
 

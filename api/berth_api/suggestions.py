@@ -1,10 +1,11 @@
-"""What the user may have meant: close field names, close words, and fields that live elsewhere. Pure, for error messages."""
+"""What the user may have meant: close field names, close words, and fields that live elsewhere."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 _WORD_MAX = 64
+_PLACES_MAX = 3
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:
@@ -15,19 +16,25 @@ def did_you_mean(written: str, known: Iterable[str]) -> str:
 
 
 def suggest_field(written: str, parent: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """The remedy for an unknown field: a sibling of a close name, the place where that name belongs, or all siblings."""
+    """The remedy for an unknown field: a sibling of a close name, the place of that name, or all siblings."""
     siblings = tuple(parent.get("properties", {}))
     if close := did_you_mean(written, siblings):
         return close
-    places = [path for path in _paths(spec, "spec") if path.rpartition(".")[2].lower() == written.lower()]
-    if 0 < len(places) <= 3:
-        return f"it belongs to {' or '.join(f'`{path}`' for path in places)}"
+    if below := _places(written, parent, ""):
+        return f"did you mean {below}?"
+    if elsewhere := _places(written, spec, "spec."):
+        return f"it belongs to {elsewhere}"
     return f"the fields here are {', '.join(f'`{name}`' for name in siblings)}" if siblings else "remove it"
 
 
-def _paths(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+def _places(written: str, schema: Mapping[str, Any], prefix: str) -> str:
+    """Where a field of that name is, if there are few such places."""
+    places = [path for path in _paths(schema, prefix) if path.rpartition(".")[2].lower() == written.lower()]
+    return " or ".join(f"`{path}`" for path in places) if len(places) <= _PLACES_MAX else ""
+
+
+def _paths(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for name, part in schema.get("properties", {}).items():
-        yield f"{path}.{name}"
-        yield from _paths(part, f"{path}.{name}")
-    if "items" in schema:
-        yield from _paths(schema["items"], f"{path}[]")
+        yield f"{prefix}{name}"
+        inside = part.get("items")
+        yield from _paths(part, f"{prefix}{name}.") if inside is None else _paths(inside, f"{prefix}{name}[].")

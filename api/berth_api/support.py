@@ -1,4 +1,4 @@
-"""What this version does not carry out yet, as data: one line for each field, to be deleted with the work that brings it.
+"""What this version does not carry out yet, as data: a line for each field, deleted with the work that brings it.
 
 A field in these tables is typed, documented and refused by a clear condition; none is ever silently ignored. The CLI
 and the operator ask before they act.
@@ -18,6 +18,7 @@ from berth_api.model import Model
 from berth_api.route import ModelRoute
 
 REASON = "UnsupportedField"
+NOT_YET = "this version does not carry it out yet"
 _REMEDY = "remove it"
 
 
@@ -26,7 +27,7 @@ class Refused:
     """A field that is refused when it is set to anything but its default, or to what `unless` does not allow."""
 
     path: str
-    message: str = "this version does not carry it out yet"
+    message: str = NOT_YET
     remedy: str = _REMEDY
     unless: Callable[[Any], bool] | None = None
 
@@ -57,14 +58,14 @@ MODEL: tuple[Refused, ...] = (
     Refused("spec.trust.remoteCode"),
     Refused(
         "spec.task",
-        "no engine of this version does this",
-        f"use one of {_TASKS}",
+        f"the engines of this version serve {_TASKS}",
+        "use one of these",
         unless=lambda task: task is Task.AUTO or task in available_tasks(),
     ),
     Refused(
         "spec.engine.type",
-        "this version does not have this engine",
-        f"use one of {_ENGINES}",
+        f"the engines of this version are {_ENGINES}",
+        "use one of these, or leave it out",
         unless=lambda engine: engine is EngineType.AUTO or engine in available_engines(),
     ),
     Refused("spec.engine.image"),
@@ -111,6 +112,11 @@ CLUSTER_MODEL: tuple[Refused, ...] = (
         unless=lambda uri: not uri.startswith("file://"),
     ),
 )
+
+
+def refusals_of(kind: str) -> tuple[Refused, ...]:
+    """What this version refuses of a kind wherever it runs."""
+    return MODEL if kind == "Model" else ROUTE
 
 
 def unsupported_fields(obj: Model | ModelRoute, *, laptop: bool = False) -> tuple[FieldError, ...]:
