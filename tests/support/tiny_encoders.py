@@ -8,10 +8,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, POSITIONS = 40, 8, 12, 2, 2, 20
 
@@ -64,11 +66,55 @@ def tiny_weights(config: Mapping[str, object]) -> dict[str, NDArray[np.float32]]
     return {name: _values(name, shape) for name, shape in shapes.items()}
 
 
-def write_tiny_encoder(folder: Path, config: Mapping[str, object], *, prefix: str = "") -> Path:
-    """Write `config.json` and `model.safetensors`; `prefix` stands before each tensor's name."""
+def write_tiny_encoder(
+    folder: Path, config: Mapping[str, object], weights: Mapping[str, NDArray[Any]] | None = None
+) -> Path:
+    """Write `config.json` and `model.safetensors`, with the weights of the formula unless others are given."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    save_file({prefix + name: array for name, array in tiny_weights(config).items()}, folder / "model.safetensors")
+    save_file(dict(weights or tiny_weights(config)), folder / "model.safetensors")
+    return folder
+
+
+# The tokenizer's marks, by the ids that `input_ids` uses; every other id is the word "w" with its number.
+MARKS = {"[PAD]": 0, "[UNK]": 1, "[SEP]": 3, "[CLS]": 5}
+
+
+def write_tiny_tokenizer(folder: Path) -> Path:
+    """Write a `tokenizer.json` of whole words, which stands between its marks whatever is embedded.
+
+    As real ones do, it asks for padding and truncation, which an engine must not do for every text.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    words = {f"w{number}": number for number in range(VOCABULARY) if number not in MARKS.values()}
+    tokenizer = Tokenizer(models.WordLevel(MARKS | words, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    marks = [(mark, MARKS[mark]) for mark in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    tokenizer.enable_padding(length=12, pad_id=MARKS["[PAD]"])
+    tokenizer.enable_truncation(6)
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def write_sentence_modules(folder: Path, *, pooling: str = "mean_tokens", normalize: bool = True) -> Path:
+    """Write what makes an encoder a sentence-transformers model; `pooling` is the end of the mode's name."""
+    kinds = ["Transformer", "Pooling"] + ["Normalize"] * normalize
+    modules = [
+        {
+            "idx": at,
+            "name": str(at),
+            "path": f"{at}_{kind}" if at else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for at, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    settings = {"word_embedding_dimension": HIDDEN, f"pooling_mode_{pooling}": True}
+    (folder / "1_Pooling/config.json").write_text(json.dumps(settings))
     return folder
 
 
