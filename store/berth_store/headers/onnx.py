@@ -55,8 +55,9 @@ class _OnnxReader:
 
     def read(self) -> OnnxHeader:
         self._walk()
-        if self._ir_version < 1 or self._graphs != 1:
-            why = "has no ir_version" if self._ir_version < 1 else f"has {self._graphs} graphs and not one"
+        lacks = [name for name, has in (("ir_version", self._ir_version > 0), ("opset", self._opsets)) if not has]
+        if lacks or self._graphs != 1:
+            why = f"has no {lacks[0]}" if lacks else f"has {self._graphs} graphs and not one"
             raise self._file.refuse(f"it {why}, so it is no ONNX model", REMEDY_ONNX)
         inputs = [value for name, value in self._values[11].items() if name not in self._tensors.initializers]
         domains = (self._node_domains | set(self._opsets)) - STANDARD_DOMAINS
