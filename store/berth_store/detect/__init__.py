@@ -4,7 +4,8 @@ The runtime, the CLI and packaging call `detect_bounded` for files from elsewher
 own process.
 """
 
+from berth_store.detect.bounded import detect_bounded
 from berth_store.detect.detection import detect
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 
-__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling", "detect"]
+__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling", "detect", "detect_bounded"]

@@ -35,6 +35,8 @@ def detect(path: Path, *, task: Task = Task.AUTO, weights_format: Format | None 
     is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
     """
     wish = Wish(task, weights_format)
+    if not str(path).isprintable():
+        raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))
     if path.is_dir():
         return _detect_folder(ModelFolder(path), wish)

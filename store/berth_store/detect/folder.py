@@ -31,9 +31,10 @@ class ModelFolder:
             raise UnsupportedModel(f"{self.root} can't be read: {error.strerror}; check the path") from error
         if len(visible) > MAX_ENTRIES:
             raise UnsupportedModel(f"{self.root} has more than {MAX_ENTRIES:,} entries; name the model's own folder")
-        own = [self.root / each.name for each in visible if is_own_file(self.root, self.root / each.name)]
+        own = [self.root / each.name for each in visible if _is_text(each.name)]
+        own = [path for path in own if is_own_file(self.root, path)]
         names = {path.name for path in own}
-        skipped = [each.name for each in visible if each.name not in names and not each.is_dir()]
+        skipped = [ascii(each.name) for each in visible if each.name not in names and not each.is_dir()]
         return sorted(own), sorted(skipped)
 
     @property
@@ -75,3 +76,8 @@ class ModelFolder:
             return read_bounded(path, MAX_TEMPLATE_BYTES).decode("utf-8")
         except UnicodeDecodeError as error:
             raise UnsupportedModel(f"{name} is not UTF-8 text; fetch it again or repair it") from error
+
+
+def _is_text(name: str) -> bool:
+    """Whether the name can be written as UTF-8; a name of other bytes can't be told to anyone."""
+    return name.isprintable()

@@ -84,7 +84,7 @@ def _artifact(folder: ModelFolder, header: OnnxHeader, task: Task) -> Artifact:
         architecture=config.text(settings, "model_type"),
         parameters=header.parameters,
         quantization=header.quantization,
-        context_length=max_sequence_length(folder) if task in TEXT_TASKS else None,
+        context_length=config.positions(settings) if task in TEXT_TASKS else None,
         size_bytes=header.file_bytes + sum(each.file_bytes for each in header.external),
     )
 

@@ -1,0 +1,45 @@
+"""`python -m berth_store.detect PATH`: prints what PATH is as JSON; the child of `detect_bounded`, and useful by hand.
+
+Exit code 0 with a model, 3 with the reason why there is none.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from berth_api.artifact import Format, Task
+from berth_api.errors import UnsupportedModel
+from berth_store.detect.bounded import (
+    DEFAULT_MEMORY_BYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    REFUSED_EXIT_CODE,
+    Answer,
+    limit_myself,
+)
+from berth_store.detect.detection import detect
+
+
+def main() -> int:
+    """Detect within limits and print the answer."""
+    asked = _parser().parse_args()
+    limit_myself(asked.cpu_seconds, asked.memory_bytes)
+    try:
+        answer = Answer(model=detect(asked.path, task=asked.task, weights_format=asked.format))
+    except UnsupportedModel as error:
+        answer = Answer(refused=str(error))
+    sys.stdout.write(answer.model_dump_json())
+    return 0 if answer.model else REFUSED_EXIT_CODE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m berth_store.detect", description="Say what a model's files are.")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--task", type=Task, default=Task.AUTO)
+    parser.add_argument("--format", type=Format, default=None)
+    parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
+    parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

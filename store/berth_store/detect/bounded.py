@@ -1,0 +1,97 @@
+"""`detect_bounded`: detection of a file from elsewhere, in a process of its own with limits, so that no file can hurt
+the caller. The runtime, the CLI and packaging call it; `python -m berth_store.detect` is the other end.
+
+The child sets its limits on itself before it opens the file: the code is ours, only the file is not.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from berth_api.artifact import Format, Task
+from berth_api.errors import UnsupportedModel
+from berth_store.detect.model import DetectedModel
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+DEFAULT_MEMORY_BYTES = 1 << 30
+# Python itself with its libraries maps this much before it reads anything.
+BASE_MEMORY_BYTES = 512 << 20
+MAX_ANSWER_BYTES = 64 << 20
+MAX_OPEN_FILES = 64
+REFUSED_EXIT_CODE = 3
+_REMEDY = "fetch it again from a source that you trust"
+
+
+class Answer(BaseModel):
+    """What the child prints: what it found, or why there is nothing."""
+
+    model: DetectedModel | None = None
+    refused: str | None = None
+
+
+def detect_bounded(
+    path: Path,
+    *,
+    task: Task = Task.AUTO,
+    weights_format: Format | None = None,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> DetectedModel:
+    """What `detect` says of `path`, within these bounds; a child that breaks them is an `UnsupportedModel` too."""
+    command = _command(path, task, weights_format, timeout_seconds, memory_bytes)
+    try:
+        child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        why = f"its headers were not read within {timeout_seconds:g} seconds"
+        raise UnsupportedModel(f"{path}: {why}; {_REMEDY}") from error
+    if child.returncode not in (0, REFUSED_EXIT_CODE):
+        raise UnsupportedModel(f"{path}: {_ending(child, memory_bytes)}; {_REMEDY}")
+    try:
+        answer = Answer.model_validate_json(child.stdout)
+    except ValidationError as error:
+        raise UnsupportedModel(f"{path}: the reading ended without an answer; {_REMEDY}") from error
+    if answer.model is None:
+        raise UnsupportedModel(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
+    return answer.model
+
+
+def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
+    """Bind this process: memory, processor time, open files, no files written, no core dump. For the child."""
+    limits = {
+        resource.RLIMIT_AS: BASE_MEMORY_BYTES + memory_bytes,
+        resource.RLIMIT_CPU: cpu_seconds,
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+        resource.RLIMIT_FSIZE: MAX_ANSWER_BYTES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, wanted in limits.items():
+        _, hard = resource.getrlimit(kind)
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def _command(
+    path: Path, task: Task, weights_format: Format | None, timeout_seconds: float, memory_bytes: int
+) -> list[str]:
+    # -P keeps the working folder, which may be the model's own, off the way of imports.
+    command = [sys.executable, "-P", "-m", "berth_store.detect", os.fspath(path), "--task", task]
+    command += ["--cpu-seconds", str(max(1, round(timeout_seconds))), "--memory-bytes", str(memory_bytes)]
+    return command + (["--format", weights_format] if weights_format else [])
+
+
+def _ending(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> str:
+    """How a child that gave no answer ended, in words."""
+    if child.returncode < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-child.returncode).name
+            return f"the process that read its headers was ended by {name}"
+    last = child.stderr.decode("utf-8", errors="replace").strip().rsplit("\n", 1)[-1][-300:]
+    if "MemoryError" in last:
+        return f"reading its headers takes more than {memory_bytes:,} bytes of memory"
+    return f"the process that read its headers failed with {last!r}"
