@@ -4,6 +4,7 @@ Called by `berth_runtime.engines.onnxruntime` to load and by `embedding_schedule
 threads; each run stays on the thread that asks for it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ LOAD_ERRORS: tuple[type[Exception], ...] = (
     native.InvalidProtobuf,
     native.NoSuchFile,
 )
+
+# What stands in the library's messages and is nobody's business: its error code, and the way to a file.
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s\"'/]+/)*(?=[^\s\"'/])")
+CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 INPUT_TYPES: Mapping[str, type[np.integer]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 OUTPUT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
@@ -90,15 +95,13 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except LOAD_ERRORS as error:
         raise LoadFailed(
-            f"ONNX Runtime can't load {path.name}: {plain_words(error, path)}; export it again, or fetch it again"
+            f"ONNX Runtime can't load {path.name}: {plain_words(error)}; export it again, or fetch it again"
         ) from error
 
 
-def plain_words(error: Exception, path: Path | None = None) -> str:
-    """The library's words without its code, and without the folder of this machine that `path` lies in."""
-    words = str(error).split(" : ", 2)[-1]
-    if path is not None:
-        words = words.replace(f"{path.parent}/", "")
+def plain_words(error: Exception) -> str:
+    """The library's words without its code, and without folders of this machine."""
+    words = FOLDERS.sub("", CODE.sub("", str(error)))
     return " ".join(words.split()).rstrip(".")
 
 
