@@ -1,0 +1,166 @@
+"""Requests on their way through the threads, with a graph that tests can hold, break and look into."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+from recorded_reply import DEADLINE_SECONDS, RecordedReply
+
+from berth_runtime.engines.embedding_graph import Vectors
+from berth_runtime.engines.embedding_scheduler import TOKENISED_AT_ONCE, EmbeddingScheduler
+from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
+from berth_runtime.engines.embedding_window import BatchLimits
+from berth_runtime.engines.protocol import EmbeddingRequest
+
+POISON = 13
+
+
+class LetterEncoder:
+    """Each letter is a token; a text with a question mark is refused."""
+
+    def encode(self, inputs: Sequence[str] | Sequence[tuple[int, ...]], *, first: int = 0) -> list[TokenIds]:
+        for at, text in enumerate(inputs):
+            if "?" in text:
+                raise InputRefused(first + at, "invalid_value", "has a question mark")
+        return [np.array([ord(str(letter)) for letter in text]) for text in inputs]
+
+
+class FakeGraph:
+    """The vector of a text is its length and its first token. It can wait, and fail on a text that begins with `!`."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.running = threading.Semaphore(0)
+        self.vector: Callable[[TokenIds], list[float]] = lambda ids: [len(ids), ids[0]]
+
+    def embed(self, batch: Sequence[TokenIds], options: onnxruntime.RunOptions) -> Vectors:
+        self.batches.append(len(batch))
+        self.running.release()
+        while not self.open.wait(0.01):
+            if options.terminate:
+                raise native.Fail("terminated")
+        if any(ids[0] == ord("!") for ids in batch):
+            raise native.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : indices out of bounds")
+        return np.array([self.vector(ids) for ids in batch], dtype=np.float32)
+
+
+@pytest.fixture
+def graph() -> FakeGraph:
+    return FakeGraph()
+
+
+@pytest.fixture
+def scheduler(graph: FakeGraph) -> EmbeddingScheduler:
+    scheduler = EmbeddingScheduler(LetterEncoder(), graph, BatchLimits(max_padding=1.0), threads=1)
+    scheduler.start()
+    return scheduler
+
+
+def ask(scheduler: EmbeddingScheduler, *texts: str) -> RecordedReply:
+    reply = RecordedReply()
+    scheduler.submit(EmbeddingRequest(texts), reply)
+    return reply
+
+
+def begun(graph: FakeGraph) -> None:
+    assert graph.running.acquire(timeout=DEADLINE_SECONDS), "the graph was not run"
+
+
+def test_vectors_come_in_the_order_of_the_inputs_with_all_tokens_counted(scheduler: EmbeddingScheduler) -> None:
+    reply = ask(scheduler, "long one", "b", "ccc")
+    assert reply.rows().tolist() == [[8, ord("l")], [1, ord("b")], [3, ord("c")]]
+    assert reply.result is not None
+    assert (reply.result.dimensions, reply.result.prompt_tokens) == (2, 12)
+
+
+def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+    graph.open.clear()
+    replies = [ask(scheduler, "first")]
+    begun(graph)
+    replies += [ask(scheduler, text) for text in ("ab", "cd", "ef")]
+    graph.open.set()
+    assert [reply.rows()[0, 0] for reply in replies] == [5, 2, 2, 2]
+    assert graph.batches == [1, 3]
+
+
+def test_a_long_list_is_answered_whole(scheduler: EmbeddingScheduler) -> None:
+    texts = ["x" * (1 + at % 7) for at in range(2 * TOKENISED_AT_ONCE + 1)]
+    assert ask(scheduler, *texts).rows()[:, 0].tolist() == [len(text) for text in texts]
+
+
+def test_an_input_that_is_refused_ends_its_request_and_no_other(scheduler: EmbeddingScheduler) -> None:
+    refused, answered = ask(scheduler, "fine", "why?"), ask(scheduler, "fine")
+    assert refused.refused().message == "input[1] has a question mark"
+    assert answered.rows().shape == (1, 2)
+    assert (refused.ends, answered.ends) == (1, 1)
+
+
+def test_the_index_of_a_refused_input_counts_from_the_front_of_a_long_list(scheduler: EmbeddingScheduler) -> None:
+    reply = ask(scheduler, *["x"] * (TOKENISED_AT_ONCE + 5), "?")
+    assert reply.refused().message.startswith(f"input[{TOKENISED_AT_ONCE + 5}]")
+
+
+def test_an_input_on_which_the_graph_fails_drags_no_companion_down(
+    scheduler: EmbeddingScheduler, graph: FakeGraph
+) -> None:
+    graph.open.clear()
+    first = ask(scheduler, "first")
+    begun(graph)
+    poisoned, companion = ask(scheduler, "!b"), ask(scheduler, "ab")
+    graph.open.set()
+    assert companion.rows()[0, 0] == 2
+    assert first.rows()[0, 0] == 5
+    failure = poisoned.refused()
+    assert (failure.status, failure.code) == (500, "engine_error")
+    assert failure.message.endswith("on this input: indices out of bounds")
+
+
+def test_a_vector_with_infinity_in_it_is_an_error_not_an_answer(
+    scheduler: EmbeddingScheduler, graph: FakeGraph
+) -> None:
+    graph.vector = lambda ids: [float("inf") if ids[0] == ord("i") else 1.0]
+    assert "no numbers" in ask(scheduler, "fine", "infinite").refused().message
+    assert ask(scheduler, "fine").rows().tolist() == [[1.0]]
+
+
+def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+    graph.open.clear()
+    left = ask(scheduler, "abc")
+    begun(graph)
+    left.gone = True
+    assert left.wait().usage is not None
+    graph.open.set()
+    assert ask(scheduler, "fine").rows()[0, 0] == 4
+    assert left.ends == 1
+
+
+def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+    graph.open.clear()
+    first = ask(scheduler, "first")
+    begun(graph)
+    left, stays = ask(scheduler, "abc"), ask(scheduler, "abcd")
+    left.gone = True
+    left.wait()
+    graph.open.set()
+    assert (first.rows()[0, 0], stays.rows()[0, 0]) == (5, 4)
+    assert graph.batches == [1, 1]
+
+
+def test_a_batch_goes_on_for_those_who_stay(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+    graph.open.clear()
+    first = ask(scheduler, "first")
+    begun(graph)
+    left, stays = ask(scheduler, "abc"), ask(scheduler, "abcd")
+    first.gone = True
+    first.wait()
+    begun(graph)
+    left.gone = True
+    left.wait()
+    graph.open.set()
+    assert stays.rows()[0, 0] == 4
+    assert graph.batches == [1, 2]
