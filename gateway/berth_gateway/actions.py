@@ -16,10 +16,8 @@ from berth_gateway.types import type_url
 AGENT_CLUSTER = "agent"
 """The static cluster of the agent. It holds no slash, so no Model's key can be this name."""
 
-PARSE_FILTER = "parse"
 SCAN_FILTER = "scan"
 BODY_FILTER = "body"
-ASKED_FILTER = "asked"
 
 
 class Question(StrEnum):
@@ -56,20 +54,19 @@ def grouped_route(groups: Sequence[Mapping[str, int]], policy: Policy) -> dict[s
     return _route(plugin | patience)
 
 
-def question_route(question: Question, *, scan: bool = False) -> dict[str, Any]:
-    """To the agent, which explains why no model answers this name.
+def question_route(question: Question) -> dict[str, Any]:
+    """To the agent, which explains why no model answers the name in `headers.ASKED`.
 
-    Where no name is known yet this is also the first look's route, and it chooses how the name is found in the body:
-    by the JSON parser, or with `scan` by the Lua scan.
+    Where no name is known yet this is also what Envoy finds first, before it has read the body.
     """
-    asked = {ASKED_FILTER: _lua(ASKED_FILTER)}
-    scanning = {PARSE_FILTER: _disabled(), SCAN_FILTER: _lua(SCAN_FILTER)} if scan else {}
-    return _to_agent({headers.QUESTION: question.value}) | {"typed_per_filter_config": asked | scanning}
+    return _to_agent(remove=(headers.MODEL, headers.NAMESPACE)) | {
+        "request_headers_to_add": [_set_header(headers.QUESTION, question.value)]
+    }
 
 
 def agent_route() -> dict[str, Any]:
     """To the agent by path: lists, metrics, and paths that nothing here knows. No body is read for them."""
-    return _to_agent({}) | {"typed_per_filter_config": {PARSE_FILTER: _disabled(), BODY_FILTER: _disabled()}}
+    return _to_agent(remove=headers.OWN) | _WITHOUT_BODY
 
 
 def reply_route(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,13 +76,11 @@ def reply_route(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
         "match": {"prefix": "/"},
         "direct_response": {"status": status, "body": {"inline_string": json.dumps(body)}},
         "response_headers_to_add": [_set_header("content-type", "application/json")],
-        "typed_per_filter_config": {PARSE_FILTER: _disabled(), BODY_FILTER: _disabled()},
-    }
+    } | _WITHOUT_BODY
 
 
-def _to_agent(add: Mapping[str, str]) -> dict[str, Any]:
-    route = _route({"cluster": AGENT_CLUSTER, "timeout": "30s"})
-    return route | {"request_headers_to_add": [_set_header(name, value) for name, value in add.items()]}
+def _to_agent(*, remove: Sequence[str]) -> dict[str, Any]:
+    return _route({"cluster": AGENT_CLUSTER, "timeout": "30s"}) | {"request_headers_to_remove": list(remove)}
 
 
 def _route(action: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +130,6 @@ def _set_header(name: str, value: str) -> dict[str, Any]:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def _disabled() -> dict[str, Any]:
-    return {"@type": type_url("envoy.config.route.v3.FilterConfig"), "disabled": True}
-
-
-def _lua(script: str) -> dict[str, Any]:
-    return {"@type": type_url("envoy.extensions.filters.http.lua.v3.LuaPerRoute"), "name": script}
+_DISABLED = {"@type": type_url("envoy.config.route.v3.FilterConfig"), "disabled": True}
+_WITHOUT_BODY = {"typed_per_filter_config": {BODY_FILTER: _DISABLED, SCAN_FILTER: _DISABLED}}
+"""Filters are chosen by the route that fits before the body is read, so this works for routes by path only."""

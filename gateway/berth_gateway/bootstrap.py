@@ -7,7 +7,7 @@ runs. All that changes comes from the agent over one ADS stream.
 from typing import Any
 
 from berth_gateway import headers
-from berth_gateway.actions import AGENT_CLUSTER, ASKED_FILTER, BODY_FILTER, PARSE_FILTER, SCAN_FILTER
+from berth_gateway.actions import AGENT_CLUSTER, BODY_FILTER, SCAN_FILTER
 from berth_gateway.replies import local_reply_config
 from berth_gateway.routes import ROUTE_CONFIG
 from berth_gateway.scripts import script
@@ -27,7 +27,9 @@ STATISTICS = (
     "listener_manager.",
     "server.",
 )
-CLUSTER_STATISTICS = r"cluster\.[^.]*\.upstream_(rq_active|rq_total|rq_[1-5]xx|rq_retry|rq_retry_success|rq_time|cx_active|cx_connect_fail)"
+CLUSTER_STATISTICS = (
+    r"cluster\.[^.]*\.upstream_(rq_(active|total|[1-5]xx|retry|retry_success|time)|cx_(active|connect_fail))"
+)
 
 
 def render_bootstrap(settings: GatewaySettings) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def _connection_manager(settings: GatewaySettings) -> dict[str, Any]:
         "stat_prefix": "gateway",
         "server_name": "berth",
         "rds": {"route_config_name": ROUTE_CONFIG, "config_source": _from_ads()},
+        # No address counts as internal (Envoy's default), so a client's `x-envoy-` headers choose no retries.
         "use_remote_address": True,
         "normalize_path": True,
         "merge_slashes": True,
@@ -83,52 +86,17 @@ def _connection_manager(settings: GatewaySettings) -> dict[str, Any]:
 
 def _filters(settings: GatewaySettings) -> list[dict[str, Any]]:
     return [
-        _filter("strip", "header_mutation.v3.HeaderMutation", mutations={"request_mutations": _strip()}),
         # The limit answers at once where the length is announced; the body filter where it is not, and holds the body
-        # for the filters that follow and for retries.
+        # for the scan and for retries.
         _filter("limit", "body_size_limit.v3.BodySizeLimit", max_request_bytes=settings.max_body_bytes),
         _filter(BODY_FILTER, "buffer.v3.Buffer", max_request_bytes=settings.max_body_bytes),
-        _filter(PARSE_FILTER, "json_to_metadata.v3.JsonToMetadata", request_rules=_parse_rules()),
-        _filter(SCAN_FILTER, "lua.v3.Lua", source_codes={SCAN_FILTER: {"inline_string": script("scan")}}),
-        _filter("name", "set_filter_state.v3.Config", on_request_headers=[_name_state()], clear_route_cache=True),
-        _filter(ASKED_FILTER, "lua.v3.Lua", source_codes={ASKED_FILTER: {"inline_string": script("asked")}}),
+        _filter(SCAN_FILTER, "lua.v3.Lua", default_source_code={"inline_string": script("scan")}),
         _filter("router", "router.v3.Router", suppress_envoy_headers=True),
     ]
 
 
 def _filter(name: str, message: str, **config: Any) -> dict[str, Any]:
     return {"name": name, "typed_config": {"@type": type_url(f"envoy.extensions.filters.http.{message}")} | config}
-
-
-def _strip() -> list[dict[str, Any]]:
-    # `x-envoy-` headers would let a client choose timeouts and retries.
-    prefixes = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (headers.PREFIX, "x-envoy-")]
-    return [*prefixes, *({"remove": name} for name in headers.CREDENTIALS)]
-
-
-def _parse_rules() -> dict[str, Any]:
-    where = {"metadata_namespace": headers.METADATA_NAMESPACE, "key": headers.METADATA_KEY}
-    return {
-        # The filter's own list of content types compares the case too.
-        "allow_content_types_regex": {"regex": "(?i)application/json *(;.*)?"},
-        "rules": [
-            {
-                "selectors": [{"key": "model"}],
-                "on_present": where | {"type": "STRING"},
-                "on_missing": where | {"value": headers.MISSING},
-                "on_error": where | {"value": headers.INVALID},
-            }
-        ],
-    }
-
-
-def _name_state() -> dict[str, Any]:
-    found = f"%DYNAMIC_METADATA({headers.METADATA_NAMESPACE}:{headers.METADATA_KEY})%"
-    return {
-        "object_key": headers.FILTER_STATE_KEY,
-        "factory_key": "envoy.string",
-        "format_string": {"text_format_source": {"inline_string": found}},
-    }
 
 
 def _access_log(settings: GatewaySettings) -> list[dict[str, Any]]:
@@ -139,7 +107,7 @@ def _access_log(settings: GatewaySettings) -> list[dict[str, Any]]:
         "id": "%REQ(X-REQUEST-ID)%",
         "method": "%REQ(:METHOD)%",
         "path": "%REQ(:PATH)%",
-        "model": f"%DYNAMIC_METADATA({headers.METADATA_NAMESPACE}:{headers.METADATA_KEY})%",
+        "model": f"%REQ({headers.ASKED})%",
         "status": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%",
         "servedBy": "%UPSTREAM_CLUSTER%",

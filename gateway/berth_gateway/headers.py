@@ -1,31 +1,30 @@
-"""The names that Berth's own request headers, statistics and metadata carry between Envoy, the agent and the engines.
+"""The names that Berth's own request headers carry between Envoy, the agent and the engines.
 
-Every header here is removed from what clients send (bootstrap.py), so whoever reads one can trust it.
+What a client sends under these names is overwritten or removed before anybody reads it.
 """
 
-MODEL = "x-berth-model"
+from berth_api.names import MODEL_HEADER
+
+MODEL = MODEL_HEADER
 """The engine's own name for the model: set for each attempt, obeyed by the runtime whatever the body says."""
 
 NAMESPACE = "x-berth-namespace"
 """The namespace of that Model, so that the agent knows which one it is answering for."""
 
 ASKED = "x-berth-asked"
-"""The name that the client sent, percent-encoded and cut: only on requests that the agent has to explain."""
+"""The name that the client sent, percent-encoded and cut, or one of the two words below; requests are routed by it."""
+
+STREAM = "x-berth-stream"
+"""`true` where the body asks for an answer in pieces."""
 
 QUESTION = "x-berth-question"
-"""Why such a request came to the agent: one of `Question`'s values in routes.py."""
+"""Why such a request came to the agent: one of `Question`'s values in actions.py."""
 
-PREFIX = "x-berth-"
-
-CREDENTIALS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie")
-"""What a client may carry for others. Engines ask for no keys, so none are handed to them."""
-
-METADATA_NAMESPACE = "berth"
-METADATA_KEY = "model"
-FILTER_STATE_KEY = "berth.model"
+OWN = (MODEL, NAMESPACE, ASKED, STREAM, QUESTION)
 
 MISSING = "!missing"
 INVALID = "!invalid"
-EMPTY = "-"
-"""Values of the model's name that no Model can have: the body names no model, or is not a JSON object. Envoy prints
-`-` for a name that is empty."""
+"""What stands in ASKED where the body names no model, or is no JSON object. No name is written with `!`."""
+
+CREDENTIALS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie")
+"""What a client may carry for others. Engines ask for no keys, so none are handed to them."""

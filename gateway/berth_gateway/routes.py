@@ -1,11 +1,12 @@
 """The route table: which cluster gets a request. Called by render.py.
 
-A short list by path and method, then one map, flat in cost to thousands of names, from the name that the filters found
-in the body (filter state) to its owner; for a ModelRoute on by its rules. Envoy looks twice: first without a name, to
-choose how the body is read, then again with it.
+A short list by path and method, then one map, flat in cost to thousands of names, from the name that the scan found in
+the body (the header ASKED) to its owner; for a ModelRoute on by its rules. Envoy looks twice: first to choose the
+filters, when that header is the client's own or none, then again with the right one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from berth_api.claims import Owner
@@ -22,10 +23,6 @@ HEALTH_PATHS = ("/health", "/health/live", "/health/ready")
 MODEL_PATHS = ("/v1/", "/v2/", "/rerank", "/generate", "/embeddings")
 """Posts to these paths, and to what is below, name their model in the body."""
 
-# The parser builds a tree of the whole body: 1 MiB of small integers stalls a worker for 0.4 s and takes 160 MB, and
-# 32 MiB 20 s and 3 GB. Bodies of more than five digits, or of unknown length, go to the scan.
-PARSED_LENGTH = "[0-9]{1,5}"
-
 Match = dict[str, Any]
 """An `xds.type.matcher.v3.Matcher.OnMatch`: an action, or a further matcher."""
 
@@ -40,7 +37,12 @@ def route_table(names: Mapping[str, Match]) -> dict[str, Any]:
         (_path(exact=HEALTH_PATHS), _action(reply_route(200, {"status": "ok"}))),
         otherwise=_action(agent_route()),
     )
-    host = {"name": ROUTE_CONFIG, "domains": ["*"], "matcher": by_path}
+    host = {
+        "name": ROUTE_CONFIG,
+        "domains": ["*"],
+        "matcher": by_path,
+        "request_headers_to_remove": list(headers.CREDENTIALS),
+    }
     return {"name": ROUTE_CONFIG, "virtual_hosts": [host]}
 
 
@@ -51,25 +53,10 @@ def name_entries(snapshot: Snapshot) -> dict[str, Match]:
 
 
 def _by_name(names: Mapping[str, Match]) -> dict[str, Any]:
-    source = {
-        "@type": type_url("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"),
-        "key": headers.FILTER_STATE_KEY,
-    }
     return {
-        "matcher_tree": {
-            "input": {"name": "envoy.matching.inputs.filter_state", "typed_config": source},
-            "exact_match_map": {"map": dict(names)},
-        },
-        "on_no_match": {"matcher": _unknown_name()},
+        "matcher_tree": {"input": _header_input(headers.ASKED), "exact_match_map": {"map": dict(names)}},
+        "on_no_match": _action(question_route(Question.UNKNOWN_NAME)),
     }
-
-
-def _unknown_name() -> dict[str, Any]:
-    short = _header("content-length", {"safe_regex": {"google_re2": {}, "regex": PARSED_LENGTH}})
-    return _first_of(
-        (short, _action(question_route(Question.UNKNOWN_NAME))),
-        otherwise=_action(question_route(Question.UNKNOWN_NAME, scan=True)),
-    )
 
 
 def _owner(owner: Owner, snapshot: Snapshot) -> Match:
@@ -98,11 +85,20 @@ def _rule(rule: Rule, models: Mapping[str, ServedModel]) -> Match:
     groups = backend_groups(rule, models)
     if not groups:
         return _action(question_route(Question.NO_BACKEND))
+    if rule.policy.first_byte_seconds is None:
+        return _groups(groups, rule.policy)
+    # An answer in one piece has no first event before its last one.
+    whole = _groups(groups, replace(rule.policy, first_byte_seconds=None))
+    is_stream = _header(headers.STREAM, {"exact": "true"})
+    return {"matcher": _first_of((is_stream, _groups(groups, rule.policy)), otherwise=whole)}
+
+
+def _groups(groups: Sequence[Mapping[str, int]], policy: Policy) -> Match:
     if len(groups) == 1 and len(groups[0]) == 1:
         (cluster,) = groups[0]
-        return _action(model_route(cluster, rule.policy))
-    tries = [groups[0]] * (1 + rule.policy.retries.attempts) + list(groups[1:])
-    return _action(grouped_route(tries, rule.policy))
+        return _action(model_route(cluster, policy))
+    tries = [groups[0]] * (1 + policy.retries.attempts) + list(groups[1:])
+    return _action(grouped_route(tries, policy))
 
 
 def backend_groups(rule: Rule, models: Mapping[str, ServedModel]) -> tuple[dict[str, int], ...]:
@@ -129,8 +125,12 @@ def _action(route: dict[str, Any]) -> Match:
 
 
 def _header(name: str, value: dict[str, Any]) -> Predicate:
+    return {"single_predicate": {"input": _header_input(name), "value_match": value}}
+
+
+def _header_input(name: str) -> dict[str, Any]:
     source = {"@type": type_url("envoy.type.matcher.v3.HttpRequestHeaderMatchInput"), "header_name": name}
-    return {"single_predicate": {"input": {"name": name, "typed_config": source}, "value_match": value}}
+    return {"name": name, "typed_config": source}
 
 
 def _path(*, prefix: Sequence[str] = (), exact: Sequence[str] = ()) -> Predicate:
@@ -156,7 +156,6 @@ _NO_NAME = _action(
 )
 _BODIES_WITHOUT_A_NAME: Mapping[str, Match] = {
     headers.MISSING: _NO_NAME,
-    headers.EMPTY: _NO_NAME,
     headers.INVALID: _action(
         reply_route(
             400,

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
+
 from berth_gateway.snapshot import Endpoint
 
 WORDS = tuple(f"word{number}" for number in range(10))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+
 from berth_gateway.agent import Agent
 from berth_gateway.envoy import envoy_command
 from berth_gateway.settings import GatewaySettings
