@@ -53,11 +53,11 @@ def _check_envelope(document: Mapping[str, Any]) -> str:
     version, kind = document.get("apiVersion"), document.get("kind")
     if version != API_VERSION:
         errors.append(_wrong_word("apiVersion", version, (API_VERSION,)))
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         errors.append(_wrong_word("kind", kind, tuple(KINDS)))
     if errors:
         raise InvalidSpec(*errors)
-    return str(kind)
+    return kind
 
 
 def _wrong_word(path: str, found: object, allowed: tuple[str, ...]) -> FieldError:
