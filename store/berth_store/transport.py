@@ -1,0 +1,134 @@
+"""One HTTP session with the settings that a transfer of weights needs; the only module that makes requests.
+
+aiohttp's own reading of the environment (`trust_env`) is not used: with it a `.netrc` entry would be sent to hosts that
+it is not meant for, and would collide with a registry's token. Proxies are taken from the environment here instead.
+"""
+
+import base64
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from berth_api.errors import FieldError, InvalidSpec
+from berth_store.failures import network_failure
+from berth_store.registries import RegistryConfig, is_loopback
+
+USER_AGENT = "berth"
+READ_BUFFER_BYTES = 256 * 1024
+
+Body = Callable[[], AsyncIterator[bytes]] | bytes
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy, and the header that names its user, if its address does."""
+
+    url: URL
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """An open session; use it as an async context manager."""
+
+    def __init__(self, config: RegistryConfig) -> None:
+        self._config = config
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_tls_context()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=config.connect_timeout_seconds, sock_read=config.stall_timeout_seconds
+            ),
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, url: URL, *, headers: Mapping[str, str] | None = None, body: Body | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request and its answer, without following redirects. SourceUnreachable says why there was no answer.
+
+        A body that is a function is called for a fresh stream; its length must stand in `headers`. The caller then
+        watches over the time itself, for the session's time-out would count from the first byte sent.
+        """
+        proxy = proxy_for(url)
+        sent, proxy_headers = dict(headers or {}), None
+        if proxy and url.scheme == "http":
+            sent.update(proxy.headers)
+        elif proxy:
+            proxy_headers = dict(proxy.headers)
+        try:
+            async with self._session.request(
+                method,
+                url,
+                headers=sent,
+                data=body() if callable(body) else body,
+                allow_redirects=False,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy_headers,
+                timeout=self._timeout_for(body),
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise network_failure(error, url.raw_authority.rpartition("@")[2]) from error
+
+    def _timeout_for(self, body: Body | None) -> aiohttp.ClientTimeout:
+        read_seconds = None if callable(body) else self._config.stall_timeout_seconds
+        return aiohttp.ClientTimeout(
+            total=None, sock_connect=self._config.connect_timeout_seconds, sock_read=read_seconds
+        )
+
+
+async def read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The body, read to its end or to the first byte beyond the limit, whichever comes first."""
+    pieces, length = [], 0
+    while length <= limit_bytes and (piece := await response.content.readany()):
+        pieces.append(piece)
+        length += len(piece)
+    return b"".join(pieces)[: limit_bytes + 1]
+
+
+def proxy_for(url: URL) -> Proxy | None:
+    """The proxy that the environment names for `url`; none for loopback addresses, as in curl's and Go's practice."""
+    host = url.host or ""
+    proxies = getproxies()
+    chosen = proxies.get(url.scheme) or proxies.get("all")
+    if not chosen or is_loopback(host) or proxy_bypass(host):
+        return None
+    address = URL(chosen if "://" in chosen else f"http://{chosen}")
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise InvalidSpec(
+            FieldError(f"{url.scheme}_proxy", f"{address.scheme} proxies can't be used", "name an http:// proxy")
+        )
+    return Proxy(address.with_user(None), _proxy_headers(address))
+
+
+def _proxy_headers(address: URL) -> Mapping[str, str]:
+    if address.user is None:
+        return {}
+    pair = f"{address.user}:{address.password or ''}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _tls_context() -> ssl.SSLContext:
+    """The default trust, which OpenSSL takes from SSL_CERT_FILE where that is set."""
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle and not Path(bundle).is_file():
+        raise InvalidSpec(FieldError("SSL_CERT_FILE", f"{bundle!r} is no file", "name a PEM bundle, or unset it"))
+    return ssl.create_default_context()
