@@ -61,16 +61,20 @@ class Partial:
         return not self._claimed
 
     def write(self, start: int, pieces: Sequence[bytes]) -> None:
-        """Put `pieces` at `start`, and journal them. Only after `adopt` is done."""
-        length = sum(map(len, pieces))
+        """Put `pieces` where nothing is yet, and journal them. Only after `adopt` is done."""
+        span = Range(start, start + sum(map(len, pieces)))
+        with self._lock:
+            # They may be hashed already: a file that changes after that is not what its digest says.
+            if self.done.overlaps(span):
+                raise ValueError(f"bytes {span.start}-{span.stop} of {self.path.name} would be written twice")
         _write_at(self._file, start, pieces)
         crc = 0
         for piece in pieces:
             crc = zlib.crc32(piece, crc)
         with self._lock:
             assert self._journal is not None, "adopt comes first"
-            self._journal.append(Record(Range(start, start + length), crc))
-            self.done.add(Range(start, start + length))
+            self._journal.append(Record(span, crc))
+            self.done.add(span)
 
     def hash_some(self, budget_bytes: int) -> bool:
         """Hash on towards the end of the gapless prefix; False when there is nothing to do for now."""

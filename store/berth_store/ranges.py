@@ -39,6 +39,11 @@ class Ranges:
         self._starts[first:last] = [start]
         self._stops[first:last] = [stop]
 
+    def overlaps(self, span: Range) -> bool:
+        """Whether any byte of `span` is in the set."""
+        first = bisect_right(self._stops, span.start)
+        return first < len(self._starts) and self._starts[first] < span.stop
+
     def __iter__(self) -> Iterator[Range]:
         return (Range(start, stop) for start, stop in zip(self._starts, self._stops, strict=True))
 

@@ -1,0 +1,189 @@
+"""Fetching one blob into its partial file: in ranges over several connections, or in one stream where it must be.
+
+A server is believed in nothing. Its answer to a range must say exactly that range, else ranges are given up for this
+blob; bytes beyond what was asked are not read; a connection that trickles is cut; every failure is tried again as often
+as the retry policy says, going on from the byte that was reached. Whether the bytes are right, only the digest says.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from berth_store.errors import SourceError, SourceUnreachable
+from berth_store.partial import Partial
+from berth_store.progress import Meter
+from berth_store.ranges import Range, plan_chunks
+from berth_store.registry import BlobSource, Registry
+from berth_store.retry import Attempts
+from berth_store.tasks import in_thread, run_all
+
+STRETCH_BYTES = 1024 * 1024
+HASH_BYTES = 8 * 1024 * 1024
+# A connection must deliver this much in each stall time-out (2 KiB/s at 30 s); less is as good as nothing.
+TRICKLE_BYTES = 64 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16}|\*)")
+
+
+class _RangesRefusedError(Exception):
+    """The server does not do ranges, or not truthfully."""
+
+
+@dataclass
+class _Cursor:
+    """A request's place: the next byte wanted, and the first one not wanted."""
+
+    position: int
+    stop: int
+
+
+class Download:
+    """The transfer of one blob; `slots` bounds the requests that run at once, over all blobs."""
+
+    def __init__(
+        self, registry: Registry, source: BlobSource, partial: Partial, *, slots: asyncio.Semaphore, meter: Meter
+    ) -> None:
+        self._registry = registry
+        self._config = registry.config
+        self._source = source
+        self._partial = partial
+        self._slots = slots
+        self._meter = meter
+        self._written = asyncio.Event()
+
+    async def run(self) -> None:
+        """Fetch and hash whatever is missing. Raises the SourceError that was left after all retries."""
+        chunks = plan_chunks(self._partial.done.missing(self._partial.size), self._config.chunk_bytes)
+        if chunks == (Range(0, self._partial.size),):
+            await self._beside_hashing(self._fetch_in_one_stream())
+            return
+        try:
+            await self._beside_hashing(self._fetch_ranges(chunks))
+        except _RangesRefusedError:
+            await self._beside_hashing(self._fetch_in_one_stream())
+
+    async def _beside_hashing(self, fetching: Coroutine[Any, Any, None]) -> None:
+        self._written.set()
+        await run_all([fetching, self._hash()])
+
+    async def _hash(self) -> None:
+        while not self._partial.is_whole:
+            await self._written.wait()
+            self._written.clear()
+            while await in_thread(self._partial.hash_some, HASH_BYTES):
+                pass
+
+    async def _fetch_ranges(self, chunks: tuple[Range, ...]) -> None:
+        waiting = deque(chunks)
+
+        async def work() -> None:
+            while waiting:
+                await self._fetch_range(waiting.popleft())
+
+        await run_all(work() for _ in range(min(self._config.connections, len(chunks))))
+
+    async def _fetch_range(self, chunk: Range) -> None:
+        cursor, attempts = _Cursor(chunk.start, chunk.stop), Attempts(self._config.retry)
+        while cursor.position < cursor.stop:
+            wanted = Range(cursor.position, cursor.stop)
+            async with self._retrying(attempts), self._slots, self._source.open(wanted) as response:
+                promised = await self._check_range(response, cursor)
+                await self._stream(response, cursor, promised, attempts)
+
+    async def _check_range(self, response: aiohttp.ClientResponse, cursor: _Cursor) -> int:
+        """Where the answer ends; it may deliver less than was asked, but from where it was asked, and of this blob."""
+        if response.status in {200, 416}:
+            raise _RangesRefusedError
+        if response.status != 206:
+            raise await self._registry.failure(response, self._source.subject)
+        said = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if said is None or int(said[1]) != cursor.position or said[3] not in {str(self._partial.size), "*"}:
+            raise _RangesRefusedError
+        promised = min(int(said[2]) + 1, cursor.stop)
+        if promised < min(cursor.stop, cursor.position + TRICKLE_BYTES):
+            raise _RangesRefusedError
+        return promised
+
+    async def _fetch_in_one_stream(self) -> None:
+        attempts = Attempts(self._config.retry)
+        while self._partial.done.total < self._partial.size:
+            async with self._retrying(attempts), self._slots, self._source.open(None) as response:
+                await self._check_whole(response)
+                position = 0
+                for gap in self._partial.done.missing(self._partial.size):
+                    await self._skip(response, gap.start - position)
+                    await self._stream(response, _Cursor(gap.start, gap.stop), gap.stop, attempts)
+                    position = gap.stop
+
+    async def _check_whole(self, response: aiohttp.ClientResponse) -> None:
+        if response.status != 200:
+            raise await self._registry.failure(response, self._source.subject)
+        if response.content_length not in {None, self._partial.size}:
+            raise SourceUnreachable(
+                f"{self._source.subject}: {response.content_length} bytes are sent where the manifest says "
+                f"{self._partial.size}; a proxy that changes answers, or a damaged push"
+            )
+
+    @asynccontextmanager
+    async def _retrying(self, attempts: Attempts) -> AsyncIterator[None]:
+        """Swallow a failure that is worth another attempt, after its pause; no slot is held meanwhile."""
+        try:
+            yield
+        except SourceError as error:
+            await attempts.pause_after(error)
+
+    async def _stream(
+        self, response: aiohttp.ClientResponse, cursor: _Cursor, promised: int, attempts: Attempts
+    ) -> None:
+        """Write what comes until `promised`; what had come before a failure is written too."""
+        while cursor.position < promised:
+            pieces: list[bytes] = []
+            wanted = min(STRETCH_BYTES, promised - cursor.position)
+            try:
+                ended = await self._collect(response.content, pieces, wanted)
+            finally:
+                await self._keep(cursor, pieces, attempts)
+            if ended and cursor.position < promised:
+                missing = promised - cursor.position
+                raise SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")
+
+    async def _skip(self, response: aiohttp.ClientResponse, length: int) -> None:
+        """Read past what is there already."""
+        while length > 0:
+            pieces: list[bytes] = []
+            ended = await self._collect(response.content, pieces, min(STRETCH_BYTES, length))
+            length -= sum(map(len, pieces))
+            if ended and length > 0:
+                raise SourceUnreachable(f"{self._source.subject}: the answer ended early; try again")
+
+    async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], wanted: int) -> bool:
+        """Gather exactly `wanted` bytes into `pieces`, or, if the body ends before, all there are: then True."""
+        loop, stall_seconds = asyncio.get_running_loop(), self._config.stall_timeout_seconds
+        watched = 0
+        async with asyncio.timeout(stall_seconds) as watchdog:
+            while wanted > 0:
+                piece = await content.read(wanted)
+                if not piece:
+                    return True
+                pieces.append(piece)
+                wanted -= len(piece)
+                watched += len(piece)
+                if watched >= TRICKLE_BYTES:
+                    watched = 0
+                    watchdog.reschedule(loop.time() + stall_seconds)
+        return False
+
+    async def _keep(self, cursor: _Cursor, pieces: list[bytes], attempts: Attempts) -> None:
+        length = sum(map(len, pieces))
+        if length == 0:
+            return
+        await in_thread(self._partial.write, cursor.position, pieces)
+        cursor.position += length
+        attempts.received(length)
+        self._meter.add(length)
+        self._written.set()

@@ -1,0 +1,35 @@
+"""Concurrency for transfers: tasks that fail together, and threads that are never left behind."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all coroutines at once. The first error cancels the rest, and is raised by itself once they have ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in work:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+
+
+async def in_thread(
+    function: Callable[_Parameters, _Result], *arguments: _Parameters.args, **options: _Parameters.kwargs
+) -> _Result:
+    """Run a blocking function in a thread. When cancelled, wait for it first: its file may be closed next."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
