@@ -1,10 +1,11 @@
 import zlib
 from pathlib import Path
 
-from berth_store.journal import Journal, Record, decode, encode_header, encode_record, read_journal
-from berth_store.ranges import Range
 from hypothesis import given
 from hypothesis import strategies as st
+
+from berth_store.journal import Journal, Record, decode, encode_header, encode_record, read_journal
+from berth_store.ranges import Range
 
 SIZE = 1000
 RECORDS = [Record(Range(start, start + 10), zlib.crc32(bytes([start]))) for start in (0, 10, 40, 90)]

@@ -2,6 +2,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from berth_store.digest import digest_of
 from berth_store.partial import Partial
 from berth_store.ranges import Range

@@ -1,6 +1,7 @@
-from berth_store.ranges import Range, Ranges, plan_chunks
 from hypothesis import given
 from hypothesis import strategies as st
+
+from berth_store.ranges import Range, Ranges, plan_chunks
 
 SIZE = 60
 SPANS = st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda pair: Range(min(pair), max(pair))))

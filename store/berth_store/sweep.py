@@ -1,0 +1,100 @@
+"""Freeing what no name stands for any more: blobs, views, and what interrupted work has left behind.
+
+Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. Partial
+files of interrupted transfers stay for a week, so that they can be resumed.
+"""
+
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from berth_store import locks
+from berth_store.digest import Digest, hex_of
+from berth_store.errors import NoModelInSource, SourceError
+from berth_store.manifest import MAX_MANIFEST_BYTES, Index, parse_manifest
+
+if TYPE_CHECKING:
+    from berth_store.local import Store
+
+PARTIAL_AGE_SECONDS = 7 * 24 * 3600
+_HEX = re.compile(r"(?:view-)?[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a sweep has freed. `postponed` is True when it could not look, because content was being added."""
+
+    digests: tuple[Digest, ...] = ()
+    freed_bytes: int = 0
+    postponed: bool = False
+
+
+def sweep(store: "Store", *, now: float | None = None) -> Removal:
+    """Delete what is not needed; `now` (seconds since the epoch) decides which partial files are too old."""
+    store.prepare()
+    with locks.exclusive_if_free(store.locks / "store") as free:
+        if not free:
+            return Removal(postponed=True)
+        needed = _needed(store)
+        if needed is None:
+            return Removal(postponed=True)
+        _sweep_views(store, needed)
+        _sweep_ingest(store.ingest, time.time() if now is None else now)
+        _sweep_locks(store.locks)
+        return _sweep_blobs(store.blobs, needed)
+
+
+def _needed(store: "Store") -> frozenset[str] | None:
+    """The hexes of every manifest and blob with a name; None if a manifest can't be read, for then nobody knows."""
+    found: set[Digest] = set()
+    waiting = [entry.digest for entry in store.read_index().manifests]
+    while waiting:
+        digest = waiting.pop()
+        if digest in found:
+            continue
+        found.add(digest)
+        try:
+            parsed = parse_manifest(store.read_blob(digest, MAX_MANIFEST_BYTES), origin=str(digest))
+        except (SourceError, NoModelInSource):
+            return None
+        if isinstance(parsed, Index):
+            waiting += [entry.digest for entry in parsed.manifests]
+        else:
+            found.update(blob.digest for blob in parsed.blobs)
+    return frozenset(map(hex_of, found))
+
+
+def _sweep_blobs(folder: Path, needed: frozenset[str]) -> Removal:
+    freed, digests = 0, []
+    for path in folder.iterdir():
+        if path.name not in needed and _HEX.fullmatch(path.name):
+            freed += path.stat().st_size
+            digests.append(Digest(f"sha256:{path.name}"))
+            path.unlink()
+    return Removal(tuple(sorted(digests)), freed)
+
+
+def _sweep_views(store: "Store", needed: frozenset[str]) -> None:
+    for path in store.views.iterdir():
+        if path.name not in needed:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
+
+
+def _sweep_ingest(folder: Path, now: float) -> None:
+    for path in folder.iterdir():
+        is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
+        if not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
+            path.unlink()
+
+
+def _sweep_locks(folder: Path) -> None:
+    """The locks of blobs and views are free now, for they are only ever taken under the store's."""
+    for path in folder.iterdir():
+        if _HEX.fullmatch(path.name):
+            path.unlink()
