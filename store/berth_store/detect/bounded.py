@@ -19,9 +19,8 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect.model import DetectedModel
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
+# All that the child may map; Python with its libraries takes about 50 MB of it before it reads anything.
 DEFAULT_MEMORY_BYTES = 1 << 30
-# Python itself with its libraries maps this much before it reads anything.
-BASE_MEMORY_BYTES = 512 << 20
 MAX_ANSWER_BYTES = 64 << 20
 MAX_OPEN_FILES = 64
 REFUSED_EXIT_CODE = 3
@@ -64,7 +63,7 @@ def detect_bounded(
 def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
     """Bind this process: memory, processor time, open files, no files written, no core dump. For the child."""
     limits = {
-        resource.RLIMIT_AS: BASE_MEMORY_BYTES + memory_bytes,
+        resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         resource.RLIMIT_FSIZE: MAX_ANSWER_BYTES,
@@ -80,9 +79,10 @@ def _command(
     path: Path, task: Task, weights_format: Format | None, timeout_seconds: float, memory_bytes: int
 ) -> list[str]:
     # -P keeps the working folder, which may be the model's own, off the way of imports.
-    command = [sys.executable, "-P", "-m", "berth_store.detect", os.fspath(path), "--task", task]
+    command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
     command += ["--cpu-seconds", str(max(1, round(timeout_seconds))), "--memory-bytes", str(memory_bytes)]
-    return command + (["--format", weights_format] if weights_format else [])
+    command += ["--format", weights_format] if weights_format else []
+    return [*command, "--", os.fspath(path)]
 
 
 def _ending(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> str:
