@@ -57,7 +57,7 @@ def _check_envelope(document: Mapping[str, Any]) -> str:
         errors.append(_wrong_word("kind", kind, tuple(KINDS)))
     if errors:
         raise InvalidSpec(*errors)
-    return kind
+    return str(kind)
 
 
 def _wrong_word(path: str, found: object, allowed: tuple[str, ...]) -> FieldError:
