@@ -46,19 +46,17 @@ def test_a_path_that_looks_like_an_option_is_a_path(tmp_path: Path, monkeypatch:
 def test_a_working_folder_with_hostile_modules_is_not_imported_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_files(
-        tmp_path, {"json.py": "raise SystemExit(9)", "pydantic.py": "raise SystemExit(9)", "m.gguf": llama_gguf()}
-    )
+    hostile = dict.fromkeys(("json.py", "pydantic.py", "argparse.py"), "raise SystemExit(9)")
+    write_files(tmp_path, {**hostile, "m.gguf": llama_gguf()})
     monkeypatch.chdir(tmp_path)
     assert detect_bounded(Path("m.gguf")).task is Task.CHAT
 
 
-def test_reading_that_takes_too_much_memory_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "BASE_MEMORY_BYTES", 0)
+def test_reading_that_takes_too_much_memory_is_a_refusal(tmp_path: Path) -> None:
     header = b'{"t": ' + b" " * 90_000_000
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(UnsupportedModel, match="takes more than 50,000,000 bytes of memory"):
-        detect_bounded(tmp_path / "model.safetensors", memory_bytes=50_000_000)
+    with pytest.raises(UnsupportedModel, match="takes more than 100,000,000 bytes of memory"):
+        detect_bounded(tmp_path / "model.safetensors", memory_bytes=100_000_000)
 
 
 def test_reading_that_takes_too_long_is_a_refusal(tmp_path: Path) -> None:
@@ -93,7 +91,7 @@ def test_the_process_binds_itself_before_it_reads() -> None:
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     cpu, memory, core = map(int, printed.stdout.split())
     assert cpu <= 7
-    assert memory <= (1 << 30) + bounded.BASE_MEMORY_BYTES
+    assert memory <= 1 << 30
     assert core == 0
 
 

@@ -141,9 +141,8 @@ def test_an_encoder_as_onnx_and_safetensors_is_served_as_onnx(tmp_path: Path) ->
     files = {**sentence_files(), "model.safetensors": safetensors(), "onnx/model.onnx": encoder_onnx()}
     found = detect(write_files(tmp_path, files))
     assert found.format is Format.ONNX
-    assert found.notes == (
-        "the folder also holds Safetensors: set `spec.artifact.format` to Safetensors to serve that",
-    )
+    (note,) = found.notes
+    assert note == "the folder also holds Safetensors: set `spec.artifact.format` to Safetensors to serve that"
     assert detect(tmp_path, weights_format=Format.SAFETENSORS).format is Format.SAFETENSORS
 
 

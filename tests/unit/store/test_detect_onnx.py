@@ -280,7 +280,7 @@ def test_settings_of_the_wrong_shape_are_refused_or_count_as_unsaid(tmp_path: Pa
         detect(tmp_path)
 
 
-WRONG = [None, 1, -5, 2.5, "x", "", [], {}, True, [None], {"a": []}, 10**40]
+WRONG: list[object] = [None, 1, -5, 2.5, "x", "", [], {}, True, [None], {"a": []}, 10**40]
 
 
 @pytest.mark.parametrize("value", WRONG, ids=repr)

@@ -47,17 +47,16 @@ def test_a_language_model_without_a_template_completes(tmp_path: Path) -> None:
     assert found.weights == (tmp_path / "model.safetensors",)
 
 
+NAMED_TEMPLATES = [{"name": "rag", "template": "r"}, {"name": "default", "template": "t"}]
+
+
 @pytest.mark.parametrize(
     "files",
     [
         {"chat_template__jinja": "t"},
         {"chat_template__json": {"chat_template": "t"}},
         {"tokenizer_config__json": {"chat_template": "t"}},
-        {
-            "tokenizer_config__json": {
-                "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "t"}]
-            }
-        },
+        {"tokenizer_config__json": {"chat_template": NAMED_TEMPLATES}},
     ],
 )
 def test_a_language_model_with_a_template_chats_wherever_it_lies(tmp_path: Path, files: dict[str, Any]) -> None:
