@@ -2,7 +2,8 @@
 
     run/lock             held by the running `berth up`, so that a crash frees it
     run/instance.json    who runs and where its control socket is (`InstanceRecord`)
-    run/<start>/logs/    one log for each Model, Envoy's, and a detached `berth up`'s own; old ones are removed
+    run/berth.log        what the last detached `berth up` wrote
+    run/<start>/logs/    one log for each Model and Envoy's; those of the last few starts are kept
     run/<start>/         also what the gateway writes
 
 Socket paths are bounded by the system (108 bytes), so the sockets go to a short temporary folder where this one is too
@@ -14,6 +15,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +25,7 @@ from berth_api.errors import BerthError
 LONGEST_SOCKET_PATH = 100
 _LONGEST_SOCKET_NAME = len("/control.sock") + 19
 _STARTS_KEPT = 5
+_LOCK_POLL_SECONDS = 0.02
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -43,11 +46,6 @@ class InstanceRecord(BaseModel):
         """Where it takes commands."""
         return Path(self.sockets) / "control.sock"
 
-    @property
-    def output(self) -> Path:
-        """What a detached instance writes to."""
-        return Path(self.folder) / "logs" / "berth.log"
-
 
 class RunFolder:
     """`$BERTH_HOME/run`."""
@@ -59,6 +57,11 @@ class RunFolder:
     def record_path(self) -> Path:
         """`instance.json`."""
         return self.path / "instance.json"
+
+    @property
+    def output(self) -> Path:
+        """What a detached instance writes to."""
+        return self.path / "berth.log"
 
     def create(self) -> None:
         """Makes the folder. Raises `BerthError` if `$BERTH_HOME` can't be written."""
@@ -72,24 +75,37 @@ class RunFolder:
         """The instance that runs, None if none does. What a crashed one left is cleaned away."""
         if not self.path.is_dir():
             return None
-        record = self._record()
-        lock = self.lock()
-        if lock is None:
-            return record
-        with lock:
-            if record is not None:
-                self.clean(record)
-        return None
-
-    def lock(self) -> "Lock | None":
-        """Takes the lock of this folder; None if another process holds it."""
-        self.create()
-        try:
-            return Lock(self.path / "lock")
-        except BlockingIOError:
+        record = self.record()
+        if self.wait_until_ended(wait_seconds=0):
             return None
-        except OSError as error:
-            raise unwritable(self.path, error) from error
+        return record or self.record()
+
+    def wait_until_ended(self, *, wait_seconds: float) -> bool:
+        """Waits until no instance runs, and cleans up after a crashed one. Returns False if one still runs."""
+        lock = self.lock(wait_seconds=wait_seconds)
+        if lock is None:
+            return False
+        with lock:
+            if (record := self.record()) is not None:
+                self.clean(record)
+        return True
+
+    def lock(self, *, wait_seconds: float = 1.0) -> "Lock | None":
+        """Takes the lock of this folder; None if another process holds it.
+
+        Waits a little, because `running` holds it for a moment to find out that nobody does.
+        """
+        self.create()
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                return Lock(self.path / "lock")
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return None
+                time.sleep(_LOCK_POLL_SECONDS)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
 
     def open(self, record: InstanceRecord) -> None:
         """Writes who runs now."""
@@ -122,7 +138,8 @@ class RunFolder:
             shutil.rmtree(old, ignore_errors=True)
         return folder, sockets
 
-    def _record(self) -> InstanceRecord | None:
+    def record(self) -> InstanceRecord | None:
+        """What `instance.json` says, whether or not that instance runs."""
         try:
             return InstanceRecord.model_validate_json(self.record_path.read_bytes())
         except (OSError, ValidationError):

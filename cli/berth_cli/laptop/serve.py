@@ -30,6 +30,7 @@ from berth_cli.manifests.read import Reading
 
 GATEWAY_RETRY_SECONDS = 5.0
 STOP_SECONDS = 10.0
+TICK_SECONDS = 1.0
 STOP_GATEWAY_SECONDS = 2.0
 
 
@@ -65,6 +66,7 @@ class Instance:
         self._hurrying = asyncio.Event()
         self._told: object = None
         self._follows = False
+        self._rejected = ""
         self._gateway_trouble = ""
         self._gateway_retry_at = 0.0
         self.views = Latest(View(address=address))
@@ -89,6 +91,11 @@ class Instance:
         self._follows = False
         self._changed()
         return self._revision
+
+    def reject(self, message: str) -> None:
+        """Shows why an edit was not taken over; empty once the manifests are good again."""
+        self._rejected = message
+        self._wake.set()
 
     async def run(self) -> None:
         """Serves until `stop`, and returns when no process is left. A bug in any part of it ends it all, loudly."""
@@ -161,7 +168,7 @@ class Instance:
 
     async def _rest(self, again_at: float | None) -> None:
         waits = [at for at in (again_at, self._gateway_retry_at or None) if at is not None]
-        timeout = max(min(waits) - _now(), 0.0) if waits else None
+        timeout = min(max(min(waits) - _now(), 0.0) if waits else TICK_SECONDS, TICK_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
 
@@ -246,6 +253,7 @@ class Instance:
             models=tuple(model.model_copy(update={"log": str(self._log(model.key))}) for model in models),
             routes=tuple(name for route in self._routes for name in route.spec.names),
             notes=self._notes(),
+            rejected=self._rejected,
             trouble=self._gateway_trouble or self._parts.gateway.trouble,
             gateway_follows=self._follows,
             stopping=self._stopping.is_set(),

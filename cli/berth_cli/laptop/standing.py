@@ -21,12 +21,13 @@ def gateway_state(unit: Unit, *, stopping: bool = False) -> ModelState:
     if unit.wanted and any(not endpoint.draining for endpoint in endpoints):
         return ModelState(Phase.READY, endpoints)
     if stopping:
-        return ModelState(Phase.LOADING, endpoints, "The server is stopping.")
+        return ModelState(Phase.LOADING, endpoints, "the server is stopping")
     if is_suspended(unit.model):
         return ModelState(Phase.SUSPENDED, endpoints)
     if has_failed(unit):
-        return ModelState(Phase.FAILED, endpoints, "The model could not be started; the log of berth says why.")
-    return ModelState(Phase.LOADING, endpoints, f"The model is {model_stage(unit).value.lower()}.")
+        return ModelState(Phase.FAILED, endpoints, "the output of `berth up` says why")
+    stage = model_stage(unit)
+    return ModelState(Phase.LOADING, endpoints, "" if stage is ModelStage.LOADING else stage.value.lower())
 
 
 def model_view(unit: Unit) -> ModelView:

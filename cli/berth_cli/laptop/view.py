@@ -64,13 +64,17 @@ class ModelView(_Shown):
 
 
 class View(_Shown):
-    """The whole instance. `revision` counts the manifests that were taken over."""
+    """The whole instance. `revision` counts the manifests that were taken over.
+
+    `rejected` says why the last edit was not, `trouble` what is wrong with the gateway; both are empty if all is well.
+    """
 
     address: str = ""
     revision: int = 0
     models: tuple[ModelView, ...] = ()
     routes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    rejected: str = ""
     trouble: str = ""
     gateway_follows: bool = False
     stopping: bool = False

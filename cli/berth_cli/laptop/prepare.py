@@ -1,0 +1,147 @@
+"""From a Model to a process that can be started: its artifact found or pulled, looked at, and its launch built.
+
+The order of the store first and the registry second is the user's expectation of `docker run`: a tag that is here is
+used as it is; `berth pull` renews it.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from berth_api.artifact import EngineType, Format
+from berth_api.engines import SERVED, choose_engine
+from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
+from berth_api.launch import Launch, build_launch
+from berth_api.model import Model
+from berth_cli.laptop.parts import Preparation, Report
+from berth_cli.laptop.rate import RateMeter
+from berth_cli.laptop.standing import LOOPBACK
+from berth_cli.laptop.view import ModelStage
+from berth_store.detect import DetectedModel, detect_bounded
+from berth_store.digest import Digest, parse_digest
+from berth_store.errors import DigestMismatch, SourceNotFound
+from berth_store.local import Store
+from berth_store.progress import Progress, Stage
+from berth_store.pull import pull
+from berth_store.reference import Reference
+from berth_store.registries import RegistryConfig
+
+_DIGEST_FIELD = "spec.source.digest"
+
+
+class LocalPreparer:
+    """Prepares with the store of this machine."""
+
+    def __init__(self, store: Store, registries: RegistryConfig) -> None:
+        self._store = store
+        self._registries = registries
+
+    async def prepare(self, model: Model, report: Report) -> Preparation:
+        """See `berth_cli.laptop.parts.Preparer`."""
+        report(ModelStage.RESOLVING, "", None)
+        if model.spec.source.uri.startswith("file://"):
+            path, digest = local_path(model), None
+        else:
+            digest = await self._resolve(model, report)
+            path = await asyncio.to_thread(self._store.view, digest)
+        report(ModelStage.DETECTING, "", None)
+        return await asyncio.to_thread(_detect, model, path, digest)
+
+    async def _resolve(self, model: Model, report: Report) -> Digest:
+        reference = wanted_reference(model)
+        here = await asyncio.to_thread(self._find, reference)
+        if here is not None:
+            return here
+        meter = RateMeter()
+        loop = asyncio.get_running_loop()
+
+        def progress(moment: Progress) -> None:
+            if moment.stage is Stage.RESOLVING:
+                report(ModelStage.RESOLVING, f"asking {reference.registry}", None)
+            elif moment.bytes_total:
+                transfer = meter.measure(moment.bytes_done, moment.bytes_total, loop.time())
+                report(ModelStage.PULLING, "", transfer)
+
+        return await pull(self._store, reference, registries=self._registries, progress=progress)
+
+    def _find(self, reference: Reference) -> Digest | None:
+        """The digest of an artifact that is here with all its blobs; one that lost some is pulled again."""
+        digest = self._store.resolve(reference)
+        try:
+            return digest if digest and not self._store.missing(self._store.manifest(digest)) else None
+        except (SourceNotFound, DigestMismatch):
+            return None
+
+
+def wanted_reference(model: Model) -> Reference:
+    """The reference of an `oci://` source, pinned if the Model pins it. Raises `InvalidSpec`."""
+    source = model.spec.source
+    reference = Reference.parse(source.uri)
+    if source.digest is None:
+        return reference
+    pinned = parse_digest(source.digest, path=_DIGEST_FIELD)
+    if reference.digest is not None and reference.digest != pinned:
+        message = f"it pins {pinned}, and spec.source.uri pins {reference.digest}"
+        raise InvalidSpec(FieldError(_DIGEST_FIELD, message, "keep one of the two"))
+    return reference.with_digest(pinned)
+
+
+def local_path(model: Model) -> Path:
+    """The path of a `file://` source. Raises `InvalidSpec` if it is none of this machine's."""
+    uri = urlsplit(model.spec.source.uri)
+    path = Path(unquote(uri.path))
+    if uri.netloc not in {"", "localhost"} or not path.is_absolute():
+        message = f"{model.spec.source.uri} is no path of this machine"
+        raise InvalidSpec(FieldError("spec.source.uri", message, "write the whole path after three slashes: file:///…"))
+    if model.spec.source.digest is not None:
+        remedy = "remove it, or make an artifact of the files with `berth package` and use oci://"
+        raise InvalidSpec(FieldError(_DIGEST_FIELD, "files of this machine are not checked against a digest", remedy))
+    if not path.exists():
+        raise UnsupportedModel(f"there is no file or folder {path}; correct spec.source.uri")
+    return path
+
+
+def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
+    spec = model.spec
+    wanted_format = _only_format(spec.engine.type)
+    detected = detect_bounded(path, task=spec.task, weights_format=wanted_format)
+    if wanted_format is not None and path.is_dir():
+        path = detected.weights[0]  # The runtime looks for itself, and is to find what the Model's engine needs.
+    artifact = detected.artifact.model_copy(update={"digest": digest})
+
+    def launch(port: int) -> Launch:
+        return build_launch(model, artifact, model_path=str(path), port=port, host=LOOPBACK)
+
+    return Preparation(
+        artifact=artifact,
+        engine=choose_engine(artifact, wanted=spec.engine.type, gpu=spec.accelerator is not None),
+        fingerprint=_fingerprint(launch(1), identity=digest or _identity_of_files(detected)),
+        launch=launch,
+        start_deadline_seconds=float(spec.rollout.start_deadline.seconds),
+        notes=detected.notes,
+    )
+
+
+def _only_format(engine: EngineType) -> Format | None:
+    formats = SERVED[engine].formats if engine in SERVED else frozenset()
+    return next(iter(formats)) if len(formats) == 1 else None
+
+
+def _fingerprint(launch: Launch, *, identity: str) -> str:
+    content = json.dumps([launch.argv, sorted(launch.env.items()), identity])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _identity_of_files(detected: DetectedModel) -> str:
+    """What changes when somebody writes other weights to the same path."""
+    return _stat_of([*detected.weights, *filter(None, [detected.tokenizer])])
+
+
+def _stat_of(paths: Sequence[Path]) -> str:
+    try:
+        return json.dumps([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths])
+    except OSError as error:
+        raise UnsupportedModel(f"{error.filename} can't be read: {error.strerror}; is it being written?") from error
