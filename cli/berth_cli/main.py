@@ -1,0 +1,86 @@
+"""The commands of `berth` and `kubectl model`: the table of contents. Each command is a file in `berth_cli.commands`.
+
+A command's module is imported when it is called, so that `berth --help` and `berth list` stay quick and need only what
+they use.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from berth_api.errors import BerthError
+from berth_cli.failure import INTERRUPTED, exit_code_of, failure_block
+
+COMMANDS = {
+    "up": "Serve the Models of manifests on this machine.",
+    "down": "Stop what `berth up` serves.",
+    "package": "Make an artifact of a model's files.",
+    "push": "Send an artifact to a registry.",
+    "pull": "Fetch an artifact into this machine's store.",
+    "list": "List the artifacts in this machine's store.",
+    "version": "Show the version.",
+}
+
+_EPILOG = 'Completion for your shell: eval "$(_BERTH_COMPLETE=bash_source berth)" (or zsh_source, fish_source).'
+
+
+class Commands(click.Group):
+    """A group that imports a command only when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now. Raises `BerthError` if this installation lacks what it needs."""
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command = import_module(f"berth_cli.commands.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("berth_cli"):
+                raise
+            raise BerthError(
+                f"`{ctx.command_path} {cmd_name}` needs the Python package {error.name}, which is not installed.\n"
+                "Install Berth with all that a laptop needs: pip install 'berth[laptop]'"
+            ) from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Serve machine-learning models behind one OpenAI address, on this machine and on Kubernetes alike."""
+
+
+def main() -> None:
+    """The entry point of both programs. Ends the process; exit codes are those of `berth_cli.failure`."""
+    sys.exit(run(sys.argv[1:], Path(sys.argv[0]).name))
+
+
+def run(arguments: list[str], program: str) -> int:
+    """Runs one command line and returns its exit code; errors are shown on stderr."""
+    is_plugin = program.startswith(("kubectl-model", "kubectl_model"))
+    names = ("kubectl model", "_KUBECTL_MODEL_COMPLETE") if is_plugin else ("berth", "_BERTH_COMPLETE")
+    try:
+        code = cli.main(arguments, prog_name=names[0], complete_var=names[1], standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BerthError as error:
+        click.echo(failure_block(error), err=True)
+        return exit_code_of(error)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; Python would complain once more at exit.
+        sys.stdout = None
+        return 0
+    return code if isinstance(code, int) else 0
