@@ -50,6 +50,8 @@ def changes(before: View, after: View) -> Iterator[str]:
         yield from _model_changes(known.get(model.key), model)
     left = {model.key for model in after.models}
     yield from (f"{model.title}: removed" for model in before.models if model.key not in left)
+    if after.rejected != before.rejected:
+        yield rejected_text(after) if after.rejected else "the manifests are good again"
     if after.trouble != before.trouble:
         yield after.trouble or "the gateway is well again"
 
@@ -76,6 +78,11 @@ def failure_text(model: ModelView) -> str:
     return "\n".join(lines)
 
 
+def rejected_text(view: View) -> str:
+    """Why an edit is not served."""
+    return f"{view.rejected}\nWhat served before serves on."
+
+
 def _indent(text: str) -> str:
     return "\n  ".join(text.splitlines())
 
@@ -93,6 +100,12 @@ def summary(view: View) -> str:
     if failed := [model.title for model in view.failed if not model.serving]:
         lines.append(f"Not served: {', '.join(failed)} (the reasons stand above)")
     return "\n".join(lines)
+
+
+def waiting_text(view: View) -> str:
+    """The Models that are not settled yet, with what each does."""
+    waiting = [f"{model.title} ({stage_text(model)})" for model in view.models if not model.settled]
+    return ", ".join(waiting) or "the gateway"
 
 
 def _routes(view: View) -> str:

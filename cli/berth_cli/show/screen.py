@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from berth_cli.laptop.view import ModelStage, ModelView, View
-from berth_cli.show.progress import changes, failure_text, stage_text
+from berth_cli.show.progress import changes, failure_text, rejected_text, stage_text
 
 _COLOURS = {ModelStage.READY: "green", ModelStage.FAILED: "red", ModelStage.SUSPENDED: "dim"}
 
@@ -89,5 +89,6 @@ def _lasting(before: View, after: View) -> list[str]:
     known = {model.key: model.failure for model in before.models}
     notes = [f"note: {note}" for note in after.notes if note not in before.notes]
     failures = [failure_text(one) for one in after.models if one.failure and known.get(one.key) != one.failure]
-    trouble = [after.trouble] if after.trouble and after.trouble != before.trouble else []
-    return notes + failures + trouble
+    rejected = [rejected_text(after)] if after.rejected not in {"", before.rejected} else []
+    trouble = [after.trouble] if after.trouble not in {"", before.trouble} else []
+    return notes + failures + rejected + trouble
