@@ -99,7 +99,7 @@ async def test_the_gateway_knows_a_model_before_it_is_ready(laptop: Laptop) -> N
     laptop.probe.statuses["default/a@None"] = EngineStatus(answering=True, message="reading weights")
     laptop.take(a_model("a"))
     await laptop.until(lambda: laptop.view.models and laptop.model().stage is ModelStage.LOADING)
-    await laptop.until(lambda: laptop.gateway.states["default/a"].message == "The model is loading.")
+    await laptop.until(lambda: laptop.gateway.states["default/a"].phase is Phase.LOADING)
     assert laptop.gateway.states["default/a"].phase is Phase.LOADING
     assert laptop.model().message == "reading weights"
     assert not laptop.view.settled
@@ -250,7 +250,7 @@ async def test_stopping_tells_the_gateway_first_and_ends_all(tmp_path: Path) -> 
     async with running(laptop):
         await laptop.settled(laptop.take(a_model("a")))
     state = laptop.gateway.states["default/a"]
-    assert (state.phase, state.message) == (Phase.LOADING, "The server is stopping.")
+    assert (state.phase, state.message) == (Phase.LOADING, "the server is stopping")
     assert laptop.view.stopping
 
 
