@@ -18,7 +18,7 @@ _PATH = "spec.engine.args"
 REFUSED: Mapping[str, tuple[str, ...]] = {
     "it decides where the engine listens and whom it lets in, which is Berth's part": (
         r"(.*-)?(port|ports|host|hosts|listen|socket|uds|fd|address|addr|url|endpoint|ip)",
-        r"(ssl|tls|cors|allowed|rpc|grpc)(-.*)?",
+        r"(ssl|tls|cors|allow|allowed|rpc|grpc|uvicorn)(-.*)?",
         r"(api|reuse)-.*",
         r"root-path",
         r".*-(parallel-backend|master|connector|transfer-config)",
@@ -31,7 +31,7 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     ),
     "it runs code that came with the artifact or stands in the argument": (
         r"(.*-)?(trust|remote-code|code|plugin|plugins|middleware|module|import|script|exec|command|worker-cls)(-.*)?",
-        r"(.*-)?(custom-ops|extension|preload|tool-parser-plugin|library|libraries|cls|class)(-.*)?",
+        r"(.*-)?(custom-ops|extension|preload|tool-parser-plugin|library|libraries|cls|class|logits-processors?)(-.*)?",
         r"(override|additional|compilation|hf)-.*",
     ),
     "it opens endpoints or logs meant for developers": (

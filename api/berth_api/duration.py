@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 from berth_api.rules import admission_rules, check_rules
 from berth_api.scalars import form
 
-_PARTS = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_PARTS = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _DIGITS = "[0-9]{1,5}"
 DURATION_RULE = form(
     f"{_DIGITS}h({_DIGITS}m)?({_DIGITS}s)?|{_DIGITS}m({_DIGITS}s)?|{_DIGITS}s",

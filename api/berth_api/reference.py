@@ -19,8 +19,7 @@ def render_reference(kind: str) -> str:
         "",
         schema["description"],
         "",
-        f"`apiVersion: {API_VERSION}`, `kind: {kind}`. Written by `make crds` from the types "
-        "in `api/berth_api`; edit those.",
+        f"`apiVersion: {API_VERSION}`, `kind: {kind}`. `make crds` writes this page from the types in `api/berth_api`.",
         "A field marked **not yet** is refused until the version that carries it out.",
     ]
     return "\n".join([*head, *_sections(kind, schema)]) + "\n"

@@ -163,8 +163,8 @@ class Cache(Part):
 
     type: CacheType = Field(
         default=CacheType.POD,
-        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim. `OwnedClaim`: a claim made "
-        "for this Model. `ImageVolume`: the OCI artifact mounted as a volume.",
+        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim. "
+        "`OwnedClaim`: a claim made for this Model. `ImageVolume`: the OCI artifact mounted as a volume.",
     )
     claim: ClaimCache | None = Field(default=None, description="The existing claim, with `type: Claim`.")
     owned_claim: OwnedClaimCache | None = Field(default=None, description="The claim to make, with `type: OwnedClaim`.")

@@ -29,7 +29,8 @@ def suggest_field(written: str, parent: Mapping[str, Any], spec: Mapping[str, An
 
 def _places(written: str, schema: Mapping[str, Any], prefix: str) -> str:
     """Where a field of that name is, if there are few such places."""
-    places = [path for path in _paths(schema, prefix) if path.rpartition(".")[2].lower() == written.lower()]
+    named = (path for path in _paths(schema, prefix) if path.rpartition(".")[2].lower() == written.lower())
+    places = [path for path in named if not path.startswith("status.")]
     return " or ".join(f"`{path}`" for path in places) if len(places) <= _PLACES_MAX else ""
 
 

@@ -17,7 +17,7 @@ from berth_api.route import ModelRoute
 
 
 def a_model(name: str = "qwen", *, namespace: str = "default", created: str | None = None, **spec: Any) -> Model:
-    """A Model whose source is `oci://localhost/NAME:latest` unless said otherwise; `created` is its creationTimestamp."""
+    """A Model whose source is `oci://localhost/NAME:latest` unless said otherwise."""
     written = {"source": {"uri": f"oci://localhost/{name}:latest"}, **_camel(spec)}
     model = parse_object(a_manifest("Model", name, namespace=namespace, created=created, spec=written))
     assert isinstance(model, Model)

@@ -1,0 +1,151 @@
+"""What is started for a Model, and which engine does it."""
+
+from typing import Any
+
+import pytest
+from model_builders import a_model, an_artifact
+
+from berth_api.artifact import EngineType, Format, Task
+from berth_api.engines import SERVED, available_engines, available_tasks, choose_engine
+from berth_api.errors import InvalidSpec, UnsupportedModel
+from berth_api.launch import build_launch
+
+
+def argv_of(*, model_path: str = "/models/x.gguf", **spec: Any) -> list[str]:
+    launch = build_launch(a_model("qwen", **spec), an_artifact(), model_path=model_path, port=8000)
+    return list(launch.argv)
+
+
+def test_a_model_that_asks_for_nothing_is_started_with_what_was_found() -> None:
+    assert argv_of() == [
+        *("python", "-m", "berth_runtime", "--model", "qwen=/models/x.gguf", "--host", "0.0.0.0", "--port", "8000"),
+        *("--engine", "LlamaCpp", "--task", "Chat", "--drain-timeout", "120"),
+    ]
+
+
+def test_what_the_model_asks_for_is_passed_on() -> None:
+    launch = build_launch(
+        a_model(
+            "qwen",
+            task="Completion",
+            context_length=2048,
+            parallel_sequences=8,
+            rollout={"drainTimeout": "1m30s"},
+            engine={"args": ["--batch_size=256", "threads=2"]},
+            pod={"env": [{"name": "OMP_NUM_THREADS", "value": "2"}, {"name": "EMPTY"}]},
+        ),
+        an_artifact(task=Task.CHAT),
+        model_path="/m",
+        port=41000,
+        host="127.0.0.1",
+        chat_template_path="/t.jinja",
+    )
+    assert launch.argv[7:] == (
+        *("--port", "41000", "--engine", "LlamaCpp", "--task", "Completion", "--context-length", "2048"),
+        *("--parallel-sequences", "8", "--chat-template", "/t.jinja", "--drain-timeout", "90"),
+        *("--engine-arg", "batch-size=256", "--engine-arg", "threads=2"),
+    )
+    assert launch.argv[5:7] == ("--host", "127.0.0.1")
+    assert launch.env == {"OMP_NUM_THREADS": "2", "EMPTY": ""}
+    assert launch.drain_timeout_seconds == 90
+    assert (launch.live_path, launch.ready_path, launch.port) == ("/health/live", "/health/ready", 41000)
+
+
+def test_the_served_name_is_the_models_own_whatever_it_is_called_besides() -> None:
+    assert "qwen=/models/x.gguf" in argv_of(aliases=["gpt-4o"])
+
+
+def test_a_path_is_handed_over_as_it_is() -> None:
+    assert "qwen=/a b/=x;$(y).gguf" in argv_of(model_path="/a b/=x;$(y).gguf")
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("batchsize=2", "did you mean `batch-size`?"),
+        ("zzz=1", "it takes `batch-size`"),
+        ("batch-size=many", "give a number above 0"),
+        ("cache-type-k=q9", "give one of `f32`"),
+        ("n-gpu-layers=all", "give one of `-1`, `0 to 9999`"),
+        ("threads", "`true` is no value"),
+        ("port=1", "where the engine listens"),
+    ],
+)
+def test_an_argument_that_the_engine_does_not_take_is_refused(argument: str, says: str) -> None:
+    model = a_model(engine={"args": ["flash-attn=on"]})
+    wrong = model.model_copy(
+        update={
+            "spec": model.spec.model_copy(update={"engine": model.spec.engine.model_copy(update={"args": (argument,)})})
+        }
+    )
+    with pytest.raises(InvalidSpec) as refused:
+        build_launch(wrong, an_artifact(), model_path="/m", port=1)
+    error = refused.value.errors[0]
+    assert (error.path, error.reason) == ("spec.engine.args[0]", "ArgumentRefused")
+    assert says in str(error)
+
+
+def test_the_engine_follows_the_format() -> None:
+    assert choose_engine(an_artifact(Format.GGUF, Task.CHAT)) is EngineType.LLAMA_CPP
+    assert choose_engine(an_artifact(Format.GGUF, Task.EMBEDDING)) is EngineType.LLAMA_CPP
+    assert choose_engine(an_artifact(Format.ONNX, Task.EMBEDDING)) is EngineType.ONNX_RUNTIME
+
+
+def test_the_wanted_engine_is_taken_if_it_can() -> None:
+    assert choose_engine(an_artifact(), wanted=EngineType.LLAMA_CPP) is EngineType.LLAMA_CPP
+
+
+@pytest.mark.parametrize(
+    ("wanted", "form", "task", "says"),
+    [
+        (
+            EngineType.VLLM,
+            Format.GGUF,
+            Task.CHAT,
+            "this version has no engine VLLM; leave it out, or use one of LlamaCpp",
+        ),
+        (EngineType.ONNX_RUNTIME, Format.GGUF, Task.CHAT, "OnnxRuntime loads ONNX, and this artifact is GGUF"),
+        (
+            EngineType.ONNX_RUNTIME,
+            Format.ONNX,
+            Task.RERANK,
+            "OnnxRuntime serves Embedding, and this model's task is Rerank",
+        ),
+    ],
+)
+def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Format, task: Task, says: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^spec\.engine\.type: ") as refused:
+        choose_engine(an_artifact(form, task), wanted=wanted)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "task", "says"),
+    [
+        (Format.SAFETENSORS, Task.CHAT, "no engine of this version loads Safetensors weights; it loads GGUF, ONNX"),
+        (Format.PYTORCH, Task.EMBEDDING, "no engine of this version loads PyTorch weights"),
+        (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
+        (Format.ONNX, Task.CHAT, "from ONNX it serves Embedding"),
+        (Format.GGUF, Task.RERANK, "from GGUF it serves Chat, Completion, Embedding"),
+    ],
+)
+def test_a_model_that_no_engine_serves_says_what_would_be_served(form: Format, task: Task, says: str) -> None:
+    with pytest.raises(UnsupportedModel) as refused:
+        choose_engine(an_artifact(form, task))
+    assert says in str(refused.value)
+
+
+def test_no_engine_uses_a_gpu_yet() -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.accelerator"):
+        choose_engine(an_artifact(), gpu=True)
+
+
+def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
+    with pytest.raises(UnsupportedModel, match="Rerank"):
+        build_launch(a_model(task="Rerank"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
+
+
+def test_every_engine_and_every_available_task_has_its_line() -> None:
+    assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
+    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
+    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING)

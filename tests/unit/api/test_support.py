@@ -1,0 +1,220 @@
+"""What this version does not carry out is refused by name; nothing is silently ignored."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from model_builders import a_backend, a_model, a_route
+
+from berth_api.conditions import Reason, accepted_condition
+from berth_api.schema import KINDS, kind_schema
+from berth_api.support import CLUSTER_MODEL, LAPTOP_MODEL, laptop_notes, refusals_of, unsupported_fields
+
+CARRIED_OUT = {
+    "Model": {
+        *("spec.source.uri", "spec.source.digest", "spec.task", "spec.engine.type", "spec.engine.args"),
+        *("spec.aliases", "spec.exposure", "spec.contextLength", "spec.parallelSequences", "spec.chatTemplate"),
+        *("spec.replicas", "spec.suspend", "spec.resources.requests", "spec.resources.limits"),
+        *("spec.rollout.drainTimeout", "spec.rollout.startDeadline", "spec.pod.env"),
+    },
+    "ModelRoute": {
+        *("spec.names", "spec.rules[].match.headers"),
+        *("spec.rules[].backends[].weight", "spec.rules[].backends[].backendRef.kind"),
+        *("spec.rules[].backends[].backendRef.name", "spec.rules[].backends[].backendRef.namespace"),
+        *("spec.rules[].fallbacks[].backendRef.kind", "spec.rules[].fallbacks[].backendRef.name"),
+        *("spec.rules[].fallbacks[].backendRef.namespace", "spec.rules[].timeouts.firstByte"),
+        *("spec.rules[].timeouts.idle", "spec.rules[].retries.attempts", "spec.rules[].retries.on"),
+    },
+}
+
+
+def leaves(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    if "properties" in schema:
+        for name, part in schema["properties"].items():
+            yield from leaves(part, f"{path}.{name}")
+    elif "items" in schema and "properties" in schema["items"]:
+        yield from leaves(schema["items"], f"{path}[]")
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_either_carried_out_or_refused(kind: str) -> None:
+    refused = [line.path for line in refusals_of(kind)]
+    covered = (*refused, *CARRIED_OUT[kind])
+    # The members of a union are covered by its discriminator, which is refused for every word but the default.
+    unions = tuple(path.removesuffix("type") for path in refused if path.endswith(("cache.type", "affinity.type")))
+    for leaf in leaves(kind_schema(kind)["properties"]["spec"], "spec"):
+        assert leaf.startswith((*(f"{path}." for path in covered), *(f"{path}[" for path in covered), *unions)) or (
+            leaf in covered
+        ), leaf
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_of_the_table_names_a_field_that_exists(kind: str) -> None:
+    lines = (*refusals_of(kind), *((*LAPTOP_MODEL, *CLUSTER_MODEL) if kind == "Model" else ()))
+    for line in lines:
+        part = kind_schema(kind)
+        for step in line.path.split("."):
+            part = part["properties"][step.removesuffix("[]")]
+            part = part["items"] if step.endswith("[]") else part
+
+
+REFUSED_MODELS: dict[str, dict[str, Any]] = {
+    "spec.source.uri": {"source": {"uri": "hf://Qwen/Qwen3-8B"}},
+    "spec.source.files": {"source": {"uri": "oci://r/m", "files": ["*.gguf"]}},
+    "spec.source.secretRef": {"source": {"uri": "oci://r/m", "secretRef": {"name": "token"}}},
+    "spec.artifact.format": {"artifact": {"format": "GGUF"}},
+    "spec.artifact.task": {"artifact": {"task": "Chat"}},
+    "spec.artifact.parameters": {"artifact": {"parameters": 1}},
+    "spec.artifact.quantization": {"artifact": {"quantization": "Q4_1"}},
+    "spec.artifact.contextLength": {"artifact": {"contextLength": 1}},
+    "spec.artifact.sizeBytes": {"artifact": {"sizeBytes": 1}},
+    "spec.trust.pickle": {"trust": {"pickle": True}},
+    "spec.trust.remoteCode": {"trust": {"remoteCode": True}},
+    "spec.task": {"task": "Rerank"},
+    "spec.engine.type": {"engine": {"type": "VLLM"}},
+    "spec.engine.image": {"engine": {"image": "r/i:1"}},
+    "spec.accelerator": {"accelerator": {"memory": "24Gi"}},
+    "spec.autoscaling": {"autoscaling": {"maxReplicas": 2}},
+    "spec.rollout.strategy": {"rollout": {"strategy": "Surge"}},
+    "spec.cache.type": {"cache": {"type": "ImageVolume"}},
+    "spec.adapters": {"adapters": [{"name": "sql", "source": {"uri": "oci://r/a"}}]},
+    "spec.access.keys": {"access": {"keys": ["a"]}},
+    "spec.limits": {"limits": {"maxTokens": 1}},
+    "spec.allowedRoutes.namespaces": {"allowed_routes": {"namespaces": ["b"]}},
+    "spec.pod.labels": {"pod": {"labels": {"a": "b"}}},
+    "spec.pod.annotations": {"pod": {"annotations": {"a": "b"}}},
+    "spec.pod.nodeSelector": {"pod": {"nodeSelector": {"a": "b"}}},
+    "spec.pod.tolerations": {"pod": {"tolerations": [{"operator": "Exists"}]}},
+    "spec.pod.affinity": {"pod": {"affinity": {}}},
+    "spec.pod.topologySpreadConstraints": {
+        "pod": {
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]
+        }
+    },
+    "spec.pod.priorityClassName": {"pod": {"priorityClassName": "a"}},
+    "spec.pod.runtimeClassName": {"pod": {"runtimeClassName": "a"}},
+    "spec.pod.serviceAccountName": {"pod": {"serviceAccountName": "a"}},
+    "spec.pod.imagePullSecrets": {"pod": {"imagePullSecrets": [{"name": "a"}]}},
+}
+REFUSED_RULES: dict[str, dict[str, Any]] = {
+    "spec.rules[0].match.keys": {"match": {"keys": ["a"]}},
+    "spec.rules[0].backends[0].backendRef.adapter": {"backends": [a_backend("qwen", adapter="sql")]},
+    "spec.rules[0].fallbacks[1].backendRef.adapter": {
+        "fallbacks": [{"backendRef": {"name": "a"}}, {"backendRef": {"name": "a", "adapter": "sql"}}]
+    },
+    "spec.rules[0].canary": {"canary": {"backend": "qwen", "steps": [50]}},
+    "spec.rules[0].affinity.type": {"affinity": {"type": "Prefix"}},
+    "spec.rules[0].backends[0].backendRef.namespace": {"backends": [a_backend("qwen", namespace="other")]},
+    "spec.rules[0].fallbacks[0].backendRef.namespace": {
+        "fallbacks": [{"backendRef": {"name": "a", "namespace": "other"}}]
+    },
+}
+
+
+@pytest.mark.parametrize("path", REFUSED_MODELS)
+@pytest.mark.parametrize("laptop", [True, False])
+def test_a_model_that_asks_for_what_is_still_to_come_is_refused(path: str, laptop: bool) -> None:
+    (error,) = unsupported_fields(a_model(**REFUSED_MODELS[path]), laptop=laptop)
+    assert error.path == path
+    assert error.reason == Reason.UNSUPPORTED_FIELD
+    assert error.remedy
+
+
+@pytest.mark.parametrize("path", REFUSED_RULES)
+def test_a_route_that_asks_for_what_is_still_to_come_is_refused(path: str) -> None:
+    rule = {"backends": [a_backend("qwen")], **REFUSED_RULES[path]}
+    (error,) = unsupported_fields(a_route(rules=[rule]))
+    assert (error.path, error.reason) == (path, Reason.UNSUPPORTED_FIELD)
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"), [("spec.access.keys", {"access": {"keys": ["a"]}}), ("spec.limits", {"limits": {"maxTokens": 1}})]
+)
+def test_a_route_with_keys_or_limits_is_refused(path: str, spec: dict[str, Any]) -> None:
+    (error,) = unsupported_fields(a_route(**spec))
+    assert error.path == path
+
+
+def test_every_line_of_the_tables_is_tried_above() -> None:
+    assert set(REFUSED_MODELS) == {line.path for line in refusals_of("Model")}
+    tried = {path.replace("[0]", "[]").replace("[1]", "[]") for path in REFUSED_RULES} | {
+        "spec.access.keys",
+        "spec.limits",
+    }
+    assert {line.path for line in refusals_of("ModelRoute")} <= tried
+
+
+def test_what_works_is_not_refused() -> None:
+    model = a_model(
+        source={"uri": "oci://r/m", "digest": "sha256:" + "0" * 64},
+        task="Embedding",
+        engine={"type": "OnnxRuntime"},
+        aliases=["a"],
+        exposure="RoutesOnly",
+        context_length=1,
+        parallel_sequences=1,
+        replicas=0,
+        suspend=True,
+        rollout={"drainTimeout": "1s", "startDeadline": "1s"},
+        pod={"env": [{"name": "A", "value": "1"}]},
+        trust={"pickle": False},
+        cache={"type": "Pod"},
+    )
+    assert unsupported_fields(model, laptop=True) == ()
+    assert unsupported_fields(model) == ()
+    rule = {
+        "match": {"headers": [{"name": "x-tier", "value": "gold"}]},
+        "backends": [a_backend("a", 9), a_backend("b", 1, namespace="default")],
+        "fallbacks": [{"backendRef": {"name": "c"}}],
+        "timeouts": {"firstByte": "1s"},
+        "retries": {"attempts": 0},
+    }
+    assert unsupported_fields(a_route(rules=[rule])) == ()
+
+
+def test_a_file_of_the_laptop_is_no_source_in_a_cluster() -> None:
+    model = a_model(source={"uri": "file:///models/a.gguf"})
+    assert unsupported_fields(model, laptop=True) == ()
+    (error,) = unsupported_fields(model)
+    assert error.path == "spec.source.uri"
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"),
+    [
+        ("spec.chatTemplate", {"chat_template": {"configMapRef": {"name": "a", "key": "b"}}}),
+        (
+            "spec.pod.env[1].valueFrom",
+            {
+                "pod": {
+                    "env": [
+                        {"name": "A", "value": ""},
+                        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    ]
+                }
+            },
+        ),
+    ],
+)
+def test_what_only_a_cluster_has_is_refused_on_a_laptop(path: str, spec: dict[str, Any]) -> None:
+    (error,) = unsupported_fields(a_model(**spec), laptop=True)
+    assert error.path == path
+    assert "a laptop has no" in error.message
+    assert unsupported_fields(a_model(**spec)) == ()
+
+
+def test_a_laptop_says_what_it_does_otherwise() -> None:
+    assert laptop_notes(a_model()) == ()
+    assert laptop_notes(a_route()) == ()
+    notes = laptop_notes(a_model(replicas=3, resources={"requests": {"cpu": 1}}))
+    assert [note.partition(":")[0] for note in notes] == ["spec.replicas", "spec.resources"]
+
+
+def test_a_refusal_becomes_a_condition() -> None:
+    errors = unsupported_fields(a_model(autoscaling={"maxReplicas": 2}, trust={"pickle": True}))
+    condition = accepted_condition(errors, generation=4)
+    assert (condition.status, condition.reason, condition.observed_generation) == ("False", "UnsupportedField", 4)
+    assert "spec.autoscaling: this version does not carry it out yet; remove it" in condition.message
+    assert "spec.trust.pickle" in condition.message
