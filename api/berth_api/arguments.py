@@ -7,6 +7,7 @@ is what the engines of this version take. `berth_api.manifest` refuses the forme
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from berth_api.artifact import EngineType
@@ -49,19 +50,38 @@ REFUSED_VARIABLES: Mapping[str, str] = {
     r"BERTH_.*": "it belongs to Berth",
 }
 
-_CACHE_TYPE = "f32|f16|bf16|q8_0|q5_1|q5_0|q4_1|q4_0"
-_NUMBER = "[1-9][0-9]{0,6}"
-ACCEPTED: Mapping[EngineType, Mapping[str, str]] = {
+
+@dataclass(frozen=True)
+class Value:
+    """What an argument takes: the form of its value, and the same in words."""
+
+    pattern: str
+    words: str
+
+
+def _one_of(*words: str) -> Value:
+    return Value("|".join(words), f"one of {', '.join(f'`{word}`' for word in words)}")
+
+
+_NUMBER = Value("[1-9][0-9]{0,6}", "a number above 0")
+_FLAG = _one_of("true", "false")
+_CACHE_TYPE = _one_of("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
     EngineType.LLAMA_CPP: {
         "batch-size": _NUMBER,
         "cache-type-k": _CACHE_TYPE,
         "cache-type-v": _CACHE_TYPE,
-        "flash-attn": "on|off|auto",
-        "n-gpu-layers": "-1|[0-9]{1,4}",
-        "pooling": "mean|cls|last",
+        "flash-attn": _one_of("on", "off", "auto"),
+        "n-gpu-layers": Value("-1|[0-9]{1,4}", "a number of layers, or `-1` for all"),
+        "pooling": _one_of("mean", "cls", "last"),
         "threads": _NUMBER,
     },
-    EngineType.ONNX_RUNTIME: {},
+    EngineType.ONNX_RUNTIME: {
+        "normalize": _FLAG,
+        "output": Value("[A-Za-z0-9_.:/-]{1,128}", "the name of one of the graph's outputs"),
+        "pooling": _one_of("in-graph", "mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"),
+        "truncate": _FLAG,
+    },
 }
 
 
@@ -114,20 +134,14 @@ def _unknown(engine: EngineType, args: Iterable[str]) -> Iterator[FieldError]:
         path = f"{_PATH}[{index}]"
         if name not in accepted:
             yield FieldError(path, f"{engine} takes no argument `{name}`", _what_it_takes(name, accepted), REASON)
-        elif not re.fullmatch(accepted[name], value):
+        elif not re.fullmatch(accepted[name].pattern, value):
             yield FieldError(
-                path, f"`{value}` is no value of the engine argument `{name}`", _what_fits(accepted[name]), REASON
+                path, f"`{value}` is no value of the engine argument `{name}`", f"give {accepted[name].words}", REASON
             )
 
 
-def _what_it_takes(name: str, accepted: Mapping[str, str]) -> str:
+def _what_it_takes(name: str, accepted: Mapping[str, Value]) -> str:
     if not accepted:
         return "leave it out; this engine takes none"
     close = get_close_matches(name, accepted, n=1)
     return f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(f'`{known}`' for known in accepted)}"
-
-
-def _what_fits(pattern: str) -> str:
-    if pattern == _NUMBER:
-        return "give a number above 0"
-    return f"give one of {', '.join(f'`{word}`' for word in pattern.replace('[0-9]{1,4}', '0 to 9999').split('|'))}"

@@ -4,6 +4,8 @@ import pytest
 
 from berth_api.arguments import ACCEPTED, refused_arguments, refused_variables, split_argument
 from berth_api.artifact import EngineType
+from berth_runtime.engines import embedding_plan, llamacpp_settings
+from berth_store.detect import Pooling
 
 # What the servers of llama.cpp and vLLM would take.
 # fmt: off
@@ -33,6 +35,12 @@ def test_an_argument_that_opens_something_is_refused_in_every_spelling(argument:
 @pytest.mark.parametrize("engine", ACCEPTED)
 def test_what_an_engine_takes_is_not_refused(engine: EngineType) -> None:
     assert refused_arguments([f"{name}=1" for name in ACCEPTED[engine]]) == ()
+
+
+def test_what_is_passed_on_is_what_the_engines_know() -> None:
+    assert set(ACCEPTED[EngineType.LLAMA_CPP]) == set(llamacpp_settings.ARGUMENTS)
+    assert set(ACCEPTED[EngineType.ONNX_RUNTIME]) == set(embedding_plan.ARGUMENTS)
+    assert ACCEPTED[EngineType.ONNX_RUNTIME]["pooling"].pattern.split("|") == list(Pooling)
 
 
 @pytest.mark.parametrize(

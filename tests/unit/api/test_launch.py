@@ -66,7 +66,7 @@ def test_a_path_is_handed_over_as_it_is() -> None:
         ("zzz=1", "it takes `batch-size`"),
         ("batch-size=many", "give a number above 0"),
         ("cache-type-k=q9", "give one of `f32`"),
-        ("n-gpu-layers=all", "give one of `-1`, `0 to 9999`"),
+        ("n-gpu-layers=all", "a number of layers, or `-1` for all"),
         ("threads", "`true` is no value"),
         ("port=1", "where the engine listens"),
     ],
