@@ -1,0 +1,115 @@
+"""How manifests and what was observed become a snapshot."""
+
+from datetime import UTC, datetime
+
+from snapshots import backend, fallback, header, model, ready, route, snapshot_of
+
+from berth_gateway.routes import backend_groups
+from berth_gateway.snapshot import LOADING, Endpoint, ModelState, Phase, Rule
+
+
+def test_a_model_of_which_nothing_is_known_is_loading() -> None:
+    assert snapshot_of(model("qwen")).models["default/qwen"].state == LOADING
+
+
+def test_a_model_answers_while_one_endpoint_does_not_drain() -> None:
+    leaving = Endpoint("127.0.0.1", 1, draining=True)
+    assert ready(leaving, Endpoint("127.0.0.1", 2)).answers
+    assert not ready(leaving).answers
+    assert not ModelState(Phase.READY).answers
+
+
+def test_a_suspended_model_does_not_answer_even_while_an_engine_of_it_still_runs() -> None:
+    assert not ModelState(Phase.SUSPENDED, (Endpoint("127.0.0.1", 1),)).answers
+
+
+def test_own_name_aliases_and_qualified_names_lead_to_the_model() -> None:
+    names = snapshot_of(model("qwen", aliases=["qwen2.5"])).names
+    assert {name: owner.key for name, owner in names.items()} == dict.fromkeys(
+        ("qwen", "qwen2.5", "default/qwen", "default/qwen2.5"), "default/qwen"
+    )
+
+
+def test_a_model_for_routes_only_is_known_but_has_no_name() -> None:
+    snapshot = snapshot_of(model("qwen", exposure="RoutesOnly"), route("chat", {"backends": [backend("qwen")]}))
+    assert "default/qwen" in snapshot.models
+    assert set(snapshot.names) == {"chat", "default/chat"}
+
+
+def test_a_rule_keeps_its_headers_weights_fallbacks_and_times() -> None:
+    snapshot = snapshot_of(
+        model("big"),
+        model("small"),
+        route(
+            "chat",
+            {
+                "match": header("x-tier", "gold"),
+                "backends": [backend("big", 3)],
+                "fallbacks": [fallback("small")],
+                "timeouts": {"firstByte": "5s", "idle": "2m"},
+            },
+        ),
+    )
+    (rule,) = snapshot.routes["default/chat"].rules
+    assert rule.headers == {"x-tier": "gold"}
+    assert rule.backends == {"default/big": 3}
+    assert rule.fallbacks == ("default/small",)
+    assert (rule.policy.first_byte_seconds, rule.policy.idle_seconds) == (5, 120)
+
+
+def test_a_backend_that_is_missing_is_left_out_and_named() -> None:
+    chat = snapshot_of(model("qwen"), route("chat", {"backends": [backend("gone"), backend("qwen")]})).routes[
+        "default/chat"
+    ]
+    assert chat.rules[0].backends == {"default/qwen": 1}
+    assert chat.problems == ("the Model default/gone does not exist",)
+
+
+def test_a_model_of_another_namespace_is_used_only_where_it_allows_that() -> None:
+    rules = {"backends": [backend("open", namespace="team-a"), backend("shut", namespace="team-a")]}
+    chat = snapshot_of(
+        model("open", namespace="team-a", allowedRoutes={"namespaces": ["default"]}),
+        model("shut", namespace="team-a"),
+        route("chat", rules),
+    ).routes["default/chat"]
+    assert chat.rules[0].backends == {"team-a/open": 1}
+    (problem,) = chat.problems
+    assert "team-a/shut" in problem
+    assert "spec.allowedRoutes.namespaces" in problem
+
+
+def test_the_time_of_creation_is_kept_in_seconds() -> None:
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    old = model("qwen")
+    dated = old.model_copy(update={"metadata": old.metadata.model_copy(update={"creation_timestamp": moment})})
+    assert snapshot_of(dated).models["default/qwen"].created_seconds == int(moment.timestamp())
+
+
+class TestGroups:
+    """Which Models a rule asks, in order."""
+
+    one, two, three = "default/one", "default/two", "default/three"
+
+    def asked(self, rule: Rule, *answering: str) -> list[dict[str, int]]:
+        states = {key: ready() for key in answering}
+        models = snapshot_of(model("one"), model("two"), model("three"), states=states).models
+        return list(backend_groups(rule, models))
+
+    def test_a_backend_that_does_not_answer_is_left_out_while_another_does(self) -> None:
+        rule = Rule({self.one: 90, self.two: 10})
+        assert self.asked(rule, self.two) == [{self.two: 10}]
+
+    def test_where_nothing_answers_all_stay_so_that_the_agent_says_why(self) -> None:
+        rule = Rule({self.one: 90, self.two: 10}, fallbacks=(self.three,))
+        assert self.asked(rule) == [{self.one: 90, self.two: 10}, {self.three: 1}]
+
+    def test_a_fallback_comes_first_while_no_backend_answers(self) -> None:
+        rule = Rule({self.one: 1}, fallbacks=(self.two, self.three))
+        assert self.asked(rule, self.three) == [{self.three: 1}]
+
+    def test_a_weight_of_zero_takes_a_backend_out(self) -> None:
+        assert self.asked(Rule({self.one: 0, self.two: 1}), self.one, self.two) == [{self.two: 1}]
+
+    def test_a_backend_is_not_its_own_fallback(self) -> None:
+        rule = Rule({self.one: 1}, fallbacks=(self.one, self.two))
+        assert self.asked(rule, self.one, self.two) == [{self.one: 1}, {self.two: 1}]
