@@ -38,10 +38,12 @@ class Program:
     ) -> None:
         """Start `argv`, on the cores `pinned_to` alone if given; `conversing` keeps pipes for `ask`."""
         pin = ["taskset", "-c", ",".join(map(str, pinned_to))] if pinned_to is not None else []
+        # An orphan would go on using the cores, and spoil every figure that is taken after.
+        ends_with_us = ["setpriv", "--pdeathsig", "KILL"]
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*pin, *argv],
+                [*ends_with_us, *pin, *argv],
                 stdin=subprocess.PIPE if conversing else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if conversing else output,
                 stderr=output,
