@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from berth_api.artifact import EngineType
+from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec
 
-REASON = "ArgumentRefused"
+REASON = Reason.ARGUMENT_REFUSED
 _PATH = "spec.engine.args"
 
 REFUSED: Mapping[str, tuple[str, ...]] = {

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from berth_api.rules import Rule, admission_rules, check_rules
 
+_MOST = 10**15
 _PATTERN = r"[0-9]{1,15}([.][0-9]{1,9})?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?"
 _FORM = re.compile(_PATTERN)
 _PARTS = re.compile(r"([0-9.]+)(.*)")
@@ -23,7 +24,7 @@ _MULTIPLIERS = {
 }
 _REMEDY = "write a Kubernetes quantity, such as `4Gi`, `500m` or `2`"
 QUANTITY_RULE = Rule(
-    f"type(self) == int ? self >= 0 : self.matches('^(?:{_PATTERN})$')",
+    f"type(self) == int ? self >= 0 && self < {_MOST} : self.matches('^(?:{_PATTERN})$')",
     "not a valid quantity",
     _REMEDY,
     holds=lambda text: bool(_FORM.fullmatch(text)),

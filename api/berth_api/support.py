@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from berth_api.artifact import EngineType, Task
+from berth_api.conditions import Reason
 from berth_api.engines import available_engines, available_tasks
 from berth_api.errors import FieldError
 from berth_api.field_path import FieldPath, render_path
 from berth_api.model import Model
 from berth_api.route import ModelRoute
 
-REASON = "UnsupportedField"
+REASON = Reason.UNSUPPORTED_FIELD
 NOT_YET = "this version does not carry it out yet"
 _REMEDY = "remove it"
 
