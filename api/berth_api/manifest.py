@@ -14,6 +14,7 @@ from berth_api.arguments import refused_arguments, refused_variables
 from berth_api.document import check_document, drop_nulls
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.field_errors import field_errors
+from berth_api.field_path import shorten
 from berth_api.meta import API_VERSION
 from berth_api.model import Model
 from berth_api.route import ModelRoute
@@ -63,5 +64,7 @@ def _check_envelope(document: Mapping[str, Any]) -> str:
 def _wrong_word(path: str, found: object, allowed: tuple[str, ...]) -> FieldError:
     if found is None:
         return FieldError(path, "this field is missing", f"write `{path}: {allowed[0]}`")
-    shown = f"`{found}` is not one of Berth's" if isinstance(found, str) else "not a text"
-    return FieldError(path, shown, did_you_mean(str(found), allowed) or f"write one of {', '.join(allowed)}")
+    if not isinstance(found, str):
+        return FieldError(path, "not a text", f"write one of {', '.join(allowed)}")
+    remedy = did_you_mean(found, allowed) or f"write one of {', '.join(allowed)}"
+    return FieldError(path, f"`{shorten(found)}` is not one of Berth's", remedy)
