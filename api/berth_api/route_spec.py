@@ -142,9 +142,9 @@ class Retries(Part):
     """What is tried again."""
 
     attempts: int = Field(default=2, ge=0, le=10, description="How often, besides the first time.")
-    on: Annotated[tuple[RetryOn, ...], ListOf(8, "set")] = Field(
+    retry_on: Annotated[tuple[RetryOn, ...], ListOf(8, "set")] = Field(
         default=tuple(RetryOn),
-        description="After what; all four by default. YAML 1.1 reads a bare `on` as true, so write it in quotes.",
+        description="After what; all four by default.",
         examples=[["ConnectFailure", "Reset"]],
     )
 

@@ -89,7 +89,7 @@ def _route(action: dict[str, Any]) -> dict[str, Any]:
 
 def _patience(policy: Policy, attempts: int) -> dict[str, Any]:
     """The part of a route action that says how long to wait and what to try again."""
-    on = [reason for reason in RetryOn if reason in policy.retries.on]
+    on = [reason for reason in RetryOn if reason in policy.retries.retry_on]
     statuses = sorted({status for reason in on for status in _STATUSES[reason]})
     conditions = [word for reason in on for word in _CONDITIONS[reason]] + (_BY_STATUS if statuses else [])
     retry: dict[str, Any] = {

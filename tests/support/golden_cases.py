@@ -38,7 +38,7 @@ CASES: dict[str, Snapshot] = {
                 "backends": [backend("small", 3), backend("tiny", 1)],
                 "fallbacks": [fallback("tiny"), fallback("big")],
                 "timeouts": {"firstByte": "5s", "idle": "2m"},
-                "retries": {"attempts": 1, "on": ["ConnectFailure", "Overloaded"]},
+                "retries": {"attempts": 1, "retryOn": ["ConnectFailure", "Overloaded"]},
             },
             names=["chat", "gpt-4o-mini"],
         ),

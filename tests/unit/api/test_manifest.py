@@ -81,7 +81,7 @@ def test_defaults_are_filled_in() -> None:
     rule = a_route("chat").spec.rules[0]
     assert rule.timeouts.first_byte.seconds == 60
     assert rule.timeouts.idle.seconds == 900
-    assert rule.retries.on == tuple(RetryOn)
+    assert rule.retries.retry_on == tuple(RetryOn)
 
 
 @pytest.mark.parametrize("entry", GOOD, ids=lambda entry: entry["what"])
@@ -182,7 +182,7 @@ NAMES = st.text(max_size=4) | st.sampled_from(
             "match",
             "headers",
         ),
-        *("backends", "backendRef", "weight", "canary", "steps", "retries", "on", "conditions", "artifact", "format"),
+        *("backends", "backendRef", "weight", "canary", "steps", "retries", "retryOn", "conditions", "artifact", "format"),
     ]
 )
 ANYTHING = st.recursive(

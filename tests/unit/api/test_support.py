@@ -23,7 +23,7 @@ CARRIED_OUT = {
         *("spec.rules[].backends[].backendRef.name", "spec.rules[].backends[].backendRef.namespace"),
         *("spec.rules[].fallbacks[].backendRef.kind", "spec.rules[].fallbacks[].backendRef.name"),
         *("spec.rules[].fallbacks[].backendRef.namespace", "spec.rules[].timeouts.firstByte"),
-        *("spec.rules[].timeouts.idle", "spec.rules[].retries.attempts", "spec.rules[].retries.on"),
+        *("spec.rules[].timeouts.idle", "spec.rules[].retries.attempts", "spec.rules[].retries.retryOn"),
     },
 }
 
