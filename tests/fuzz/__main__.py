@@ -1,0 +1,37 @@
+"""`python -m tests.fuzz --seconds N [--seed S]`: fuzz the readers; exit code 1 and the file in hex at a finding.
+
+`make fuzz` runs it long, `make test` for seconds. A run is repeated by its seed, which is printed.
+"""
+
+import argparse
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+MEMORY_FOLDER = Path("/dev/shm")
+
+
+def main() -> int:
+    """Run, and say what was found."""
+    # pytest's `pythonpath` lets tests import the builders by their bare names; so does this.
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+    from tests.fuzz.headers import fuzz
+
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Throw damaged files at every reader.")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=None)
+    asked = parser.parse_args()
+    seed = secrets.randbits(32) if asked.seed is None else asked.seed
+    print(f"fuzzing headers and detection for {asked.seconds:g} s with --seed {seed}", flush=True)
+    within = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="berth-fuzz-", dir=within) as folder:
+        tally = fuzz(Path(folder), seconds=asked.seconds, seed=seed)
+    print(", ".join(f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items())))
+    for finding in tally.findings:
+        print(f"FOUND with --seed {seed}: {finding}")
+    return 1 if tally.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The files that fuzzing starts from: small valid ones of each format, in the folders that they need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import artifact_builders as build
+from artifact_builders import Tensor, gguf, onnx_node, onnx_tensor, onnx_value
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A file called `name`, valid as it is; `beside` are the files that detection looks for next to it."""
+
+    name: str
+    content: bytes
+    beside: Mapping[str, object]
+
+
+def seeds() -> list[Seed]:
+    """All starting files."""
+    return [*_gguf(), *_safetensors(), *_onnx(), *_settings()]
+
+
+def _gguf() -> list[Seed]:
+    few = {"tokenizer__ggml__tokens": build.Strings(["a", "bc"]), "tokenizer__ggml__scores": None}
+    many = build.llama_metadata(x__flags=build.Numbers(build.BOOL, [True, False]), x__big=build.Typed(build.U64, 2**40))
+    return [
+        Seed("model.gguf", build.llama_gguf(**few), {}),
+        Seed("model.gguf", build.bert_gguf(), {}),
+        Seed("model.gguf", bytes(gguf(many, build.LLAMA_TENSORS).content), {"chat_template.jinja": "x"}),
+        Seed("model.gguf", bytes(gguf({"general.alignment": 64}, [Tensor("t", (3, 5))], alignment=64).content), {}),
+    ]
+
+
+def _safetensors() -> list[Seed]:
+    settings = {"config.json": {"architectures": ["LlamaForCausalLM"]}}
+    packed: build.Shapes = {"a": ("U8", (3,)), "b": ("F8_E4M3", (2, 2)), "empty": ("F32", (0,))}
+    return [
+        Seed("model.safetensors", build.safetensors(metadata={"format": "pt"}), settings),
+        Seed("model.safetensors", build.safetensors(packed), settings),
+        Seed("model.safetensors", build.safetensors(dict.fromkeys("abc", ("F32", (4,)))), settings),
+    ]
+
+
+def _onnx() -> list[Seed]:
+    outside = onnx_tensor("w", (2, 4), external={"location": "w.bin", "offset": "8", "length": "32"})
+    branch = onnx_node("If", attributes=[build.block(6, build.onnx_graph(initializers=[onnx_tensor("b", (2,))]))])
+    graph = build.onnx_graph(
+        nodes=[branch, onnx_node("Custom", domain="my.ops")],
+        inputs=build.TOKEN_INPUTS,
+        outputs=[onnx_value("sentence_embedding", ("b", 8))],
+        initializers=[outside, onnx_tensor("p", (3,), packed_dims=True)],
+    )
+    return [
+        Seed("model.onnx", build.encoder_onnx(), build.sentence_files()),
+        Seed("model.onnx", build.onnx(graph, metadata={"k": "v"}), {"w.bin": b"\0" * 64, "tokenizer.json": {}}),
+    ]
+
+
+def _settings() -> list[Seed]:
+    """The JSON files beside a graph, each in turn the one that is damaged."""
+    files: dict[str, object] = {**build.sentence_files(), "model.onnx": build.encoder_onnx()}
+    texts = {
+        "modules.json": b'[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]',
+        "config.json": b'{"architectures": ["BertModel"], "id2label": {"0": "a"}, "max_position_embeddings": 512}',
+        "1_Pooling/config.json": b'{"word_embedding_dimension": 8, "pooling_mode_mean_tokens": true}',
+    }
+    return [Seed(name, content, files) for name, content in texts.items()]
