@@ -24,6 +24,7 @@ class Happening(StrEnum):
     ANSWER = "answers"
     DIE_BEFORE_HEAD = "closes the connection without an answer"
     DIE_AFTER_TOKENS = "closes the connection in the middle of a stream"
+    ANSWER_LATE = "answers after 1.5 s"
     STAY_SILENT = "takes the request and says nothing until the client leaves"
     OVERLOADED_429 = "429"
     OVERLOADED_503 = "503"
@@ -83,6 +84,8 @@ class FakeEngine:
         if happening is Happening.DIE_BEFORE_HEAD:
             _hang_up(request)
             return web.Response()
+        if happening is Happening.ANSWER_LATE:
+            await asyncio.sleep(1.5)
         if happening is Happening.STAY_SILENT:
             await asyncio.Event().wait()
         if happening.value.isdigit():
@@ -120,13 +123,17 @@ def _hang_up(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def running_engine(name: str, *, stepwise: bool = False, port: int = 0) -> AsyncIterator[FakeEngine]:
+async def running_engine(
+    name: str, *, stepwise: bool = False, port: int = 0, idle_connection_seconds: float = 60
+) -> AsyncIterator[FakeEngine]:
     """An engine on a free port, or on `port`; gone at the end."""
     engine = FakeEngine(name, stepwise=stepwise)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", engine.answer)
     # A client that leaves ends its generation, as with the real runtime.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1, keepalive_timeout=idle_connection_seconds
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

@@ -54,6 +54,12 @@ class Gateway:
                     return
                 await asyncio.sleep(0.01)
 
+    async def restart_envoy(self) -> None:
+        """Kill Envoy and start another one; the agent stays."""
+        self.envoy.kill()
+        await self.envoy.wait()
+        self.envoy = await start_envoy(self.settings)
+
     async def log(self) -> str:
         """What Envoy wrote so far."""
         return await asyncio.to_thread((self.settings.run_dir / "envoy.log").read_text)
@@ -68,6 +74,12 @@ class Gateway:
             return float((await response.text()).partition(": ")[2])
 
 
+async def start_envoy(settings: GatewaySettings) -> asyncio.subprocess.Process:
+    """Envoy with these settings; what it writes goes into `envoy.log`."""
+    with (settings.run_dir / "envoy.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(*envoy_command(settings), stdout=log, stderr=log)
+
+
 @asynccontextmanager
 async def running_gateway(snapshot: Snapshot | None = None, **settings: object) -> AsyncIterator[Gateway]:
     """A gateway on a free port, with `snapshot` applied and its port open where one is given."""
@@ -77,16 +89,14 @@ async def running_gateway(snapshot: Snapshot | None = None, **settings: object) 
     agent = Agent(chosen)
     await agent.start()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)) as session:
-        with (run_dir / "envoy.log").open("wb") as log:
-            envoy = await asyncio.create_subprocess_exec(*envoy_command(chosen), stdout=log, stderr=log)
-        gateway = Gateway(chosen, agent, session, envoy)
+        gateway = Gateway(chosen, agent, session, await start_envoy(chosen))
         try:
             if snapshot is not None:
                 await gateway.apply(snapshot)
                 await gateway.open()
             yield gateway
         finally:
-            envoy.terminate()
-            await envoy.wait()
+            gateway.envoy.terminate()
+            await gateway.envoy.wait()
             await gateway.agent.stop()
             await asyncio.to_thread(shutil.rmtree, run_dir)
