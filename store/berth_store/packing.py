@@ -1,0 +1,106 @@
+"""Which files become which layers of an artifact: the plan of a package, as a value. It looks at names and links only.
+
+A GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by side; a folder a v0.2
+artifact with one layer for each file, sorted by path. Hidden files stay out. A link is followed if it stays inside the
+folder (or leads into the blobs beside it, as in the cache of Hugging Face); any other is refused, for leaving a file
+out in silence would break the model.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from berth_api.artifact import Format
+from berth_api.errors import UnsupportedModel
+from berth_store import mediatypes
+from berth_store.detect import DetectedModel
+from berth_store.headers.folder import is_own_file
+from berth_store.manifest import MAX_LAYERS
+
+CHAT_TEMPLATE_NAME = "chat_template.jinja"
+# The formats whose weights are a model without any other file.
+_ALONE = {Format.GGUF: mediatypes.CONFIG_V01, Format.TFLITE: mediatypes.CONFIG_V02}
+_LICENSE_STEMS = ("license", "licence", "copying", "notice")
+
+
+@dataclass(frozen=True)
+class LayerFile:
+    """One file on its way to become a layer. `name` is its path inside the artifact."""
+
+    path: Path
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class PackagePlan:
+    """What is to be packaged: layers in manifest order, and the type of the config."""
+
+    config_type: str
+    files: tuple[LayerFile, ...]
+
+
+def plan_package(
+    path: Path, detected: DetectedModel, *, licenses: Sequence[Path] = (), chat_template: Path | None = None
+) -> PackagePlan:
+    """The plan for what `detected` was found at `path`. UnsupportedModel names a file that can't come along."""
+    if path.is_dir():
+        files, config_type = _folder_files(path, detected), mediatypes.CONFIG_V02
+    elif detected.format in _ALONE:
+        files, config_type = _side_by_side(detected), _ALONE[detected.format]
+    else:
+        raise UnsupportedModel(
+            f"{path} is {detected.format} and needs the files beside it (tokenizer, settings); package its folder"
+        )
+    extra = [LayerFile(each, each.name, mediatypes.LICENSE) for each in licenses]
+    if chat_template is not None:
+        extra.append(LayerFile(chat_template, CHAT_TEMPLATE_NAME, mediatypes.CHAT_TEMPLATE))
+    replaced = {each.name for each in extra}
+    files = (*(each for each in files if each.name not in replaced), *extra)
+    if len(files) > MAX_LAYERS:
+        raise UnsupportedModel(f"{path} has {len(files):,} files, at most {MAX_LAYERS:,} fit into an artifact")
+    return PackagePlan(config_type, files)
+
+
+def media_type_of(name: str, *, projector: bool = False) -> str:
+    """The media type of a model's file, by its name."""
+    base = name.rpartition("/")[2].lower()
+    if base.endswith(".gguf"):
+        return mediatypes.PROJECTOR if projector else mediatypes.GGUF
+    if base.endswith(".safetensors"):
+        return mediatypes.SAFETENSORS
+    if base.endswith(".jinja"):
+        return mediatypes.CHAT_TEMPLATE
+    if base.startswith(_LICENSE_STEMS):
+        return mediatypes.LICENSE
+    return mediatypes.MODEL_FILE
+
+
+def _side_by_side(detected: DetectedModel) -> tuple[LayerFile, ...]:
+    """The weights alone, in their own order."""
+    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in detected.weights)
+
+
+def _folder_files(root: Path, detected: DetectedModel) -> tuple[LayerFile, ...]:
+    found = sorted((path.relative_to(root).as_posix(), path) for path in _walk(root, root))
+    return tuple(
+        LayerFile(path, name, media_type_of(name, projector=path == detected.projector)) for name, path in found
+    )
+
+
+def _walk(root: Path, folder: Path) -> Iterator[Path]:
+    try:
+        entries = [Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UnsupportedModel(f"{folder} can't be read: {error.strerror}; check its permissions") from error
+    for path in entries:
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            yield from _walk(root, path)
+        elif is_own_file(root, path):
+            yield path
+        else:
+            kind = "a link that leads out of it" if stat.S_ISLNK(mode) else "no regular file"
+            raise UnsupportedModel(f"{path.relative_to(root)} in {root} is {kind}; put the file there, or take it away")
