@@ -29,7 +29,7 @@ from berth_store.transport import Body, Transport, read_body
 DOCKER_HUB_API = "registry-1.docker.io"
 MAX_HOPS = 6
 MAX_ERROR_BYTES = 64 * 1024
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_READING = frozenset({"GET", "HEAD"})
 # Answers of a redirect's target that say something of the request and not of an address that has expired.
 _OF_THE_REQUEST = frozenset({200, 206, 416, 429})
 
@@ -122,7 +122,7 @@ class Registry:
                     renewed = True
                     if await self._auth.satisfy(response, scopes, refused=authorization):
                         continue
-                elif response.status in REDIRECTS and "Location" in response.headers:
+                elif response.status in _redirects_of(method) and "Location" in response.headers:
                     url = self.resolve(response)
                     continue
                 yield response
@@ -167,6 +167,11 @@ class Registry:
             if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
                 raise
             return URL(f"http://{name}/v2/")
+
+
+def _redirects_of(method: str) -> frozenset[int]:
+    """The statuses that send a request elsewhere as it is: a body may only be sent again where the status says so."""
+    return frozenset({301, 302, 303, 307, 308}) if method in _READING else frozenset({307, 308})
 
 
 class BlobSource:

@@ -1,0 +1,196 @@
+"""Uploading one blob: in one request, and in chunks where that does not come through.
+
+Chunks need more round trips and not every registry takes them (Google's has none, GitHub's refuses large ones, Amazon's
+ends after the first), so one streamed request is the rule. If its connection breaks, or something on the way refuses a
+body of that size, the upload goes on in chunks from the byte that the registry says it has.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from berth_store.auth import Scopes, scope
+from berth_store.errors import DigestMismatch, SourceError, SourceUnreachable
+from berth_store.manifest import Descriptor
+from berth_store.progress import Meter
+from berth_store.ranges import Range
+from berth_store.registry import Registry
+from berth_store.retry import Attempts
+from berth_store.tasks import in_thread
+
+READ_BYTES = 1024 * 1024
+CHUNK_BYTES = 16 * 1024 * 1024
+MAX_CHUNK_BYTES = 512 * 1024 * 1024
+# After the last byte a registry may still have to copy the whole blob to where it belongs.
+COMMIT_SECONDS = 900.0
+_NO_CHUNKS = re.compile(r"(?:.*\.)?(?:ghcr\.io|gcr\.io|pkg\.dev|amazonaws\.com)")
+_RECEIVED = re.compile(r"(?:bytes=)?0-(\d{1,16})")
+
+
+class Upload:
+    """The upload of one blob of the store to a repository."""
+
+    def __init__(
+        self, registry: Registry, repository: str, scopes: Scopes, blob: Descriptor, path: Path, *, meter: Meter
+    ) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._scopes = scopes
+        self._blob = blob
+        self._path = path
+        self._meter = meter
+        self._counted = 0
+        self._chunk_bytes = CHUNK_BYTES
+        self._subject = f"{registry.name}/{repository}@{blob.digest}"
+
+    async def run(self, mount_from: str | None = None) -> None:
+        """Send the blob, or have it mounted from the repository `mount_from` of the same registry."""
+        if mount_from is not None and await self._mount(mount_from):
+            self._count_to(self._blob.size)
+            return
+        attempts = Attempts(self._registry.config.retry)
+        session: URL | None = None
+        in_chunks, received, confirmed = False, 0, 0
+        while True:
+            try:
+                if session is None:
+                    session, received = await self._open(), 0
+                elif in_chunks:
+                    session, received = await self._ask_progress(session)
+                # Only what the registry has confirmed is progress: else an upload that always breaks would never end.
+                attempts.received(max(0, received - confirmed))
+                confirmed = max(confirmed, received)
+                self._count_to(received)
+                if in_chunks:
+                    await self._send_in_chunks(session, received)
+                else:
+                    await self._send_whole(session)
+            except SourceError as error:
+                in_chunks = in_chunks or takes_chunks(self._registry.name)
+                session = session if in_chunks else None
+                await attempts.pause_after(error)
+            else:
+                self._count_to(self._blob.size)
+                return
+
+    async def _mount(self, other: str) -> bool:
+        """Whether the registry has taken the blob over from another of its repositories."""
+        where = f"{self._repository}/blobs/uploads/?mount={self._blob.digest}&from={other}"
+        scopes = (*self._scopes, scope(other, "pull"))
+        try:
+            async with self._registry.request("POST", where, scopes) as response:
+                return response.status == 201
+        except SourceError:
+            return False  # Not allowed to read there, perhaps: then it is sent like any other.
+
+    async def _open(self) -> URL:
+        async with self._request("POST", f"{self._repository}/blobs/uploads/") as response:
+            if response.status != 202 or "Location" not in response.headers:
+                raise await self._registry.failure(response, self._subject)
+            smallest = response.headers.get("OCI-Chunk-Min-Length", "")
+            if smallest.isdecimal():
+                self._chunk_bytes = max(CHUNK_BYTES, min(int(smallest), MAX_CHUNK_BYTES))
+            return self._registry.resolve(response)
+
+    async def _ask_progress(self, session: URL) -> tuple[URL, int]:
+        """Where to go on, and from which byte; from the start with a new upload if the registry has lost this one."""
+        async with self._request("GET", session) as response:
+            if response.status == 204:
+                return self._next_session(response, session), self._received(response)
+        return await self._open(), 0
+
+    async def _send_whole(self, session: URL) -> None:
+        async with self._sending("PUT", self._with_digest(session), Range(0, self._blob.size)) as response:
+            await self._check_created(response)
+
+    async def _send_in_chunks(self, session: URL, received: int) -> None:
+        while received < self._blob.size:
+            chunk = Range(received, min(received + self._chunk_bytes, self._blob.size))
+            async with self._sending("PATCH", session, chunk) as response:
+                if response.status != 202:
+                    raise await self._refusal(response)
+                session, now = self._next_session(response, session), self._received(response)
+            if not received < now <= chunk.stop:
+                raise SourceUnreachable(f"{self._subject}: the registry says it has {now} bytes of {chunk.stop} sent")
+            received = now
+            self._count_to(received)
+        async with self._request("PUT", self._with_digest(session)) as response:
+            await self._check_created(response)
+
+    @asynccontextmanager
+    async def _sending(self, method: str, url: URL, span: Range) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A request with the bytes of `span` as its body, under a watchdog that each piece sent sets back."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(span.length)}
+        if method == "PATCH":
+            headers["Content-Range"] = f"{span.start}-{span.stop - 1}"
+        try:
+            async with asyncio.timeout(self._registry.config.stall_timeout_seconds) as watchdog:
+                async with self._registry.request(
+                    method, url, self._scopes, headers=headers, body=lambda: self._read(span, watchdog)
+                ) as response:
+                    yield response
+        except TimeoutError as error:
+            raise SourceUnreachable(f"{self._subject}: the registry takes no more bytes, or does not answer") from error
+
+    async def _read(self, span: Range, watchdog: asyncio.Timeout) -> AsyncIterator[bytes]:
+        loop, stall_seconds = asyncio.get_running_loop(), self._registry.config.stall_timeout_seconds
+        with await in_thread(open, self._path, "rb") as file:
+            file.seek(span.start)
+            position = span.start
+            self._count_to(position)
+            while position < span.stop:
+                piece = await in_thread(file.read, min(READ_BYTES, span.stop - position))
+                if not piece:
+                    return
+                watchdog.reschedule(loop.time() + stall_seconds)
+                yield piece
+                position += len(piece)
+                self._count_to(position)
+        watchdog.reschedule(loop.time() + COMMIT_SECONDS)
+
+    @asynccontextmanager
+    async def _request(self, method: str, where: str | URL) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._registry.request(method, where, self._scopes) as response:
+            yield response
+
+    async def _check_created(self, response: aiohttp.ClientResponse) -> None:
+        if response.status != 201:
+            raise await self._refusal(response)
+        said = response.headers.get("Docker-Content-Digest", self._blob.digest)
+        if said != self._blob.digest:
+            raise DigestMismatch(f"{self._subject}: the registry has stored {said} instead; push again")
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> SourceError:
+        """The error for a body that was not taken. A lost upload or too much at once is worth another way."""
+        error = await self._registry.failure(response, self._subject)
+        if response.status in {404, 413, 416}:
+            return SourceUnreachable(str(error))
+        if response.status == 400 and "DIGEST_INVALID" in str(error):
+            return DigestMismatch(f"{self._path}: this blob of the store is damaged; pull or package the model again")
+        return error
+
+    def _next_session(self, response: aiohttp.ClientResponse, session: URL) -> URL:
+        return self._registry.resolve(response) if "Location" in response.headers else session
+
+    def _received(self, response: aiohttp.ClientResponse) -> int:
+        """How many bytes the registry has. `0-0` stands for none: no chunk ends after one byte."""
+        said = _RECEIVED.fullmatch(response.headers.get("Range", ""))
+        return int(said[1]) + 1 if said and int(said[1]) > 0 else 0
+
+    def _with_digest(self, session: URL) -> URL:
+        joint = "&" if session.raw_query_string else "?"
+        return URL(f"{session}{joint}digest={self._blob.digest}", encoded=True)
+
+    def _count_to(self, position: int) -> None:
+        self._meter.add(position - self._counted)
+        self._counted = position
+
+
+def takes_chunks(registry: str) -> bool:
+    """Whether this registry is not known to mishandle uploads in chunks."""
+    return _NO_CHUNKS.fullmatch(registry.partition(":")[0]) is None
