@@ -1,0 +1,121 @@
+"""A pull that is killed goes on where it was: counted on the wire, against a real registry."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pull_child
+import pytest
+from oci_artifacts import make_artifact, random_bytes
+from registry import RunningRegistry
+from wire import Asked, Wire
+
+from berth_store import mediatypes
+from berth_store.digest import digest_of, hex_of
+from berth_store.integrity import find_damage
+from berth_store.journal import read_journal
+from berth_store.local import Store
+from berth_store.manifest import Descriptor
+from berth_store.push import push
+from berth_store.ranges import Ranges
+from berth_store.reference import Reference
+from berth_store.registries import RegistryConfig
+
+MIB = 1024 * 1024
+SIZE = 220 * MIB
+CHUNK = 4 * MIB
+KILLS = 20
+DEADLINE_SECONDS = 120
+
+
+async def store_and_push(store: Store, reference: Reference, content: bytes) -> str:
+    """Put an artifact of one large file into the registry by way of a store of its own."""
+    artifact = make_artifact({"model.gguf": content}, layer_type=mediatypes.GGUF, config_type=mediatypes.CONFIG_V01)
+    with store.using():
+        for blob in (*artifact.blobs.values(), artifact.manifest):
+            store.write_blob(blob)
+        store.tag(reference, artifact.digest)
+    return await push(store, reference, registries=RegistryConfig())
+
+
+async def start_child(store: Store, reference: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(pull_child.__file__),
+        str(store.root),
+        reference,
+        str(CHUNK),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "DOCKER_CONFIG": str(store.root)},
+    )
+
+
+def journalled(store: Store, blob: Descriptor) -> Ranges:
+    """What the journal on disk says is there."""
+    done = Ranges()
+    for record in read_journal(store.ingest / f"{hex_of(blob.digest)}.journal", blob.size):
+        done.add(record.span)
+    return done
+
+
+def spans_of(asked: list[Asked], blob: Descriptor) -> list[Asked]:
+    return [each for each in asked if each.path.endswith(blob.digest)]
+
+
+@pytest.mark.needs("registry")
+async def test_a_pull_killed_at_twenty_random_moments_fetches_no_kept_byte_again(
+    tmp_path: Path, real_registry: RunningRegistry
+) -> None:
+    content = random_bytes(SIZE, seed=3)
+    digest = await store_and_push(Store(tmp_path / "origin"), real_registry.reference("team/big:1"), content)
+    blob = Descriptor(media_type=mediatypes.GGUF, digest=digest_of(content), size=SIZE)
+    store, chance = Store(tmp_path / "store"), random.Random(20)
+    kept_bytes = []
+    async with asyncio.timeout(DEADLINE_SECONDS), Wire(real_registry.port, bytes_per_second=80 * MIB) as wire:
+        reference = f"{wire.address}/team/big:1"
+        for _ in range(KILLS):
+            kept, first = journalled(store, blob), len(wire.asked)
+            child = await start_child(store, reference)
+            await wire.wait_for_downloaded(wire.downloaded_bytes + chance.randrange(1, 16 * MIB))
+            child.send_signal(signal.SIGKILL)
+            assert await child.wait() == -signal.SIGKILL
+            assert store.resolve(Reference.parse(reference)) is None
+            for asked in spans_of(wire.asked[first:], blob):
+                assert asked.span is not None
+                assert not kept.overlaps(asked.span), f"{asked.span} was asked for again"
+            kept_bytes.append(journalled(store, blob).total)
+        child = await start_child(store, reference)
+        output, errors = await child.communicate()
+        assert child.returncode == 0, errors.decode()
+        assert output.decode().strip() == digest
+        overhead = wire.downloaded_bytes - SIZE
+    assert kept_bytes == sorted(kept_bytes), "what was kept is never lost"
+    assert kept_bytes[-1] > SIZE // 8
+    # Per kill: a stretch under way on each of 8 connections, and what the sockets on both sides of the relay held.
+    assert overhead < KILLS * 8 * 3 * MIB
+    assert find_damage(store) == ()
+    assert store.blob_path(blob.digest).read_bytes() == content
+    assert list(store.ingest.iterdir()) == []
+    print(
+        f"kept after each kill, in MiB: {[count // MIB for count in kept_bytes]}; fetched twice: {overhead / MIB:.1f}"
+    )
+
+
+@pytest.mark.needs("registry")
+async def test_two_processes_pull_at_once_and_fetch_it_once(tmp_path: Path, real_registry: RunningRegistry) -> None:
+    content = random_bytes(40 * MIB, seed=4)
+    digest = await store_and_push(Store(tmp_path / "origin"), real_registry.reference("team/big:1"), content)
+    store = Store(tmp_path / "store")
+    async with asyncio.timeout(DEADLINE_SECONDS), Wire(real_registry.port, bytes_per_second=40 * MIB) as wire:
+        children = [await start_child(store, f"{wire.address}/team/big:1") for _ in range(2)]
+        for child in children:
+            output, errors = await child.communicate()
+            assert child.returncode == 0, errors.decode()
+            assert output.decode().strip() == digest
+        asked = [each for each in wire.asked if each.path.endswith(digest_of(content)) and each.span]
+    assert sum(each.span.length for each in asked if each.span) == len(content)
+    assert find_damage(store) == ()
