@@ -132,7 +132,7 @@ def check_header(header: Header, size: int) -> None:
             assert header.data_offset + (ranges[-1][1] if ranges else 0) == size, "data and file differ in length"
         case OnnxHeader():
             assert all(each.needed_bytes <= each.file_bytes for each in header.external), "weights beyond their file"
-            assert header.initializer_bytes >= 0
+            assert header.tensor_bytes >= 0
     assert header.parameters >= 0
 
 

@@ -89,6 +89,14 @@ class HeaderFile:
         self.require(count, what)
         self.at += count
 
+    def take_byte(self, what: str) -> int:
+        """The next byte; most of them lie in the window already."""
+        index = self.at - self._window_at
+        if 0 <= index < len(self._window):
+            self.at += 1
+            return self._window[index]
+        return self.take(1, what)[0]
+
     def take_u32(self, what: str) -> int:
         """The next 4 bytes as an unsigned little-endian integer."""
         return int.from_bytes(self.take(4, what), "little")

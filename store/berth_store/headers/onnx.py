@@ -15,7 +15,8 @@ from berth_store.headers.protobuf import Field, WireReader, WireType
 
 __all__ = ["ExternalFile", "OnnxHeader", "OnnxValue", "read_onnx"]
 
-MAX_FIELDS = 1 << 21
+# Some 70,000 nodes; the largest graphs of language models have a third of that.
+MAX_FIELDS = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 4096
 MAX_DIMS = 64
@@ -68,7 +69,7 @@ class _OnnxReader:
             inputs=tuple(inputs),
             outputs=tuple(self._values[12].values()),
             external=self._tensors.external(),
-            initializer_bytes=self._tensors.initializer_bytes,
+            tensor_bytes=self._tensors.tensor_bytes,
             weight_types=tuple(self._tensors.weight_types.most_common()),
             custom_domains=tuple(sorted(domains)),
             metadata=MappingProxyType(self._metadata),
@@ -180,7 +181,8 @@ class _OnnxReader:
         size: int | str | None = None
         for each in self._sub(field, "a dimension"):
             if each.number == 1 and each.wire is WireType.VARINT:
-                size = each.signed
+                # Some exporters write -1 for a size that may differ.
+                size = each.signed if each.signed >= 0 else None
             elif each.number == 2:
                 size = self._wire.text(each, MAX_NAME_BYTES, "the name of a dimension")
         return size

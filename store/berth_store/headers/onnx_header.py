@@ -38,8 +38,8 @@ class OnnxHeader:
     """All that the graph says.
 
     `inputs` leave out those that have an initializer. `opsets` are (domain, version). `custom_domains` are the
-    operators' domains beyond the standard's. `initializer_bytes` are the weights' own, inside and beside the file;
-    `weight_types` counts weights by element type, the most first.
+    operators' domains beyond the standard's. `tensor_bytes` are those of all tensors, inside and beside the file, be
+    they initializers or constants of nodes; `weight_types` counts weights by element type, the most first.
     """
 
     ir_version: int
@@ -48,7 +48,7 @@ class OnnxHeader:
     inputs: tuple[OnnxValue, ...]
     outputs: tuple[OnnxValue, ...]
     external: tuple[ExternalFile, ...]
-    initializer_bytes: int
+    tensor_bytes: int
     weight_types: tuple[tuple[str, int], ...]
     custom_domains: tuple[str, ...]
     metadata: Mapping[str, str]

@@ -42,11 +42,11 @@ class TensorReader:
         self._files: dict[str, tuple[Path, int]] = {}
         self._needed: Counter[str] = Counter()
         self.initializers: set[str] = set()
-        self.initializer_bytes = 0
+        self.tensor_bytes = 0
         self.weight_types: Counter[str] = Counter()
 
     def read(self, where: Field, *, initializer: bool) -> None:
-        """Read the tensor at `where`; an initializer counts towards the weights."""
+        """Read the tensor at `where`; the name of an initializer is kept."""
         tensor = self._parse(where)
         what = f"the tensor {tensor.name!r}"
         kind = ELEMENT_TYPES.get(tensor.type_number)
@@ -63,7 +63,8 @@ class TensorReader:
         if tensor.is_external or tensor.external:
             self._check_external(tensor, length, what)
         if initializer:
-            self._count(tensor, kind, elements, length)
+            self._keep_name(tensor.name)
+        self._count(tensor, kind, elements, length)
 
     def external(self) -> tuple[ExternalFile, ...]:
         """The files outside, in the order in which they were first named."""
@@ -72,12 +73,15 @@ class TensorReader:
         )
 
     def _count(self, tensor: _Tensor, kind: ElementType, elements: int, length: int | None) -> None:
-        self.initializers.add(tensor.name)
-        if len(self.initializers) > MAX_TENSORS:
-            raise self._file.refuse(f"it has more than {MAX_TENSORS:,} initializers, and no real model does")
-        self.initializer_bytes += length if length is not None else tensor.inline_bytes
+        """Some exporters keep weights as constants of nodes, so every tensor counts."""
+        self.tensor_bytes += length if length is not None else tensor.inline_bytes
         if kind.name not in NOT_WEIGHTS:
             self.weight_types[kind.name] += elements
+
+    def _keep_name(self, name: str) -> None:
+        self.initializers.add(name)
+        if len(self.initializers) > MAX_TENSORS:
+            raise self._file.refuse(f"it has more than {MAX_TENSORS:,} initializers, and no real model does")
 
     def _parse(self, where: Field) -> _Tensor:
         tensor = _Tensor()

@@ -5,8 +5,8 @@ one by one, and what the caller does not take is passed over without being read.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from berth_store.headers.file import HeaderFile
 
@@ -24,11 +24,12 @@ class WireType(IntEnum):
     FIXED32 = 5
 
 
-FIXED_BYTES = {WireType.FIXED64: 8, WireType.FIXED32: 4}
+# By the number in a field's tag; looked up a million times, so no call of the enumeration.
+_WIRE_TYPES = {int(wire): wire for wire in WireType}
+_FIXED_BYTES = {WireType.FIXED64: 8, WireType.FIXED32: 4}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: a number's `value`, or for `BYTES` the range from `start` to `end` in the file."""
 
     number: int
@@ -100,13 +101,13 @@ class WireReader:
     def _field(self, end: int, what: str) -> Field:
         file = self.file
         tag = self._varint(end, what)
-        number, code = tag >> 3, tag & 7
-        if number == 0 or code not in set(WireType):
-            raise file.refuse(f"{what} has a field with number {number:,} and wire type {code}, which do not exist")
-        wire = WireType(code)
+        number, wire = tag >> 3, _WIRE_TYPES.get(tag & 7)
+        if number == 0 or wire is None:
+            raise file.refuse(f"{what} has a field with number {number:,} and wire type {tag & 7}, which do not exist")
         if wire is WireType.VARINT:
-            return Field(number, wire, self._varint(end, what), file.at, file.at)
-        length = FIXED_BYTES.get(wire)
+            value = self._varint(end, what)
+            return Field(number, wire, value, file.at, file.at)
+        length = _FIXED_BYTES.get(wire)
         if length is None:
             length = self._varint(end, what)
         start = file.at
@@ -124,7 +125,7 @@ class WireReader:
         for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
             if file.at >= end:
                 raise file.refuse(f"the file is cut off or lies: a number in {what} ends beyond byte {end:,}")
-            byte = file.take(1, what)[0]
+            byte = file.take_byte(what)
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 break

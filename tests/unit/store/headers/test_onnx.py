@@ -57,13 +57,24 @@ def test_a_graph_says_what_was_written(tmp_path: Path) -> None:
 
 def test_weights_are_counted_and_shapes_are_not(tmp_path: Path) -> None:
     header = read(tmp_path, WHOLE)
-    assert header.initializer_bytes == 4 * 8 * 4 + 2 * 8
+    assert header.tensor_bytes == 4 * 8 * 4 + 2 * 8
     assert (header.parameters, header.quantization) == (32, "F32")
 
 
 def test_an_input_with_an_initializer_is_no_input(tmp_path: Path) -> None:
     graph = onnx_graph(inputs=[onnx_value("weight", (4, 8)), *build.TOKEN_INPUTS], initializers=[build.WEIGHT])
     assert [value.name for value in read(tmp_path, onnx(graph)).inputs] == ["input_ids", "attention_mask"]
+
+
+def test_weights_that_are_constants_of_nodes_count_too(tmp_path: Path) -> None:
+    constant = onnx_node("Constant", attributes=[block(5, onnx_tensor("w", (4, 8)))])
+    header = read(tmp_path, onnx(onnx_graph(nodes=[constant])))
+    assert (header.parameters, header.tensor_bytes) == (32, 128)
+
+
+def test_a_negative_size_says_nothing(tmp_path: Path) -> None:
+    header = read(tmp_path, onnx(onnx_graph(inputs=[onnx_value("x", (-1, 3))])))
+    assert header.inputs[0].dims == (None, 3)
 
 
 def test_dimensions_may_be_packed(tmp_path: Path) -> None:
@@ -95,7 +106,7 @@ def test_weights_outside_lie_in_the_folder(tmp_path: Path) -> None:
         96,
         100,
     )
-    assert header.initializer_bytes == 32
+    assert header.tensor_bytes == 32
 
 
 def test_a_length_that_is_not_stated_is_the_rest_of_the_file(tmp_path: Path) -> None:
@@ -244,7 +255,7 @@ def test_large_weights_are_passed_over_unread(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(head)
         file.truncate(len(head) + size)
-    assert read_onnx(path).initializer_bytes == size
+    assert read_onnx(path).tensor_bytes == size
 
 
 def test_a_file_cut_before_its_graph_and_opset_are_whole_is_refused(tmp_path: Path) -> None:
