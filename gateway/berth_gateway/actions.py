@@ -51,6 +51,9 @@ def grouped_route(groups: Sequence[Mapping[str, int]], policy: Policy) -> dict[s
     plugin = {"inline_cluster_specifier_plugin": {"extension": {"name": "groups", "typed_config": specifier}}}
     patience = _patience(policy, len(groups) - 1)
     patience["retry_policy"]["refresh_cluster_on_retry"] = True
+    if groups[0] != groups[-1]:
+        # The agent marks its answers in a Model's place so; only for a fallback it makes sense to go on after one.
+        patience["retry_policy"]["retry_on"] += ",envoy-ratelimited"
     return _route(plugin | patience)
 
 

@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 from berth_api.claims import Owner
+from berth_gateway import headers
 from berth_gateway.actions import Question
 from berth_gateway.errors import UNAVAILABLE, error_body
 from berth_gateway.snapshot import Phase, ServedModel, Snapshot
@@ -70,7 +71,8 @@ def model_state(key: str, snapshot: Snapshot) -> Answer:
     model = snapshot.models.get(key)
     if model is None:
         return _unavailable(f"The Model {key} has just been removed.", "model_unavailable")
-    return _ANSWERS_BY_PHASE[model.state.phase](model)
+    answer = _ANSWERS_BY_PHASE[model.state.phase](model)
+    return replace(answer, headers={**answer.headers, headers.FINAL: "true"})
 
 
 def no_such_path(method: str, path: str) -> Answer:
@@ -118,9 +120,9 @@ def _close_names(asked: str, snapshot: Snapshot) -> list[str]:
     return [folded[close] for close in difflib.get_close_matches(asked.casefold(), folded, n=3, cutoff=0.6)]
 
 
-def _unavailable(message: str, code: str, headers: Mapping[str, str] | None = None) -> Answer:
+def _unavailable(message: str, code: str, more: Mapping[str, str] | None = None) -> Answer:
     body = error_body(message, code=code, kind=UNAVAILABLE, param="model")
-    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, body, headers or {})
+    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, body, more or {})
 
 
 def _loading(model: ServedModel) -> Answer:

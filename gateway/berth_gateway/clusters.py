@@ -41,6 +41,7 @@ def model_cluster(model: ServedModel) -> dict[str, Any]:
                 }
             ]
         },
+        "outlier_detection": _ejection(),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _protocol_options(model),
         },
@@ -55,6 +56,24 @@ def _least_request() -> dict[str, Any]:
             "@type": type_url("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"),
             "selection_method": "FULL_SCAN",
         },
+    }
+
+
+def _ejection() -> dict[str, Any]:
+    """Leave out an engine that can't be reached (a dead node: each try costs the connect time-out), for a while.
+
+    What an engine answers is no reason: the agent's own 503 would count too. The last one is never left out.
+    """
+    answers = ("consecutive_5xx", "consecutive_gateway_failure", "success_rate", "local_origin_success_rate")
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 3,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_time": "30s",
+        "max_ejection_percent": 50,
+        "always_eject_one_host": False,
+        **{f"enforcing_{reason}": 0 for reason in answers},
     }
 
 

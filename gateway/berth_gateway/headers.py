@@ -20,6 +20,9 @@ STREAM = "x-berth-stream"
 QUESTION = "x-berth-question"
 """Why such a request came to the agent: one of `Question`'s values in actions.py."""
 
+FINAL = "x-envoy-ratelimited"
+"""On the agent's answers in a Model's place. Envoy repeats no such request, except for a fallback, and removes it."""
+
 OWN = (MODEL, NAMESPACE, ASKED, STREAM, QUESTION)
 
 MISSING = "!missing"

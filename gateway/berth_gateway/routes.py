@@ -42,6 +42,7 @@ def route_table(names: Mapping[str, Match]) -> dict[str, Any]:
         "domains": ["*"],
         "matcher": by_path,
         "request_headers_to_remove": list(headers.CREDENTIALS),
+        "response_headers_to_remove": [headers.FINAL],
     }
     return {"name": ROUTE_CONFIG, "virtual_hosts": [host]}
 

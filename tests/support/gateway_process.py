@@ -55,10 +55,15 @@ class Gateway:
                 await asyncio.sleep(0.01)
 
     async def restart_envoy(self) -> None:
-        """Kill Envoy and start another one; the agent stays."""
-        self.envoy.kill()
-        await self.envoy.wait()
+        """End Envoy and start another one; the agent stays."""
+        await self.stop_envoy()
         self.envoy = await start_envoy(self.settings)
+
+    async def stop_envoy(self) -> None:
+        """End Envoy, where it runs."""
+        if self.envoy.returncode is None:
+            self.envoy.terminate()
+        await self.envoy.wait()
 
     async def log(self) -> str:
         """What Envoy wrote so far."""
@@ -96,7 +101,6 @@ async def running_gateway(snapshot: Snapshot | None = None, **settings: object) 
                 await gateway.open()
             yield gateway
         finally:
-            gateway.envoy.terminate()
-            await gateway.envoy.wait()
+            await gateway.stop_envoy()
             await gateway.agent.stop()
             await asyncio.to_thread(shutil.rmtree, run_dir)

@@ -1,6 +1,9 @@
 """What the agent answers through Envoy, and the gateway's own paths."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -48,6 +51,18 @@ async def test_a_loading_model_is_503_with_its_progress_and_retry_after(gateway:
 
 async def test_the_agent_knows_models_of_one_name_in_two_namespaces_apart(gateway: Gateway) -> None:
     assert "team-a/loads" in (await ask(gateway, "team-a/loads")).error["message"]
+
+
+async def test_the_agents_answer_is_final_unless_there_is_a_fallback(gateway: Gateway) -> None:
+    before = await agent_answers(gateway)
+    reply = await ask(gateway, "loads")
+    assert await agent_answers(gateway) == before + 1
+    assert not [name for name in reply.headers if name.startswith("x-envoy")]
+
+
+async def agent_answers(gateway: Gateway) -> int:
+    line = 'berth_gateway_agent_answers_total{code="model_loading",status="503"} '
+    return int(float((await get(gateway, "/metrics")).text.partition(line)[2].partition("\n")[0]))
 
 
 async def test_a_stream_of_a_loading_model_is_a_plain_503(gateway: Gateway) -> None:
@@ -122,3 +137,12 @@ async def test_what_does_not_exist_is_an_error_in_openais_form(
     reply = await get(gateway, path, method)
     assert reply.status == status
     assert path in reply.error["message"]
+
+
+async def test_the_access_log_has_a_line_for_each_request(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with running_gateway(snapshot_of(model("loads"), states=STATES), access_log=str(log)) as logging:
+        await ask(logging, 'load"s')
+        await logging.stop_envoy()
+        line = json.loads(await asyncio.to_thread(log.read_text))
+    assert (line["model"], line["status"], line["path"]) == ("load%22s", 404, CHAT)

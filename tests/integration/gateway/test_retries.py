@@ -103,6 +103,31 @@ async def test_a_prompt_that_kills_its_engine_is_sent_three_times_at_most() -> N
         assert len(engine.seen) == 3
 
 
+async def test_an_only_engine_that_comes_back_is_asked_at_once_however_often_it_failed() -> None:
+    async with running_engine("qwen") as gone:
+        pass
+    async with running_gateway(alone(gone)) as gateway:
+        for _ in range(5):
+            assert (await ask(gateway, "qwen")).status == 502
+        await wait_seconds(1.5)  # Envoy looks at failures once a second.
+        async with running_engine("qwen", port=gone.port):
+            assert (await ask(gateway, "qwen")).model == "qwen"
+
+
+async def test_one_of_several_engines_that_cant_be_reached_is_left_out() -> None:
+    async with running_engine("qwen") as gone:
+        pass
+    async with running_engine("qwen") as one, running_engine("qwen") as two:
+        replicas = ready(gone.endpoint, one.endpoint, two.endpoint)
+        async with running_gateway(snapshot_of(model("qwen"), states={"qwen": replicas})) as gateway:
+            for _ in range(30):
+                assert (await ask(gateway, "qwen")).model == "qwen"
+            failed = await gateway.statistic("cluster.default/qwen.upstream_cx_connect_fail")
+            for _ in range(30):
+                assert (await ask(gateway, "qwen")).model == "qwen"
+            assert await gateway.statistic("cluster.default/qwen.upstream_cx_connect_fail") == failed
+
+
 async def test_a_rule_says_what_is_tried_again() -> None:
     retries = {"attempts": 1, "retryOn": ["ConnectFailure", "Overloaded"]}
     async with running_engine("big") as big, running_engine("small") as small:
