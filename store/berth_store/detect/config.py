@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.wish import ask_which
 from berth_store.headers.bounded_json import Json
 
 # Families that count positions from the padding token's number on, so that the table is longer than the text may be.
@@ -12,6 +13,7 @@ _POSITION_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequen
 # Tokenizers state absurd lengths for "no limit".
 MAX_SANE_LENGTH = 1 << 24
 MAX_LABELS = 1 << 16
+TEMPLATE_NAME = "chat_template.jinja"
 MAX_TEMPLATE_CHARACTERS = 1 << 20
 
 
@@ -69,12 +71,24 @@ def labels(config: Mapping[str, Json]) -> tuple[str, ...]:
 
 def chat_template(folder: ModelFolder) -> str | None:
     """The Jinja text that lies in the folder: its own file first, then the tokenizer's settings."""
-    template = folder.text("chat_template.jinja")
+    name = _template_name(folder)
+    template = folder.text(name) if name else None
     if template is None:
         template = _template_in(folder.json("chat_template.json")) or _template_in(folder.json("tokenizer_config.json"))
     if template is not None and len(template) > MAX_TEMPLATE_CHARACTERS:
         raise UnsupportedModel("the chat template has more than a million characters, and no real one does; replace it")
     return template or None
+
+
+def _template_name(folder: ModelFolder) -> str | None:
+    """The template's own file; artifacts of Docker Model Runner may call it as they like."""
+    names = [path.name for path in folder.files if path.suffix == ".jinja"]
+    if TEMPLATE_NAME in names or not names:
+        return TEMPLATE_NAME if names else None
+    if len(names) > 1:
+        remedy = f"call the one that is meant {TEMPLATE_NAME}"
+        raise ask_which(str(folder.root), "several chat templates", names, remedy)
+    return names[0]
 
 
 def _template_in(settings: Mapping[str, Json]) -> str | None:

@@ -17,6 +17,8 @@ from berth_store.headers.gguf_types import PoolingType
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 MAX_SHARDS = 1024
 MAX_MODELS = 64
+# In all shards together; the largest models have some thousands.
+MAX_TENSORS = 1 << 17
 EMBEDDING_ARCHITECTURES = frozenset(
     {
         "bert",
@@ -46,7 +48,7 @@ def detect_gguf(path: Path, wish: Wish) -> DetectedModel:
     header = read_gguf(path)
     _refuse_part(path, header)
     shards = _shards(path, header)
-    headers = [header if shard == path else read_gguf(shard) for shard in shards]
+    headers = _read_shards(shards)
     _check_shards(shards, headers)
     return _model(path.parent, shards, headers, wish)
 
@@ -129,6 +131,19 @@ def _shards(path: Path, header: GgufHeader) -> list[Path]:
     if missing:
         raise ask_which(str(path.parent), f"a split model without {len(missing)} of its files", missing, "fetch them")
     return shards
+
+
+def _read_shards(shards: list[Path]) -> list[GgufHeader]:
+    headers, tensors = [], 0
+    for shard in shards:
+        headers.append(read_gguf(shard))
+        tensors += len(headers[-1].tensors)
+        if tensors > MAX_TENSORS:
+            raise UnsupportedModel(
+                f"{shards[0].name} and its other files hold more than {MAX_TENSORS:,} tensors, and no real model does; "
+                "fetch them again from a source that you trust"
+            )
+    return headers
 
 
 def _check_shards(shards: list[Path], headers: list[GgufHeader]) -> None:

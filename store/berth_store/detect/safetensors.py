@@ -17,6 +17,8 @@ from berth_store.headers.safetensors import SafetensorsHeader, SafetensorsIndex,
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+# In all shards together; the largest mixtures of experts have some 150,000.
+MAX_TENSORS = 1 << 19
 LIKELY_TASKS = (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION)
 _PARTS = {
     "adapter_config.json": ("an adapter (LoRA) for another model", "name the model that it belongs to"),
@@ -54,7 +56,7 @@ def _weights(folder: ModelFolder, files: list[Path]) -> tuple[tuple[Path, ...], 
     named = [path for path in files if path.name == WEIGHTS_NAME]
     if index_path is not None and not named:
         index = read_index(index_path)
-        headers = [read_safetensors(shard) for shard in index.shards]
+        headers = _read_shards(index)
         _check_index(index, headers)
         return index.shards, headers
     if not named and len(files) > 1:
@@ -63,6 +65,19 @@ def _weights(folder: ModelFolder, files: list[Path]) -> tuple[tuple[Path, ...], 
         raise ask_which(str(folder.root), "several safetensors files and no index", names, remedy)
     weights = (named or files)[:1]
     return tuple(weights), [read_safetensors(path) for path in weights]
+
+
+def _read_shards(index: SafetensorsIndex) -> list[SafetensorsHeader]:
+    headers, tensors = [], 0
+    for shard in index.shards:
+        headers.append(read_safetensors(shard))
+        tensors += len(headers[-1].tensors)
+        if tensors > MAX_TENSORS:
+            raise UnsupportedModel(
+                f"the shards of {INDEX_NAME} hold more than {MAX_TENSORS:,} tensors, and no real model does; "
+                "fetch them again from a source that you trust"
+            )
+    return headers
 
 
 def _check_index(index: SafetensorsIndex, headers: list[SafetensorsHeader]) -> None:

@@ -179,6 +179,19 @@ def test_a_template_beside_the_model_wins_over_the_one_inside(tmp_path: Path) ->
     assert detect(tmp_path).chat_template == "beside"
 
 
+def test_a_template_beside_the_model_may_have_any_name(tmp_path: Path) -> None:
+    write_files(tmp_path, {"model.gguf": llama_gguf(), "llama.jinja": "beside"})
+    assert detect(tmp_path).chat_template == "beside"
+
+
+def test_of_several_templates_the_one_by_the_usual_name_is_meant(tmp_path: Path) -> None:
+    write_files(tmp_path, {"model.gguf": llama_gguf(), "a.jinja": "a", "b.jinja": "b"})
+    with pytest.raises(UnsupportedModel, match=r"several chat templates: a\.jinja, b\.jinja; call the one"):
+        detect(tmp_path)
+    write_files(tmp_path, {"chat_template.jinja": "c"})
+    assert detect(tmp_path).chat_template == "c"
+
+
 def test_a_template_beside_a_model_without_one_makes_it_chat(tmp_path: Path) -> None:
     content = llama_gguf(tokenizer__chat_template=None)
     write_files(tmp_path, {"model.gguf": content, "chat_template.jinja": "beside"})
@@ -188,6 +201,12 @@ def test_a_template_beside_a_model_without_one_makes_it_chat(tmp_path: Path) -> 
 def test_a_file_named_alone_has_nothing_to_do_with_its_neighbours(tmp_path: Path) -> None:
     write_files(tmp_path, {"model.gguf": llama_gguf(), "other.gguf": llama_gguf(), "chat_template.jinja": "beside"})
     assert detect(tmp_path / "model.gguf").chat_template == CHAT_TEMPLATE
+
+
+def test_shards_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("berth_store.detect.gguf.MAX_TENSORS", 2)
+    with pytest.raises(UnsupportedModel, match="hold more than 2 tensors"):
+        detect(write_gguf_shards(tmp_path, "big", 3)[0])
 
 
 def test_a_truncated_model_says_how_long_it_should_be(tmp_path: Path) -> None:

