@@ -26,7 +26,7 @@ class GatewaySettings:
     workers: int = 2
     access_log: str | None = None
     log_level: str = "warning"
-    acknowledge_timeout_seconds: float = 15.0
+    acknowledge_timeout_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         longest = max(len(bytes(path)) for path in (self.xds_socket, self.agent_socket, self.admin_socket))

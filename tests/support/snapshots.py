@@ -3,43 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from berth_api.manifest import parse_object
+from model_builders import a_backend, a_model, a_route
+
 from berth_api.model import Model
 from berth_api.route import ModelRoute
 from berth_gateway.snapshot import Endpoint, ModelState, Phase, Snapshot, build_snapshot
 
-
-def model(name: str, *, namespace: str = "default", **spec: Any) -> Model:
-    """A Model manifest with `spec` on top of the least that it needs."""
-    parsed = parse_object(
-        {
-            "apiVersion": "berth.dev/v1alpha1",
-            "kind": "Model",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"source": {"uri": f"oci://localhost/{name}"}} | spec,
-        }
-    )
-    assert isinstance(parsed, Model)
-    return parsed
+model, backend = a_model, a_backend
 
 
 def route(name: str, *rules: Mapping[str, Any], names: Sequence[str] = (), namespace: str = "default") -> ModelRoute:
-    """A ModelRoute manifest; its name is what clients send unless `names` says otherwise."""
-    parsed = parse_object(
-        {
-            "apiVersion": "berth.dev/v1alpha1",
-            "kind": "ModelRoute",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"names": list(names) or [name], "rules": list(rules)},
-        }
-    )
-    assert isinstance(parsed, ModelRoute)
-    return parsed
-
-
-def backend(name: str, weight: int = 1, *, namespace: str = "") -> dict[str, Any]:
-    """One entry of a rule's `backends`."""
-    return {"backendRef": {"name": name, "namespace": namespace}, "weight": weight}
+    """A ModelRoute of these rules; its name is what clients send unless `names` says otherwise."""
+    return a_route(name, names=names, namespace=namespace, rules=list(rules))
 
 
 def fallback(name: str) -> dict[str, Any]:

@@ -117,7 +117,11 @@ async def test_an_envoy_that_starts_again_gets_everything() -> None:
 
 async def test_requests_never_fail_while_endpoints_and_names_change() -> None:
     """Make before break: a client that asks all the time sees only answers."""
-    async with running_engine("qwen") as one, running_engine("qwen") as two, running_gateway(serving(one)) as gateway:
+    async with (
+        running_engine("qwen") as one,
+        running_engine("qwen") as two,
+        running_gateway(serving(one), workers=2) as gateway,
+    ):
         statuses: list[int] = []
         stop = asyncio.Event()
 

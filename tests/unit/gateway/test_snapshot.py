@@ -79,10 +79,8 @@ def test_a_model_of_another_namespace_is_used_only_where_it_allows_that() -> Non
 
 
 def test_the_time_of_creation_is_kept_in_seconds() -> None:
-    moment = datetime(2026, 11, 23, tzinfo=UTC)
-    old = model("qwen")
-    dated = old.model_copy(update={"metadata": old.metadata.model_copy(update={"creation_timestamp": moment})})
-    assert snapshot_of(dated).models["default/qwen"].created_seconds == int(moment.timestamp())
+    snapshot = snapshot_of(model("qwen", created="2026-11-23T00:00:00Z"))
+    assert snapshot.models["default/qwen"].created_seconds == int(datetime(2026, 11, 23, tzinfo=UTC).timestamp())
 
 
 class TestGroups:
