@@ -37,7 +37,7 @@ tools: .tools/bin/registry ## Build the programs that only tests need
 .PHONY: up
 up: install ## Serve the quick start on this machine (BERTH_PORT, default 8080)
 	@$(BIN)/python -m examples.quickstart.prepare
-	@$(BIN)/berth up --detach --file examples/quickstart.yaml
+	@$(BIN)/berth up --detach --filename examples/quickstart.yaml
 
 .PHONY: down
 down: ## Stop what `make up` started
