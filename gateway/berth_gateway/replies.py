@@ -25,17 +25,18 @@ def local_reply_config(max_body_bytes: int) -> dict[str, Any]:
             _by_flags(["SI"], 504, "The request was silent for too long.", "idle_timeout"),
             _by_flags(["UO"], 503, "The model has more requests than the gateway may send to it.", "overloaded"),
             _by_flags(["UH", "NC"], 503, "The model has no engine to answer now. Try again.", "model_unavailable"),
-            _by_flags(["NR"], 404, "There is nothing at this path.", "not_found", INVALID_REQUEST),
-            _by_flags(["DPE"], 400, "The request is not valid HTTP.", "invalid_http", INVALID_REQUEST),
             _by_status(413, f"The body is larger than {mebibytes:g} MiB.", "body_too_large"),
+            _by_status(
+                403, "Connections are not upgraded here: there is plain HTTP and nothing else.", "upgrade_refused"
+            ),
             _by_status(408, "The request did not arrive in time.", "request_timeout"),
             _by_status(431, "The request's headers are too large.", "headers_too_large"),
         ]
     }
 
 
-def _by_flags(flags: Sequence[str], status: int, message: str, code: str, kind: str = UNAVAILABLE) -> dict[str, Any]:
-    mapper = _mapper({"response_flag_filter": {"flags": list(flags)}}, message, code, kind)
+def _by_flags(flags: Sequence[str], status: int, message: str, code: str) -> dict[str, Any]:
+    mapper = _mapper({"response_flag_filter": {"flags": list(flags)}}, message, code, UNAVAILABLE)
     return mapper | {"status_code": status}
 
 

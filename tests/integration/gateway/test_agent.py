@@ -139,6 +139,20 @@ async def test_what_does_not_exist_is_an_error_in_openais_form(
     assert path in reply.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"connection": "upgrade", "upgrade": "websocket"}, 403, "upgrade_refused"),
+        ({"x-long": "x" * 70_000}, 431, "headers_too_large"),
+    ],
+)
+async def test_what_envoy_itself_refuses_is_an_error_in_openais_form(
+    gateway: Gateway, headers: dict[str, str], status: int, code: str
+) -> None:
+    reply = await send(gateway.session, gateway.url + "/v1/models", method="GET", headers=headers)
+    assert (reply.status, reply.error["code"]) == (status, code)
+
+
 async def test_the_access_log_has_a_line_for_each_request(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     async with running_gateway(snapshot_of(model("loads"), states=STATES), access_log=str(log)) as logging:
