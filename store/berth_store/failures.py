@@ -5,6 +5,7 @@ message says what failed, why, and what to do. `berth_store.transport` and `bert
 """
 
 import json
+import os
 import ssl
 
 import aiohttp
@@ -110,6 +111,6 @@ def _why(error: Exception) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return cause.verify_message
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno).lower()
     return str(cause) or type(cause).__name__

@@ -139,18 +139,16 @@ class Upload:
 
     async def _read(self, span: Range, watchdog: asyncio.Timeout) -> AsyncIterator[bytes]:
         loop, stall_seconds = asyncio.get_running_loop(), self._registry.config.stall_timeout_seconds
-        with await in_thread(open, self._path, "rb") as file:
-            file.seek(span.start)
-            position = span.start
+        position = span.start
+        self._count_to(position)
+        while position < span.stop:
+            piece = await in_thread(_read_at, self._path, position, min(READ_BYTES, span.stop - position))
+            if not piece:
+                return
+            watchdog.reschedule(loop.time() + stall_seconds)
+            yield piece
+            position += len(piece)
             self._count_to(position)
-            while position < span.stop:
-                piece = await in_thread(file.read, min(READ_BYTES, span.stop - position))
-                if not piece:
-                    return
-                watchdog.reschedule(loop.time() + stall_seconds)
-                yield piece
-                position += len(piece)
-                self._count_to(position)
         watchdog.reschedule(loop.time() + COMMIT_SECONDS)
 
     @asynccontextmanager
@@ -189,6 +187,13 @@ class Upload:
     def _count_to(self, position: int) -> None:
         self._meter.add(position - self._counted)
         self._counted = position
+
+
+def _read_at(path: Path, position: int, count: int) -> bytes:
+    """Opened anew each time: a request may be dropped at any moment, and would leave an open file behind."""
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.read(count)
 
 
 def takes_chunks(registry: str) -> bool:
