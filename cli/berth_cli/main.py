@@ -4,6 +4,7 @@ A command's module is imported when it is called, so that `berth --help` and `be
 they use.
 """
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -67,10 +68,12 @@ def main() -> None:
 
 def run(arguments: list[str], program: str) -> int:
     """Runs one command line and returns its exit code; errors are shown on stderr."""
-    is_plugin = program.startswith(("kubectl-model", "kubectl_model"))
-    names = ("kubectl model", "_KUBECTL_MODEL_COMPLETE") if is_plugin else ("berth", "_BERTH_COMPLETE")
+    is_plugin = program.startswith("kubectl-model")
+    complete_var = "_KUBECTL_MODEL_COMPLETE" if is_plugin else "_BERTH_COMPLETE"
+    # A shell completes the program that it starts; people type `kubectl model`.
+    shown = "kubectl model" if is_plugin and complete_var not in os.environ else program if is_plugin else "berth"
     try:
-        code = cli.main(arguments, prog_name=names[0], complete_var=names[1], standalone_mode=False)
+        code = cli.main(arguments, prog_name=shown, complete_var=complete_var, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -100,11 +100,11 @@ def _is_on_command_line(context: click.Context, parameter: str) -> bool:
 
 
 def _hold(run: RunFolder, settings: UpSettings, work: Work) -> int:
-    lock = run.lock()
-    if lock is None:
+    # Never closed: whoever waits for the lock, as `berth down` does, waits for the end of this process.
+    if run.lock() is None:
         raise BerthError("another berth has just been started here; run the same command again")
     try:
-        return asyncio.run(run_instance(settings, lock, work))
+        return asyncio.run(run_instance(settings, work))
     except asyncio.CancelledError:
         return INTERRUPTED
 

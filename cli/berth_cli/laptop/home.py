@@ -147,14 +147,14 @@ class RunFolder:
 
 
 class Lock:
-    """An exclusive lock on a file for as long as this object is open; the kernel frees it when the process ends."""
+    """An exclusive lock on a file. It lasts until it is closed or the process has ended, whichever comes first."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._file.close()
+            os.close(self.descriptor)
             raise
 
     def __enter__(self) -> "Lock":
@@ -165,7 +165,7 @@ class Lock:
 
     def close(self) -> None:
         """Frees the lock."""
-        self._file.close()
+        os.close(self.descriptor)
 
 
 def socket_folder(folder: Path) -> Path:

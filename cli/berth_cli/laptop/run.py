@@ -14,7 +14,7 @@ from pathlib import Path
 
 from berth_cli.laptop.control import ControlServer
 from berth_cli.laptop.gateway import EnvoyGateway
-from berth_cli.laptop.home import InstanceRecord, Lock, RunFolder
+from berth_cli.laptop.home import InstanceRecord, RunFolder
 from berth_cli.laptop.memory import observe_room_bytes
 from berth_cli.laptop.ports import ensure_free
 from berth_cli.laptop.prepare import LocalPreparer
@@ -47,14 +47,13 @@ class UpSettings:
 Work = Callable[[InstanceService], Awaitable[int]]
 
 
-async def run_instance(settings: UpSettings, lock: Lock, work: Work) -> int:
+async def run_instance(settings: UpSettings, work: Work) -> int:
     """Runs an instance for as long as it is not stopped, and `work` beside it; returns the exit code of `work`.
 
-    `lock` is that of the run folder and is freed at the end. `work` may stop the instance, and outlives it by what it
-    has to say. Raises `BerthError` if the instance can't begin.
+    The caller holds the lock of the run folder. `work` may stop the instance. Raises `BerthError` if the instance can't
+    begin.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(lock)
         signals = stack.enter_context(StopSignals())
         ensure_free(settings.host, settings.port)
         record = _begin(settings, stack)

@@ -1,6 +1,6 @@
 """What is wrong in a manifest, and where: `file:line`, the field, the fault and what would be right.
 
-Made by the readers of this package, shown by `berth_cli.show.failure`, and sent over the control socket when a second
+Made by the readers of this package, shown by `berth_cli.failure`, and sent over the control socket when a second
 `berth up` hands its files to a running one.
 """
 

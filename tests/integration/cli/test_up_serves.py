@@ -1,0 +1,233 @@
+"""`berth up` in the foreground with real parts: what it serves, and what an edit or a crash does to it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import openai
+import pytest
+import pytest_asyncio
+import tools
+from laptop import Laptop, children_of, laptop_in, processes_of
+
+pytestmark = [
+    pytest.mark.needs("envoy", "smollm2"),
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+MODEL = """\
+apiVersion: berth.dev/v1alpha1
+kind: Model
+metadata: {{name: {name}}}
+spec:
+  source: {{uri: "file://{path}"}}
+  contextLength: {context}
+  parallelSequences: 2
+  rollout: {{drainTimeout: 2m}}
+  aliases: [{aliases}]
+"""
+ROUTE = """\
+apiVersion: berth.dev/v1alpha1
+kind: ModelRoute
+metadata: {{name: chat}}
+spec:
+  names: [{names}]
+  rules: [{{backends: [{{backendRef: {{kind: Model, name: {model}}}}}]}}]
+"""
+
+
+def manifest(*, aliases: str = "smol", context: int = 512, names: str = "chat", extra: str = "") -> str:
+    model = MODEL.format(name="smollm2", path=tools.find("smollm2"), context=context, aliases=aliases)
+    return model + "---\n" + ROUTE.format(names=names, model="smollm2") + extra
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def laptop() -> AsyncIterator[Laptop]:
+    async with laptop_in() as one:
+        await one.up(one.write(manifest()))
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(laptop: Laptop) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The official client; each test begins with the first manifest served, by one process."""
+    laptop.write(manifest())
+    async with openai.AsyncOpenAI(base_url=laptop.base_url, api_key="none", max_retries=0) as one:
+        await laptop.until(lambda: [command for _, command in engines_of(laptop) if "length 512 " in command])
+        await laptop.until(lambda: len(engines_of(laptop)) == 1)
+        await answered(one, "chat")
+        await answered(one, "smol")
+        yield one
+
+
+async def ask(client: openai.AsyncOpenAI, model: str) -> str:
+    answer = await client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "Say hello."}], max_tokens=4, temperature=0
+    )
+    return answer.model
+
+
+async def answered(client: openai.AsyncOpenAI, model: str, *, seconds: float = 60) -> str:
+    """Asks until there is an answer; unknown and loading models are asked again."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await ask(client, model)
+            except (openai.NotFoundError, openai.InternalServerError, openai.APIConnectionError):
+                await asyncio.sleep(0.1)
+
+
+async def count_slowly(client: openai.AsyncOpenAI, started: asyncio.Event, tokens: int = 60) -> tuple[int, str | None]:
+    """A stream of many tokens: how many pieces came, and how it ended."""
+    pieces, finish = 0, None
+    stream = await client.chat.completions.create(
+        model="chat",
+        messages=[{"role": "user", "content": "Write a very long story about a ship."}],
+        max_tokens=tokens,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    async for event in stream:
+        if event.choices and event.choices[0].delta.content:
+            pieces += 1
+            started.set()
+        if event.choices and event.choices[0].finish_reason:
+            finish = event.choices[0].finish_reason
+    return pieces, finish
+
+
+def engines_of(laptop: Laptop) -> list[tuple[int, str]]:
+    """The processes of the runtime, with their command lines."""
+    assert laptop.process is not None
+    below = children_of(laptop.process.pid)
+    return [(pid, command) for pid, command in below.items() if "-m berth_runtime --model" in command]
+
+
+def engine_of(laptop: Laptop) -> int:
+    """The one process of the runtime."""
+    ((pid, _),) = engines_of(laptop)
+    return pid
+
+
+async def test_the_official_client_is_answered_by_every_name(client: openai.AsyncOpenAI) -> None:
+    listed = [model.id async for model in client.models.list()]
+    assert listed == ["chat", "smol", "smollm2"]
+    for name in [*listed, "default/smollm2"]:
+        assert await ask(client, name) == "smollm2"
+
+
+async def test_a_stream_arrives_piece_by_piece(client: openai.AsyncOpenAI) -> None:
+    loop = asyncio.get_running_loop()
+    stream = await client.chat.completions.create(
+        model="smollm2", messages=[{"role": "user", "content": "Count to twenty."}], max_tokens=40, stream=True
+    )
+    times = [loop.time() async for event in stream if event.choices and event.choices[0].delta.content]
+    assert len(times) > 5
+    assert times[-1] - times[0] > 0.05
+
+
+async def test_an_edit_of_names_takes_effect_without_cutting_a_stream(
+    laptop: Laptop, client: openai.AsyncOpenAI
+) -> None:
+    engine = engine_of(laptop)
+    started = asyncio.Event()
+    stream = asyncio.create_task(count_slowly(client, started))
+    await asyncio.wait_for(started.wait(), 30)
+    laptop.write(manifest(aliases="fresh", names="talk"))
+    assert await answered(client, "fresh") == "smollm2"
+    assert await answered(client, "talk") == "smollm2"
+    with pytest.raises(openai.NotFoundError):
+        await ask(client, "smol")
+    pieces, finish = await stream
+    assert (pieces > 30, finish) == (True, "length")
+    assert engine_of(laptop) == engine
+
+
+async def test_a_bad_edit_is_shown_with_its_line_and_takes_nothing_away(
+    laptop: Laptop, client: openai.AsyncOpenAI
+) -> None:
+    path = laptop.write(manifest().replace("contextLength: 512", "contextLength: many"))
+    await laptop.until(lambda: f"{path}:6: spec.contextLength" in laptop.output)
+    assert "What served before serves on." in laptop.output
+    assert await ask(client, "smol") == "smollm2"
+    laptop.write(manifest(aliases="good"))
+    assert await answered(client, "good") == "smollm2"
+    assert "the manifests are good again" in laptop.output
+
+
+async def test_a_changed_launch_takes_over_and_the_old_one_finishes_its_stream(
+    laptop: Laptop, client: openai.AsyncOpenAI
+) -> None:
+    old = engine_of(laptop)
+    started = asyncio.Event()
+    stream = asyncio.create_task(count_slowly(client, started))
+    await asyncio.wait_for(started.wait(), 30)
+    laptop.write(manifest(context=768))
+    failures = 0
+    while Path(f"/proc/{old}").exists():
+        try:
+            await ask(client, "smollm2")
+        except openai.APIStatusError:
+            failures += 1
+        await asyncio.sleep(0.5)
+    assert failures == 0
+    assert (await stream)[1] == "length"
+    assert engine_of(laptop) != old
+
+
+async def test_an_engine_that_is_killed_is_started_again(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
+    engine = engine_of(laptop)
+    os.kill(engine, signal.SIGKILL)
+    await laptop.until(lambda: "ended with signal SIGKILL" in laptop.output)
+    assert await answered(client, "chat") == "smollm2"
+    assert engine_of(laptop) != engine
+
+
+async def test_an_envoy_that_is_killed_is_started_again(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
+    assert laptop.process is not None
+    (envoy,) = (pid for pid, command in children_of(laptop.process.pid).items() if "envoy --config-path" in command)
+    os.kill(envoy, signal.SIGKILL)
+    assert await answered(client, "chat") == "smollm2"
+
+
+async def test_a_second_up_adds_to_what_serves(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
+    engine = engine_of(laptop)
+    more = laptop.write(ROUTE.format(names="more", model="smollm2").replace("name: chat", "name: more"), "more.yaml")
+    finished = await laptop.run("up", "-f", str(more))
+    assert finished.code == 0, finished.err
+    assert f"A berth runs already at {laptop.url}" in finished.out
+    assert "Ready at" in finished.out
+    assert await answered(client, "more") == "smollm2"
+    more.write_text("kind: Modle\n")
+    refused = await laptop.run("up", "-f", str(more))
+    assert (refused.code, "did you mean" in refused.err) == (2, True)
+    assert await ask(client, "more") == "smollm2"
+    assert engine_of(laptop) == engine
+
+
+async def test_one_model_that_fails_leaves_the_others_serving(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
+    broken = laptop.folder / "broken.gguf"
+    broken.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(40))
+    text = MODEL.format(name="broken", path=broken, context=512, aliases="")
+    laptop.write(manifest(extra="---\n" + text))
+    await laptop.until(lambda: "broken: can't be served:" in laptop.output)
+    assert await ask(client, "smollm2") == "smollm2"
+    with pytest.raises(openai.InternalServerError) as caught:
+        await ask(client, "broken")
+    assert caught.value.code == "model_failed"
+
+
+async def test_ctrl_c_lets_a_stream_end_and_leaves_nothing(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
+    started = asyncio.Event()
+    stream = asyncio.create_task(count_slowly(client, started, tokens=6))
+    await asyncio.wait_for(started.wait(), 30)
+    sockets = laptop.record.control_socket.parent
+    assert list(sockets.glob("*.sock"))
+    assert await laptop.stop() == 0
+    assert (await stream)[1] == "length"
+    assert processes_of(laptop.home) == []
+    assert list(sockets.glob("*.sock")) == []
+    assert not (laptop.home / "run" / "instance.json").exists()

@@ -1,0 +1,169 @@
+"""The command line itself: help, usage, errors, completion, both programs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from berth_api.errors import BerthError
+from berth_cli import main
+
+pytestmark = pytest.mark.timeout(60)
+COMMANDS = list(main.COMMANDS)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, program: str = "berth") -> tuple[int, str, str]:
+    code = main.run(list(arguments), program)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BERTH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for name, what in main.COMMANDS.items():
+        assert name in out
+        assert what.split()[0] in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_an_alias_h(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    code, out, _ = run(capsys, name, "-h")
+    assert code == 0
+    assert f"Usage: berth {name}" in out
+
+
+def test_the_same_commands_are_a_plugin_of_kubectl(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "version", "--help", program="kubectl-model")
+    assert code == 0
+    assert "Usage: kubectl model version" in out
+
+
+def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "upp")
+    assert code == 2
+    assert "No such command 'upp'" in err
+
+
+def test_up_without_a_file_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "up")
+    assert code == 2
+    assert "Missing option '-f'" in err
+
+
+def test_a_bad_manifest_is_shown_and_nothing_is_started(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, home: Path
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("kind: Modle\n")
+    code, out, err = run(capsys, "up", "-f", str(file), "-d")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: 2 mistakes in the manifest:\n")
+    assert f"  {file}:1: kind: " in err
+    assert not home.exists()
+
+
+def test_down_with_nothing_running_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "down") == (0, "No berth is running.\n", "")
+
+
+def test_a_home_that_cannot_be_written_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path
+) -> None:
+    home.write_text("a file where a folder should be")
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "apiVersion: berth.dev/v1alpha1\nkind: Model\nmetadata: {name: a}\nspec: {source: {uri: 'oci://localhost/a'}}\n"
+    )
+    for arguments in (["up", "-f", str(file)], ["up", "-d", "-f", str(file)]):
+        code, _, err = run(capsys, *arguments)
+        assert code == 1
+        assert "BERTH_HOME" in err
+        assert "Traceback" not in err
+
+
+def test_a_reference_that_is_none_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "pull", "UPPER/case")
+    assert code == 2
+    assert "did you mean 'upper/case'?" in err
+
+
+def test_a_local_name_that_is_not_here_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "pull", "localhost/nothing")
+    assert code == 1
+    assert "berth package" in err
+
+
+def test_an_empty_store_lists_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "list", "-q") == (0, "", "")
+    assert run(capsys, "list", "--json")[1] == "[]\n"
+    assert run(capsys, "list")[1].startswith("MODEL NAME  PARAMETERS  QUANTIZATION")
+    assert run(capsys, "list", "--json", "-q")[0] == 2
+
+
+def test_a_missing_package_names_the_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise ModuleNotFoundError("No module named 'grpc'", name="grpc")
+
+    monkeypatch.setattr(main, "import_module", fail)
+    code, _, err = run(capsys, "up")
+    assert code == 1
+    assert "needs the Python package grpc" in err
+    assert "pip install 'berth[laptop]'" in err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.cli, "main", interrupt)
+    assert main.run([], "berth") == 130
+
+
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    with pytest.raises(RuntimeError):
+        main.run([], "berth")
+
+
+def test_an_error_says_its_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BerthError("what\nwhy")
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    assert main.run([], "berth") == 1
+    assert capsys.readouterr().err == "Error: what\n  why\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "variable"), [("berth", "_BERTH_COMPLETE"), ("kubectl-model", "_KUBECTL_MODEL_COMPLETE")]
+)
+def test_the_shell_completes_commands(
+    program: str, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", f"{program} pu")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        main.run([], program)
+    assert capsys.readouterr().out == "plain,push\nplain,pull\n"
+
+
+def test_help_and_list_do_not_load_engines_or_grpc() -> None:
+    code = (
+        "import sys; from berth_cli.main import run; run(['--help'], 'berth'); run(['list'], 'berth'); "
+        "sys.exit(bool({'grpc', 'berth_runtime', 'berth_gateway', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
