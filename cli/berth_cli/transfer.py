@@ -1,13 +1,20 @@
-"""Runs the coroutine of a transfer to its end, for commands that are not asynchronous themselves."""
+"""Transfers as commands run them: with progress, and a sentence on Ctrl-C."""
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
+
+from rich.console import Console
 
 from berth_api.errors import BerthError
 from berth_cli.failure import INTERRUPTED
-
-Result = TypeVar("Result")
+from berth_cli.show.screen import say
+from berth_cli.show.transfer import transfer_screen
+from berth_store.digest import Digest
+from berth_store.local import Store
+from berth_store.pull import pull
+from berth_store.push import push
+from berth_store.reference import Reference
 
 
 class Interrupted(BerthError):  # noqa: N818 - said as what happened
@@ -16,8 +23,27 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
     exit_code = INTERRUPTED
 
 
-def run_transfer(transfer: Coroutine[Any, Any, Result], *, interrupted: str) -> Result:
-    """The transfer's result. Raises `Interrupted` with that message on Ctrl-C."""
+def pull_shown(reference: Reference, console: Console) -> None:
+    """Pulls and says the digest. Raises `BerthError`."""
+    with transfer_screen(console) as progress:
+        digest = _run(
+            pull(Store(), reference, progress=progress),
+            f"What was fetched is kept: `berth pull {reference.familiar}` goes on from there.",
+        )
+    say(console, f"{reference.familiar}: {digest}")
+
+
+def push_shown(reference: Reference, console: Console) -> None:
+    """Pushes and says the digest. Raises `BerthError`."""
+    with transfer_screen(console) as progress:
+        digest = _run(
+            push(Store(), reference, progress=progress),
+            f"What the registry has taken is not sent again: `berth push {reference.familiar}` goes on.",
+        )
+    say(console, f"{reference.familiar}: {digest}")
+
+
+def _run(transfer: Coroutine[Any, Any, Digest], interrupted: str) -> Digest:
     try:
         return asyncio.run(transfer)
     except KeyboardInterrupt:

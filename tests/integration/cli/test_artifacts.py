@@ -1,0 +1,115 @@
+"""`package`, `push`, `pull` and `list` as commands, against a real registry and one that is slow."""
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import artifact_builders
+import pytest
+from laptop import Laptop, laptop_in
+from lying_registry import LyingRegistry, trickle
+from oci_artifacts import make_artifact, random_bytes
+from registry import running_registry
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def laptop() -> AsyncIterator[Laptop]:
+    async with laptop_in() as one:
+        (one.folder / "m.gguf").write_bytes(artifact_builders.llama_gguf())
+        yield one
+
+
+async def names(laptop: Laptop) -> list[str]:
+    return [tag for model in json.loads((await laptop.run("list", "--json")).out) for tag in model["tags"]]
+
+
+async def test_a_packaged_file_is_listed(laptop: Laptop) -> None:
+    packaged = await laptop.run("package", str(laptop.folder / "m.gguf"), "--tag", "localhost/mine:1")
+    assert packaged.code == 0, packaged.err
+    digest = packaged.out.split()[-1]
+    header, row = (await laptop.run("list")).out.splitlines()
+    assert header.startswith("MODEL NAME        PARAMETERS")
+    assert row.startswith("localhost/mine:1  ")
+    assert (await laptop.run("list", "-q")).out == digest.removeprefix("sha256:")[:12] + "\n"
+
+
+async def test_the_spelling_of_docker_packages_the_same(laptop: Laptop) -> None:
+    file = str(laptop.folder / "m.gguf")
+    ours = await laptop.run("package", file, "-t", "localhost/a", "--context-length", "128")
+    theirs = await laptop.run("package", "--gguf", file, "--context-size", "128", "localhost/b")
+    assert ours.out.split()[-1] == theirs.out.split()[-1] != ""
+    assert await names(laptop) == ["localhost/a:latest", "localhost/b:latest"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument 'PATH'"),
+        (["m.gguf"], "Missing option '-t' / '--tag'"),
+        (["m.gguf", "-t", "localhost/X"], "did you mean 'x'?"),
+        (["--gguf", "m.gguf"], "give the artifact one name"),
+        (["--gguf", "m.gguf", "a", "-t", "b"], "give the artifact one name"),
+        (["--gguf", "m.gguf", "--safetensors-dir", ".", "a"], "exclude each other"),
+        (["--gguf", "nothing.gguf", "a"], "does not exist"),
+        (["m.gguf", "-t", "localhost/x", "--context-length", "0"], "is not in the range"),
+        (["m.gguf", "-t", "localhost/x@sha256:" + "0" * 64], "a digest can't be chosen"),
+    ],
+)
+async def test_a_wrong_command_line_is_explained(laptop: Laptop, arguments: list[str], message: str) -> None:
+    given = [str(laptop.folder / part) if part in {"m.gguf", "nothing.gguf"} else part for part in arguments]
+    finished = await laptop.run("package", *given)
+    assert finished.code == 2
+    assert message in finished.err
+    assert await names(laptop) == []
+
+
+async def test_what_is_no_model_is_refused(laptop: Laptop) -> None:
+    (laptop.folder / "notes.txt").write_text("no weights")
+    finished = await laptop.run("package", str(laptop.folder / "notes.txt"), "-t", "localhost/x")
+    assert finished.code == 1
+    assert finished.err.startswith("Error: ")
+    assert "Traceback" not in finished.err
+
+
+@pytest.mark.needs("registry")
+async def test_a_pushed_artifact_is_pulled_by_another_machine(laptop: Laptop, tmp_path: Path) -> None:
+    with running_registry(tmp_path) as registry:
+        name = f"{registry.address}/team/mine:1"
+        pushed = await laptop.run("package", str(laptop.folder / "m.gguf"), "--tag", name, "--push")
+        assert pushed.code == 0, pushed.err
+        shutil.rmtree(laptop.home)
+        pulled = await laptop.run("pull", name)
+        assert pulled.code == 0, pulled.err
+        assert pulled.out.splitlines()[-1] == pushed.out.splitlines()[-1]
+        assert await names(laptop) == [name]
+        missing = await laptop.run("pull", f"{registry.address}/team/nothing")
+        assert (missing.code, missing.err[:7]) == (1, "Error: ")
+
+
+async def test_a_pull_that_ctrl_c_ends_says_that_it_goes_on_and_does(laptop: Laptop) -> None:
+    async with LyingRegistry() as registry:
+        weights = random_bytes(400_000)
+        reference = registry.hold("team/slow", make_artifact({"m.gguf": weights}))
+        registry.always(trickle)
+        process = await laptop.start("pull", str(reference))
+        await laptop.until(lambda: any("/blobs/" in seen.path for seen in registry.seen))
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 130
+        assert "Error: interrupted.\n  What was fetched is kept: `berth pull" in laptop.output
+        registry.always(None)  # type: ignore[arg-type]
+        finished = await laptop.run("pull", str(reference))
+        assert finished.code == 0, finished.err
+        assert await names(laptop) == [str(reference)]
+
+
+async def test_a_registry_that_does_not_answer_is_a_sentence(laptop: Laptop) -> None:
+    finished = await laptop.run("push", "localhost/mine")
+    assert (finished.code, "names on localhost stay on this machine" in finished.err) == (2, True)
+    absent = await laptop.run("push", "127.0.0.1:1/mine")
+    assert (absent.code, "`berth list` shows" in absent.err) == (1, True)
