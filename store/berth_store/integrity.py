@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from berth_store.digest import Digest
-from berth_store.errors import DigestMismatch, SourceNotFound
+from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound
 from berth_store.local import Store
 from berth_store.manifest import Descriptor
 
@@ -33,7 +33,7 @@ def find_damage(store: Store, *, advance: Callable[[int], None] = lambda _: None
     for entry in {entry.digest: entry for entry in store.read_index().manifests}.values():
         try:
             manifest = store.manifest(entry.digest)
-        except (SourceNotFound, DigestMismatch) as error:
+        except (SourceNotFound, DigestMismatch, NoModelInSource) as error:
             damaged.append(Damage(entry.digest, str(error), (entry.digest,)))
             continue
         for blob in manifest.blobs:

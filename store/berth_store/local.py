@@ -22,7 +22,7 @@ from berth_api.artifact import Artifact
 from berth_store import index, locks
 from berth_store.digest import Digest, digest_of, hex_of
 from berth_store.durable import write_atomically, writing
-from berth_store.errors import DigestMismatch, SourceNotFound
+from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound
 from berth_store.home import default_store
 from berth_store.manifest import MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Descriptor, Index, Manifest, parse_manifest
 from berth_store.model_config import ConfigFacts, parse_config
@@ -209,6 +209,6 @@ class Store:
             size_bytes = manifest.size_bytes
             config = self.read_blob(manifest.config.digest, MAX_CONFIG_BYTES)
             facts = parse_config(config, digest=entry.digest, size_bytes=size_bytes)
-        except (SourceNotFound, DigestMismatch):
+        except (SourceNotFound, DigestMismatch, NoModelInSource):
             pass  # Damage must not hide the other models; whoever uses this one is told.
         return StoredModel(entry.reference, entry.digest, size_bytes, facts.created, facts.artifact)

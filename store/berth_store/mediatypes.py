@@ -31,13 +31,15 @@ CHAT_TEMPLATE = "application/vnd.docker.ai.chat.template.jinja"
 LICENSE = "application/vnd.docker.ai.license"
 MODEL_FILE = "application/vnd.docker.ai.model.file"
 
-# The file names of layers that bear none, as Docker Model Runner unpacks them.
+# Where detection looks for a chat template beside the weights.
+CHAT_TEMPLATE_NAME = "chat_template.jinja"
+# The file names of layers that bear none; mostly as Docker Model Runner unpacks them.
 DEFAULT_NAMES = {
     GGUF: "model.gguf",
     SAFETENSORS: "model.safetensors",
     PROJECTOR: "model.mmproj",
     "application/vnd.docker.ai.gguf.v3.mmproj": "model.mmproj",
-    CHAT_TEMPLATE: "template.jinja",
+    CHAT_TEMPLATE: CHAT_TEMPLATE_NAME,
     LICENSE: "LICENSE",
     "application/vnd.cncf.model.weight.v1.gguf": "model.gguf",
     "application/vnd.cncf.model.weight.v1.safetensors": "model.safetensors",

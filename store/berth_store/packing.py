@@ -19,7 +19,6 @@ from berth_store.detect import DetectedModel
 from berth_store.headers.folder import is_own_file
 from berth_store.manifest import MAX_LAYERS
 
-CHAT_TEMPLATE_NAME = "chat_template.jinja"
 # The formats whose weights are a model without any other file.
 _ALONE = {Format.GGUF: mediatypes.CONFIG_V01, Format.TFLITE: mediatypes.CONFIG_V02}
 _LICENSE_STEMS = ("license", "licence", "copying", "notice")
@@ -56,7 +55,7 @@ def plan_package(
         )
     extra = [LayerFile(each, each.name, mediatypes.LICENSE) for each in licenses]
     if chat_template is not None:
-        extra.append(LayerFile(chat_template, CHAT_TEMPLATE_NAME, mediatypes.CHAT_TEMPLATE))
+        extra.append(LayerFile(chat_template, mediatypes.CHAT_TEMPLATE_NAME, mediatypes.CHAT_TEMPLATE))
     replaced = {each.name for each in extra}
     files = (*(each for each in files if each.name not in replaced), *extra)
     if len(files) > MAX_LAYERS:

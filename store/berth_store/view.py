@@ -16,7 +16,7 @@ from berth_store import mediatypes
 from berth_store.digest import Digest, hex_of
 from berth_store.durable import flush_folder, temporary_name
 from berth_store.errors import NoModelInSource
-from berth_store.manifest import Descriptor, Manifest
+from berth_store.manifest import Manifest
 
 MAX_NAME_BYTES = 1024
 MAX_PART_BYTES = 255
@@ -41,20 +41,24 @@ def plan_view(manifest: Manifest, origin: str) -> tuple[Link, ...]:
     """The links of the artifact's view. NoModelInSource names the first name that is refused, and why."""
     links = tuple(
         Link(_checked(name, origin), layer.digest)
-        for name, layer in zip(layer_names(manifest.layers), manifest.layers, strict=True)
+        for name, layer in zip(layer_names(manifest), manifest.layers, strict=True)
     )
     _check_distinct(links, origin)
     return links
 
 
-def layer_names(layers: tuple[Descriptor, ...]) -> tuple[str, ...]:
-    """Each layer's file name: its annotation, or else what Docker Model Runner calls a layer of its type."""
-    kinds = Counter(layer.media_type for layer in layers)
+def layer_names(manifest: Manifest) -> tuple[str, ...]:
+    """Each layer's file name: its annotation, or else a name for its type."""
+    kinds = Counter(layer.media_type for layer in manifest.layers)
     seen: Counter[str] = Counter()
     names = []
-    for layer in layers:
+    for layer in manifest.layers:
         seen[layer.media_type] += 1
         stated = layer.annotation(mediatypes.ANNOTATION_FILEPATH) or layer.annotation(mediatypes.ANNOTATION_TITLE)
+        if layer.media_type == mediatypes.CHAT_TEMPLATE and manifest.config.media_type == mediatypes.CONFIG_V01:
+            stated = (
+                None  # In v0.1 the type alone says what a file is for, and the template's name is its maker's whim.
+            )
         names.append(stated or _default_name(layer.media_type, seen[layer.media_type], kinds[layer.media_type]))
     return tuple(names)
 
