@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from berth_api.artifact import EngineType, Format, Task
@@ -27,12 +27,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """What a path turned out to be, and what its worker is told."""
+    """What a path turned out to be, what its worker is told, and what its environment holds by default."""
 
     engine: EngineType
     task: Task
     format: Format
     order: LoadOrder
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 Resolve = Callable[[], Awaitable[ResolvedModel]]
@@ -61,7 +62,7 @@ class ServedModel:
         self.running: Running | None = None
         self._resolve = resolve
         self._on_outcome = on_outcome
-        self._worker: WorkerProcess | None = None
+        self.worker: WorkerProcess | None = None
         self._capabilities: Capabilities | None = None
         self._refused: str | None = None
         self._started = 0.0
@@ -77,8 +78,8 @@ class ServedModel:
                 await asyncio.sleep(self.life.again_after_seconds)
                 self._set_life(after_restart(self.life))
         finally:
-            if self._worker is not None:
-                await self._worker.stop()
+            if self.worker is not None:
+                await self.worker.stop()
 
     async def open(self, request: Request, weight: int = 1) -> Exchange:
         """Have the engine work on a request, when its turn has come. Raises `ApiError` if that can't be."""
@@ -121,12 +122,12 @@ class ServedModel:
             return Cause(str(error), permanent=True)
         self._stage_ended("Detected")
         try:
-            worker = self._worker = await WorkerProcess.start(self.name, self._take_news)
+            worker = self.worker = await WorkerProcess.start(self.name, self.resolved.environment, self._take_news)
         except OSError as error:
             return Cause(f"A worker process could not be started: {error}")
         worker.channel.load(self.resolved.order)
         status = await worker.wait()
-        self._worker = None
+        self.worker = None
         cause = self._why_ended(status, worker.said)
         self._end_running(cause)
         return cause
@@ -150,9 +151,9 @@ class ServedModel:
 
     def _begin_running(self) -> None:
         assert self._capabilities is not None
-        assert self._worker is not None
+        assert self.worker is not None
         admission = Admission(self._capabilities.parallel_requests)
-        self.running = Running(self._capabilities, admission, self._worker.channel)
+        self.running = Running(self._capabilities, admission, self.worker.channel)
         self._set_life(after_answer(self.life, time.monotonic()))
 
     def _end_running(self, cause: Cause) -> None:
