@@ -62,7 +62,7 @@ class Server:
             asyncio.create_task(model.run(), name=f"life of {name}") for name, model in self.catalog.models.items()
         ]
         listening = self._runner.addresses[0][1]
-        log.info("listening", extra={"host": host, "port": listening, "models": list(self.catalog.models)})
+        log.info("listening", extra={"host": host, "port": int(listening), "models": list(self.catalog.models)})
         return int(listening)
 
     async def stop(self) -> None:

@@ -7,7 +7,7 @@ first token: the context length bounds that.
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ import orjson
 
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
-from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_error
+from berth_runtime.engines.llamacpp_answers import CONTEXT_EXCEEDED, ChunkReader, translate_error, translate_refusal
 from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
@@ -49,6 +49,11 @@ SAMPLING: Final = {
 CHAT: Final = frozenset({*SAMPLING, "max_completion_tokens", "top_logprobs", "response_format", "chat_template_kwargs"})
 TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 COMPLETION: Final = frozenset(SAMPLING)
+# llama.cpp takes "required" and the name of a function too, and then does not keep to them.
+TOOL_CHOICES: Final = (None, "auto", "none")
+CALL_NOT_FORCED: Final = Failure(
+    400, "unsupported_parameter", "'tool_choice' may be auto or none: this engine can't force a call.", "tool_choice"
+)
 EMBEDDING: Final = frozenset({"encoding_format"})
 
 
@@ -105,6 +110,8 @@ class LlamaCppEngine:
             reply.finish(Usage(0))
         elif isinstance(request, EmbeddingRequest):
             self._embed(request, reply)
+        elif orjson.loads(request.body).get("tool_choice") not in TOOL_CHOICES:
+            reply.fail(CALL_NOT_FORCED)
         else:
             self._generate(Generation.of(request), reply)
 
@@ -131,24 +138,30 @@ class LlamaCppEngine:
         reply.finish(reader.usage)
 
     def _embed(self, request: EmbeddingRequest, reply: Reply) -> None:
-        answers: list[bytes] = []
+        result = self._embed_inputs(request.inputs)
+        if isinstance(result, EmbeddingResult):
+            reply.vectors(result)
+        else:
+            reply.fail(self._blame_input(request.inputs, result))
 
-        def take(chunk: bytes) -> bool:
-            answers.append(chunk)
-            return False
+    def _embed_inputs(self, inputs: Sequence[str | tuple[int, ...]]) -> EmbeddingResult | Failure:
+        body = orjson.dumps({"input": inputs, "model": self._settings.name, "encoding_format": "float"})
+        try:
+            answer: bytes = self._server.handle_embeddings(body)
+        except (ValueError, RuntimeError) as error:
+            return translate_refusal(str(error))
+        return read_embeddings(answer)
 
-        body = orjson.dumps({"input": request.inputs, "model": self._settings.name, "encoding_format": "float"})
-        refusal = call_engine(self._server.handle_embeddings, body, take)
-        if refusal is not None:
-            reply.fail(refusal)
-            return
-        answer = orjson.loads(answers[0])
-        if "error" in answer:
-            reply.fail(translate_error(answer["error"]))
-            return
-        rows = [row["embedding"] for row in sorted(answer["data"], key=lambda row: int(row["index"]))]
-        vectors = np.asarray(rows, dtype="<f4")
-        reply.vectors(EmbeddingResult(vectors.tobytes(), vectors.shape[1], answer["usage"]["prompt_tokens"]))
+    def _blame_input(self, inputs: Sequence[str | tuple[int, ...]], failure: Failure) -> Failure:
+        """llama.cpp does not say which input was too long; asking it for the longest alone does, at once."""
+        longest = max(range(len(inputs)), key=lambda index: len(inputs[index]))
+        if failure.code != CONTEXT_EXCEEDED:
+            return failure
+        alone = self._embed_inputs((inputs[longest],))
+        if not isinstance(alone, Failure):
+            return failure
+        param = f"input[{longest}]"
+        return Failure(alone.status, alone.code, f"{param}: {alone.message}", param)
 
 
 @dataclass(frozen=True)
@@ -174,6 +187,16 @@ class Generation:
             logprobs=None if chat or body.get("logprobs") is None else CompletionLogprobs(),
         )
         return cls(chat, request.stream, request.stream and include_usage, orjson.dumps(body), reader)
+
+
+def read_embeddings(answer: bytes) -> EmbeddingResult | Failure:
+    """llama.cpp's list of vectors as rows of float32, or its error."""
+    parsed = orjson.loads(answer)
+    if "error" in parsed:
+        return translate_error(parsed["error"])
+    rows = [row["embedding"] for row in sorted(parsed["data"], key=lambda row: int(row["index"]))]
+    vectors = np.asarray(rows, dtype="<f4")
+    return EmbeddingResult(vectors.tobytes(), vectors.shape[1], parsed["usage"]["prompt_tokens"])
 
 
 def generation_parameters(facts: ServerFacts) -> dict[Operation, frozenset[str]]:
@@ -205,7 +228,7 @@ def call_engine(handle: Callable[..., None], body: bytes, take: Callable[[bytes]
     try:
         handle(body, guarded)
     except (ValueError, RuntimeError) as error:
-        return Failure(400, "invalid_request", str(error))
+        return translate_refusal(str(error))
     if raised:
         raise raised[0]
     return None

@@ -5,6 +5,7 @@ many tokens each of several choices took. A chunk of text goes through untouched
 choice carry usage: they are read, taken out, and said once at the end, summed, if the client asked.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,9 +16,11 @@ from berth_runtime.engines.protocol import Failure, Usage
 
 Json = dict[str, Any]
 
+CONTEXT_EXCEEDED: Final = "context_length_exceeded"
 _ERROR: Final = b'{"error"'
 # A quote inside a JSON string is escaped, so these bytes are always the key.
 _USAGE: Final = b'"usage":{'
+_NAMED_FIELD: Final = re.compile(r"Field '(\w+)':")
 _NOTHING: Final = b"null"  # what a text completion starts with
 
 
@@ -84,14 +87,24 @@ def render_usage(usage: Usage) -> Json:
     }
 
 
+def translate_refusal(message: str) -> Failure:
+    """The OpenAI error for a request that llama.cpp does not take, blamed on the field that its words give away."""
+    named = _NAMED_FIELD.search(message)
+    if named is not None:
+        return Failure(400, "invalid_value", message, named[1])
+    if "schema" in message.lower() or "grammar" in message.lower():
+        return Failure(400, "invalid_value", message, "response_format")
+    return Failure(400, "invalid_request", message)
+
+
 def translate_error(error: Json) -> Failure:
-    """The OpenAI error for one of llama.cpp's."""
+    """The OpenAI error for one that llama.cpp returned."""
     kind, message = str(error.get("type", "")), str(error.get("message", "the engine gave no reason"))
     if kind == "exceed_context_size_error":
         return context_exceeded(int(error["n_prompt_tokens"]), int(error["n_ctx"]))
     status = int(error.get("code", 500))
-    if 400 <= status < 500:
-        return Failure(status, "invalid_request", message)
+    if status == 400:
+        return translate_refusal(message)
     return Failure(501 if status == 501 else 500, "engine_error", message)
 
 
@@ -99,7 +112,7 @@ def context_exceeded(tokens: int, context_length: int) -> Failure:
     """A prompt that is longer than one sequence may be."""
     return Failure(
         400,
-        "context_length_exceeded",
+        CONTEXT_EXCEEDED,
         f"This model's maximum context length is {context_length} tokens, and the prompt has {tokens}. "
         "Shorten it, or serve the model with a larger context length.",
     )

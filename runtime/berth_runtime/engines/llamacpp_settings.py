@@ -13,6 +13,7 @@ from berth_store.headers.gguf import GgufHeader
 
 DEFAULT_SEQUENCES: Final = 4
 DEFAULT_CONTEXT_LENGTH: Final = 8192
+CONTEXT_STEP: Final = 256
 MIN_CONTEXT_LENGTH: Final = 512
 KV_CACHE_SHARE: Final = 4  # the default context's cache takes at most a quarter of what the weights leave
 PROMPT_CACHE_SHARE: Final = 16  # finished prompts are kept for reuse in at most this part of the memory
@@ -55,8 +56,9 @@ def plan_llamacpp(settings: EngineSettings, header: GgufHeader) -> LlamaCppPlan:
     """Choose what the user left open; raises `LoadFailed` for what can't be."""
     arguments = check_arguments(settings.args)
     sequences = settings.parallel_sequences or DEFAULT_SEQUENCES
-    context_length = settings.context_length or default_context_length(
-        header, sequences=sequences, memory_bytes=settings.memory_bytes
+    context_length = round_up(
+        settings.context_length
+        or default_context_length(header, sequences=sequences, memory_bytes=settings.memory_bytes)
     )
     batch_tokens = _number(arguments, "batch-size", BATCH_TOKENS, least=32)
     # An encoder sees a text whole, so an embedding's text has to fit into one step.
@@ -95,6 +97,11 @@ def default_context_length(header: GgufHeader, *, sequences: int, memory_bytes: 
     budget = max(0, memory_bytes - header.file_bytes) // KV_CACHE_SHARE
     fitting = budget // (per_token * sequences)
     return max(min(wanted, MIN_CONTEXT_LENGTH), min(wanted, fitting))
+
+
+def round_up(context_length: int) -> int:
+    """The next length that llama.cpp can allot; it would do so by itself, and then say less than it has."""
+    return -(-context_length // CONTEXT_STEP) * CONTEXT_STEP
 
 
 def kv_bytes_per_token(header: GgufHeader) -> int:

@@ -166,11 +166,14 @@ def read_parameters(body: Json, operation: Operation, capabilities: Capabilities
                 param=name,
                 code="unsupported_parameter",
             )
-    _check_together(given)
+    _check_together(given, capabilities)
     return Parameters(given, tuple(ignored))
 
 
-def _check_together(given: Json) -> None:
+def _check_together(given: Json, capabilities: Capabilities) -> None:
+    choices, most = given.get("n", 1), capabilities.parallel_requests
+    if choices > most:
+        raise refuse(f"'n' is {choices}, and this model gives at most {most} choices at once.", param="n")
     if "stream_options" in given and not given.get("stream"):
         raise refuse("'stream_options' may only be given together with 'stream': true.", param="stream_options")
     if "top_logprobs" in given and not given.get("logprobs"):

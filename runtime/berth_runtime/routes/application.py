@@ -14,9 +14,15 @@ from berth_runtime.routes.models import answer_model, answer_models
 from berth_runtime.routes.probes import answer_live, answer_metrics, answer_ready, answer_status
 
 
+async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Who answers is nobody's business in detail; aiohttp would tell its version and Python's."""
+    response.headers["server"] = "berth"
+
+
 def build_application(catalog: Catalog, metrics: Metrics, drain: Drain) -> web.Application:
     """The application; it starts nothing and owns nothing."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[openai_frame])
+    app.on_response_prepare.append(name_server)
     app[CATALOG], app[METRICS], app[DRAIN] = catalog, metrics, drain
     app.router.add_post("/v1/chat/completions", answer_chat)
     app.router.add_post("/v1/completions", answer_completion)
