@@ -1,0 +1,164 @@
+"""Whatever is wrong with a request, the answer has OpenAI's form and says which field and what would be right."""
+
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from runtime_server import RunningServer, a_fake_model, serve_fakes
+
+from berth_api.artifact import Task
+
+MESSAGES = [{"role": "user", "content": "words=1"}]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[RunningServer]:
+    async with serve_fakes(a_fake_model("smollm2"), a_fake_model("minilm", task=Task.EMBEDDING)) as server:
+        yield server
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def post(running: RunningServer, path: str, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with running.session.post(f"{running.base_url}{path}", data=data, headers=headers) as response:
+        answer = await response.json()
+        assert set(answer) == {"error"} or response.status == 200
+        return response.status, answer.get("error", answer)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'"text"', b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b'{"a":' * 2000 + b"1" + b"}" * 2000],
+)
+async def test_a_body_that_is_no_json_object(running: RunningServer, body: bytes) -> None:
+    status, error = await post(running, "/v1/chat/completions", body)
+    assert (status, error["code"], error["type"]) == (400, "invalid_json", "invalid_request_error")
+
+
+async def test_of_a_key_that_stands_twice_the_last_counts(running: RunningServer) -> None:
+    body = b'{"model": "nobody", "messages": [{"role": "user", "content": "words=1"}], "model": "smollm2"}'
+    status, answer = await post(running, "/v1/chat/completions", body)
+    assert (status, answer["model"]) == (200, "smollm2")
+
+
+async def test_an_unknown_model_is_not_found_and_close_names_are_told(running: RunningServer) -> None:
+    status, error = await post(running, "/v1/chat/completions", {"model": "smolm2", "messages": MESSAGES})
+    assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
+    assert "Did you mean 'smollm2'" in error["message"]
+
+
+async def test_of_several_models_one_has_to_be_named(running: RunningServer) -> None:
+    status, error = await post(running, "/v1/chat/completions", {"messages": MESSAGES})
+    assert (status, error["code"], error["param"]) == (400, "missing_model", "model")
+
+
+async def test_the_gateways_header_wins_over_the_body(running: RunningServer) -> None:
+    body = {"model": "an-alias", "messages": MESSAGES}
+    status, answer = await post(running, "/v1/chat/completions", body, **{"x-berth-model": "smollm2"})
+    assert (status, answer["model"]) == (200, "smollm2")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/chat/completions", {"messages": []}, "messages"),
+        ("/v1/chat/completions", {"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+        ("/v1/chat/completions", {"messages": [*MESSAGES, {"role": "user"}]}, "messages[1].content"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "temperature": "hot"}, "temperature"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "n": True}, "n"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 0}, "max_tokens"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "stream_options": {"include_usage": True}}, "stream_options"),
+        ("/v1/completions", {}, "prompt"),
+        ("/v1/completions", {"prompt": ["a", 1]}, "prompt"),
+        ("/generate", {"inputs": 5}, "prompt"),
+        ("/generate", {"inputs": "a", "prompt": "b"}, "prompt"),
+    ],
+)
+async def test_the_wrong_field_is_named(running: RunningServer, path: str, body: dict[str, Any], param: str) -> None:
+    status, error = await post(running, path, {"model": "smollm2", **body})
+    assert (status, error["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "param"),
+    [("", "input"), ([], "input"), (None, "input"), (["a", ""], "input[1]"), (["a", [1]], "input[1]")],
+)
+async def test_the_wrong_input_is_named(running: RunningServer, inputs: Any, param: str) -> None:
+    status, error = await post(running, "/v1/embeddings", {"model": "minilm", "input": inputs})
+    assert (status, error["param"]) == (400, param)
+
+
+async def test_a_known_parameter_that_the_engine_lacks_is_refused_by_name(running: RunningServer) -> None:
+    status, error = await post(
+        running, "/v1/chat/completions", {"model": "smollm2", "messages": MESSAGES, "temperature": 0.5}
+    )
+    assert (status, error["code"], error["param"]) == (400, "unsupported_parameter", "temperature")
+
+
+async def test_a_parameter_that_nobody_knows_is_left_out_and_said(running: RunningServer) -> None:
+    body = {"model": "smollm2", "messages": MESSAGES, "temprature": 1, "user": "me"}
+    async with running.session.post(f"{running.base_url}/v1/chat/completions", json=body) as response:
+        assert response.status == 200
+        assert response.headers["x-berth-ignored-parameters"] == "temprature"
+
+
+async def test_work_that_the_model_does_not_do_is_not_found(running: RunningServer) -> None:
+    status, error = await post(running, "/v1/embeddings", {"model": "smollm2", "input": "x"})
+    assert (status, error["code"]) == (404, "operation_not_supported")
+
+
+async def test_other_dimensions_are_refused_and_its_own_accepted(running: RunningServer) -> None:
+    status, error = await post(running, "/v1/embeddings", {"model": "minilm", "input": "x", "dimensions": 3})
+    assert (status, error["param"]) == (400, "dimensions")
+    status, _ = await post(running, "/v1/embeddings", {"model": "minilm", "input": "x", "dimensions": 4})
+    assert status == 200
+
+
+async def test_no_such_path_and_no_such_method(running: RunningServer) -> None:
+    status, error = await post(running, "/v1/nothing", {})
+    assert (status, error["code"]) == (404, "unknown_url")
+    status, error = await post(running, "/v1/models", {})
+    assert (status, error["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_the_cap_is_too_large(running: RunningServer, chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(33):
+            yield b" " * (1024 * 1024)
+
+    data: Any = pieces() if chunked else io.BytesIO(b" " * (33 * 1024 * 1024))
+    async with running.session.post(f"{running.base_url}/v1/completions", data=data) as response:
+        assert response.status == 413
+        assert (await response.json())["error"]["code"] == "request_too_large"
+
+
+async def test_generate_says_text_finish_reason_and_usage(running: RunningServer) -> None:
+    status, answer = await post(running, "/generate", {"model": "smollm2", "inputs": "words=2"})
+    assert status == 200
+    assert answer == {"model": "smollm2", "text": "word0 word1 ", "finish_reason": "stop", "usage": {}}
+
+
+async def test_embeddings_come_as_numbers_or_as_base64(running: RunningServer) -> None:
+    _, plain = await post(running, "/embeddings", {"model": "minilm", "input": ["abc", "de"]})
+    assert [row["embedding"] for row in plain["data"]] == [[3, 0, 0.5, -1], [2, 1, 0.5, -1]]
+    assert plain["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
+    _, coded = await post(
+        running, "/v1/embeddings", {"model": "minilm", "input": [[7, 8]], "encoding_format": "base64"}
+    )
+    assert coded["data"][0]["embedding"] == "AAAAQAAAAAAAAAA/AACAvw=="
+
+
+async def test_metrics_count_requests_by_model_and_code(running: RunningServer) -> None:
+    await post(running, "/v1/embeddings", {"model": "minilm", "input": "abc"})
+    async with running.session.get(f"{running.base_url}/metrics") as response:
+        text = await response.text()
+    assert 'berth_requests_total{code="200",endpoint="/v1/embeddings",model="minilm"}' in text
+    assert 'berth_model_state{model="smollm2",state="Ready"} 1.0' in text
+    assert 'berth_requests_in_flight{model="smollm2"} 0.0' in text
+    assert "nobody" not in text

@@ -1,0 +1,232 @@
+"""A real model on llama.cpp, asked by the official OpenAI client: what it answers, and what it lets go."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openai
+import pytest
+import pytest_asyncio
+import tools
+from runtime_server import RuntimeProcess, eventually, start_runtime
+
+pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="module")]
+
+PROMPT: Any = [{"role": "user", "content": "Tell me a long story about a harbour."}]
+SEQUENCES = 4
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def runtime() -> AsyncIterator[RuntimeProcess]:
+    path = tools.find("smollm2")
+    arguments = ("--model", f"smollm2={path}", "--context-length", "1024", "--parallel-sequences", str(SEQUENCES))
+    async with start_runtime(*arguments) as process:
+        await process.wait_for_states({"smollm2": "Ready"})
+        yield process
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{runtime.base_url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+async def test_the_model_is_listed(client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["smollm2"]
+    assert (await client.models.retrieve("smollm2")).owned_by == "berth"
+
+
+async def test_a_plain_chat(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(model="smollm2", messages=PROMPT, max_tokens=12)
+    assert answer.model == "smollm2"
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].message.content
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 12
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 12
+
+
+async def test_the_first_token_of_a_stream_comes_well_before_the_last(client: openai.AsyncOpenAI) -> None:
+    began = time.monotonic()
+    stream = await client.chat.completions.create(model="smollm2", messages=PROMPT, max_tokens=60, stream=True)
+    times = [time.monotonic() - began async for event in stream if event.choices[0].delta.content]
+    assert len(times) >= 40
+    assert times[0] < times[-1] / 2
+
+
+async def test_a_stream_and_a_plain_answer_say_the_same(client: openai.AsyncOpenAI) -> None:
+    plain = await client.chat.completions.create(model="smollm2", messages=PROMPT, max_tokens=20, temperature=0)
+    stream = await client.chat.completions.create(
+        model="smollm2", messages=PROMPT, max_tokens=20, temperature=0, stream=True
+    )
+    text = "".join([event.choices[0].delta.content or "" async for event in stream])
+    assert text == plain.choices[0].message.content
+
+
+async def test_usage_of_a_stream_comes_only_when_asked_and_last(client: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "smollm2", "messages": PROMPT, "max_tokens": 5, "stream": True}
+    without = [event async for event in await client.chat.completions.create(**asked)]
+    assert all(event.usage is None and event.choices for event in without)
+    asked["stream_options"] = {"include_usage": True}
+    with_usage = [event async for event in await client.chat.completions.create(**asked)]
+    assert with_usage[-1].choices == []
+    assert with_usage[-1].usage is not None
+    assert with_usage[-1].usage.completion_tokens == 5
+    assert all(event.usage is None for event in with_usage[:-1])
+
+
+async def test_several_choices_differ_and_their_usage_is_summed(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="smollm2", messages=PROMPT, max_tokens=8, n=3, seed=5, temperature=1.5
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in answer.choices}) == 3
+    one = await client.chat.completions.create(model="smollm2", messages=PROMPT, max_tokens=1)
+    assert answer.usage is not None
+    assert one.usage is not None
+    assert answer.usage.completion_tokens == 24
+    assert answer.usage.prompt_tokens == one.usage.prompt_tokens
+
+
+async def test_several_choices_of_a_stream_keep_their_index(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model="smollm2", messages=PROMPT, max_tokens=4, n=2, stream=True, stream_options={"include_usage": True}
+    )
+    events = [event async for event in stream]
+    assert {choice.index for event in events for choice in event.choices} == {0, 1}
+    assert [event.usage.completion_tokens for event in events if event.usage] == [8]
+
+
+async def test_more_choices_than_sequences_are_refused(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.chat.completions.create(model="smollm2", messages=PROMPT, n=SEQUENCES + 1)
+    assert refused.value.param == "n"
+
+
+async def test_the_same_seed_gives_the_same_words(client: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "smollm2", "messages": PROMPT, "max_tokens": 12, "temperature": 1.5}
+    first, second, other = [
+        (await client.chat.completions.create(seed=seed, **asked)).choices[0].message.content for seed in (7, 7, 8)
+    ]
+    assert first == second != other
+
+
+async def test_a_stop_word_ends_the_answer_and_is_left_out(client: openai.AsyncOpenAI) -> None:
+    answer = await client.completions.create(model="smollm2", prompt="1, 2, 3, 4,", stop=["8"], temperature=0)
+    assert answer.choices[0].finish_reason == "stop"
+    assert "7" in answer.choices[0].text
+    assert "8" not in answer.choices[0].text
+
+
+async def test_log_probabilities_of_a_chat(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="smollm2", messages=PROMPT, max_tokens=3, logprobs=True, top_logprobs=2
+    )
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert [len(token.top_logprobs) for token in logprobs.content] == [2, 2, 2]
+    assert "".join(token.token for token in logprobs.content) == answer.choices[0].message.content
+
+
+async def test_log_probabilities_of_a_completion_have_its_own_form(client: openai.AsyncOpenAI) -> None:
+    answer = await client.completions.create(model="smollm2", prompt="Once upon", max_tokens=3, logprobs=2)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.tokens is not None
+    assert logprobs.text_offset is not None
+    assert "".join(logprobs.tokens) == answer.choices[0].text
+    assert logprobs.text_offset == [0, len(logprobs.tokens[0]), len(logprobs.tokens[0]) + len(logprobs.tokens[1])]
+
+
+async def test_several_prompts_are_completed_in_their_order(client: openai.AsyncOpenAI) -> None:
+    prompts = ["The sea is", "1 2 3 4 5"]
+    both = await client.completions.create(model="smollm2", prompt=prompts, max_tokens=4, temperature=0)
+    assert [choice.index for choice in both.choices] == [0, 1]
+    assert both.choices[1].text.strip().startswith("6")
+    assert both.usage is not None
+    assert both.usage.completion_tokens == 8
+
+
+async def test_a_streamed_completion(client: openai.AsyncOpenAI) -> None:
+    stream = await client.completions.create(model="smollm2", prompt="Once upon", max_tokens=5, stream=True)
+    events = [event async for event in stream]
+    assert events[-1].choices[0].finish_reason == "length"
+    assert all(event.usage is None for event in events)
+
+
+async def test_an_answer_keeps_to_a_json_schema(client: openai.AsyncOpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 12}, "people": {"type": "integer", "maximum": 99}},
+        "required": ["city", "people"],
+        "additionalProperties": False,
+    }
+    answer = await client.chat.completions.create(
+        model="smollm2",
+        messages=[{"role": "user", "content": "Name a city."}],
+        max_tokens=80,
+        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema}},
+    )
+    assert set(json.loads(answer.choices[0].message.content or "")) == {"city", "people"}
+
+
+async def test_a_schema_that_is_none_is_refused(client: openai.AsyncOpenAI) -> None:
+    schema = {"name": "x", "schema": {"type": "nonsense"}}
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.chat.completions.create(
+            model="smollm2",
+            messages=PROMPT,
+            response_format={"type": "json_schema", "json_schema": schema},
+        )
+    assert refused.value.param == "response_format"
+
+
+async def test_tools_are_refused_where_the_template_has_no_place_for_them(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.chat.completions.create(
+            model="smollm2",
+            messages=PROMPT,
+            tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        )
+    assert refused.value.code == "unsupported_parameter"
+    assert refused.value.param == "tools"
+
+
+async def test_a_prompt_that_is_too_long_says_both_numbers(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.completions.create(model="smollm2", prompt="word " * 3000)
+    assert refused.value.code == "context_length_exceeded"
+    assert "1024" in refused.value.message
+
+
+async def test_more_streams_than_sequences_all_come_to_their_end(client: openai.AsyncOpenAI) -> None:
+    async def stream() -> int:
+        asked = await client.chat.completions.create(model="smollm2", messages=PROMPT, max_tokens=8, stream=True)
+        return len([event async for event in asked])
+
+    counts = await asyncio.gather(*(stream() for _ in range(SEQUENCES * 2)))
+    assert all(count >= 8 for count in counts)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_client_that_leaves_frees_its_sequence(
+    runtime: RuntimeProcess, client: openai.AsyncOpenAI, streamed: bool
+) -> None:
+    asked: Any = {"model": "smollm2", "messages": PROMPT, "max_tokens": 900, "temperature": 0}
+    running = asyncio.create_task(client.chat.completions.create(**asked, stream=streamed))
+    await eventually(lambda: in_flight(runtime, 1))
+    if streamed:
+        await (await running).close()
+    else:
+        running.cancel()
+    began = time.monotonic()
+    await eventually(lambda: in_flight(runtime, 0))
+    assert time.monotonic() - began < 3
+
+
+async def in_flight(runtime: RuntimeProcess, wanted: int) -> bool:
+    return bool((await runtime.status())["smollm2"]["inFlight"] == wanted)

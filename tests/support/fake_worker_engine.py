@@ -1,0 +1,124 @@
+"""An engine that does in a worker process what the request's text tells it; no model, no library.
+
+The last words of a prompt or message are orders, separated by spaces:
+
+    words=5          events to send (3)
+    pause=0.1        seconds before each event (0)
+    first_pause=0.5  seconds before the first event only
+    fail_at=0        end with an error before event 0; `status=400` is its status (500)
+    die_at=2         end the process with status 9 before event 2; `say=…` is written to stderr first
+    big=100000       length of each event's text
+
+The engine argument `load` says what happens on load: `refuse` (the engine knows why), `die` (only stderr knows),
+`mute` (no proof of an answer); `places` is how many requests it takes at once (2).
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+
+from berth_api.artifact import Task
+from berth_runtime.engines.protocol import (
+    Capabilities,
+    ChatRequest,
+    EmbeddingRequest,
+    EmbeddingResult,
+    EngineSettings,
+    Failure,
+    LoadFailed,
+    Operation,
+    Reply,
+    Request,
+    Usage,
+)
+
+GENERATION = frozenset({"stream", "stream_options", "max_tokens", "n"})
+
+
+def create(settings: EngineSettings) -> "FakeWorkerEngine":
+    return FakeWorkerEngine(settings)
+
+
+class FakeWorkerEngine:
+    """Keeps the contract of `berth_runtime.engines.protocol.Engine`, a thread for each request."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+
+    def load(self) -> Capabilities:
+        order = self._settings.args.get("load")
+        if order == "refuse":
+            raise LoadFailed("this model has no heart")
+        if order == "die":
+            sys.stderr.write("error loading model: unknown model architecture: 'lxama'\n")
+            os._exit(70)
+        embeds = self._settings.task is Task.EMBEDDING
+        generation = {Operation.CHAT: GENERATION, Operation.COMPLETION: GENERATION}
+        return Capabilities(
+            parameters={Operation.EMBEDDING: frozenset({"encoding_format"})} if embeds else generation,
+            parallel_requests=int(self._settings.args.get("places", "2")),
+            context_length=64,
+            dimensions=4 if embeds else None,
+        )
+
+    def prove(self) -> None:
+        if self._settings.args.get("load") == "mute":
+            raise LoadFailed("the model was loaded, but gave no answer")
+
+    def submit(self, request: Request, reply: Reply) -> None:
+        threading.Thread(target=self._answer, args=(request, reply), daemon=True).start()
+
+    def _answer(self, request: Request, reply: Reply) -> None:
+        if isinstance(request, EmbeddingRequest):
+            reply.vectors(_embed(request))
+            return
+        body = json.loads(request.body)
+        chat = isinstance(request, ChatRequest)
+        text = body["messages"][-1]["content"] if chat else body["prompt"]
+        orders = dict(word.split("=", 1) for word in text.split() if "=" in word)
+        words = int(orders.get("words", "3"))
+        time.sleep(float(orders.get("first_pause", "0")))
+        sent = []
+        for index in range(words):
+            time.sleep(float(orders.get("pause", "0")))
+            if reply.gone:
+                break
+            if _stop_at(index, orders, reply):
+                return
+            sent.append(f"word{index} " + "x" * int(orders.get("big", "0")))
+            if request.stream:
+                reply.chunk(_event(body["model"], sent[-1], chat))
+        if not request.stream:
+            reply.chunk(_whole(body["model"], "".join(sent), chat))
+        reply.finish(Usage(prompt_tokens=len(text.split()), generated_tokens=len(sent)))
+
+
+def _stop_at(index: int, orders: dict[str, str], reply: Reply) -> bool:
+    if orders.get("die_at") == str(index):
+        sys.stderr.write(orders.get("say", "the fake engine dies as it was told") + "\n")
+        sys.stderr.flush()
+        os._exit(9)
+    if orders.get("fail_at") == str(index):
+        reply.fail(Failure(int(orders.get("status", "500")), "told_to_fail", "The fake engine fails as it was told."))
+        return True
+    return False
+
+
+def _event(model: str, text: str, chat: bool) -> bytes:
+    part = {"delta": {"content": text}} if chat else {"text": text}
+    return json.dumps({"model": model, "choices": [{"index": 0, "finish_reason": None, **part}]}).encode()
+
+
+def _whole(model: str, text: str, chat: bool) -> bytes:
+    part = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    choice = {"index": 0, "finish_reason": "stop", **part}
+    return json.dumps({"id": "fake", "model": model, "choices": [choice], "usage": {}}).encode()
+
+
+def _embed(request: EmbeddingRequest) -> EmbeddingResult:
+    import numpy as np
+
+    rows = [[len(each), index, 0.5, -1] for index, each in enumerate(request.inputs)]
+    return EmbeddingResult(np.asarray(rows, dtype="<f4").tobytes(), 4, sum(len(each) for each in request.inputs))
