@@ -115,10 +115,10 @@ async def _ask_helper(name: str, registry: str, timeout_seconds: float) -> tuple
         code, output = await _run_helper(program, server, timeout_seconds)
     except FileNotFoundError:
         return None, f"the credential helper {program} is not in PATH"
-    except OSError as error:
-        return None, f"the credential helper {program} could not be started ({error.strerror})"
     except TimeoutError:
         return None, f"the credential helper {program} did not answer within {timeout_seconds:g} s"
+    except OSError as error:
+        return None, f"the credential helper {program} could not be started ({error.strerror})"
     if code != 0:
         said = output.decode(errors="replace").strip()[:200]
         # This is how helpers say that they have nothing for the registry, which is no trouble.

@@ -6,9 +6,9 @@ it is read; names of files are checked in `berth_store.view`.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from berth_store import mediatypes
@@ -60,6 +60,14 @@ class Manifest(_Part):
     config: Descriptor
     layers: tuple[Descriptor, ...] = Field(max_length=MAX_LAYERS)
     annotations: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        sizes: dict[Digest, int] = {}
+        for blob in (self.config, *self.layers):
+            if sizes.setdefault(blob.digest, blob.size) != blob.size:
+                raise ValueError(f"{blob.digest} is given two sizes")
+        return self
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
