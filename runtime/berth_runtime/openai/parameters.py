@@ -63,6 +63,7 @@ _WHO_ASKS: Final = {
     "metadata": inert(),
     "safety_identifier": inert(),
     "prompt_cache_key": inert(),
+    "prompt_cache_options": inert(),
     "prompt_cache_retention": inert(),
     "service_tier": inert(),
 }
@@ -108,6 +109,7 @@ CHAT: Final[Mapping[str, Field]] = {
     "function_call": unserved("none", "auto"),
     "functions": unserved([]),
     "modalities": unserved(["text"]),
+    "moderation": unserved(),
     "prediction": unserved(),
     "reasoning_effort": unserved(),
     "store": unserved(False),

@@ -1,0 +1,141 @@
+"""Which fields a request may have: each known field with what it takes, what is refused by name, what is left out."""
+
+from typing import Any
+
+import pytest
+
+from berth_runtime.engines.protocol import Capabilities, Operation
+from berth_runtime.openai.errors import ApiError
+from berth_runtime.openai.parameters import CHAT, COMPLETION, EMBEDDING, FIELDS, read_parameters
+
+EVERYTHING = Capabilities(
+    parameters={operation: frozenset(fields) for operation, fields in FIELDS.items()}, parallel_requests=4
+)
+NOTHING = Capabilities(parameters=dict.fromkeys(Operation, frozenset[str]()), parallel_requests=4)
+
+RIGHT: dict[str, list[Any]] = {
+    "temperature": [0, 2, 0.7],
+    "top_p": [1, 0.5],
+    "n": [1, 4],
+    "seed": [-1, 0, 2**40],
+    "stop": ["x", ["x", "y"], []],
+    "max_tokens": [1, 100_000],
+    "logit_bias": [{}, {"50256": -100, "7": 1.5}],
+    "response_format": [
+        {"type": "text"},
+        {"type": "json_object"},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
+    ],
+    "tools": [[], [{"type": "function", "function": {"name": "f"}}]],
+    "tool_choice": ["none", "auto", "required", {"type": "function", "function": {"name": "f"}}],
+    "chat_template_kwargs": [{"enable_thinking": False}],
+}
+WRONG: dict[str, list[Any]] = {
+    "temperature": ["hot", -0.1, 2.1, True, [], {}],
+    "top_p": [1.1, "1"],
+    "n": [0, 1.5, "2", True, -1],
+    "seed": [1.5, "x", False],
+    "stop": [5, "", [""], [1], ["x"] * 17],
+    "max_tokens": [0, -1, 1.0, "5"],
+    "logprobs": [1, "yes"],
+    "top_logprobs": [21, -1, True],
+    "logit_bias": [{"a": 1}, {"7": 101}, {"7": "x"}, []],
+    "response_format": [
+        "json",
+        {},
+        {"type": "xml"},
+        {"type": "json_schema"},
+        {"type": "json_schema", "json_schema": {}},
+    ],
+    "tools": [{}, ["f"], [{"type": "function"}], [{"type": "function", "function": {}}]],
+    "tool_choice": ["always", {"function": 5}, 3, []],
+    "stream": [1, "true"],
+    "stream_options": [[], {"include_usage": "yes"}],
+}
+
+
+def read(operation: Operation = Operation.CHAT, capabilities: Capabilities = EVERYTHING, **body: Any) -> Any:
+    return read_parameters({"model": "m", "messages": [], **body}, operation, capabilities, subject="messages")
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in RIGHT.items() for value in values])
+def test_right_values_are_given_to_the_engine(name: str, value: Any) -> None:
+    assert read(**{name: value}).given == {name: value}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_wrong_values_are_refused_with_the_fields_name(name: str, value: Any) -> None:
+    with pytest.raises(ApiError) as refused:
+        read(**{name: value})
+    failure = refused.value.failure
+    assert (failure.status, failure.code, failure.param) == (400, "invalid_value", name)
+    assert CHAT[name].expects in failure.message
+
+
+@pytest.mark.parametrize("name", [*CHAT])
+def test_null_is_the_same_as_nothing(name: str) -> None:
+    assert read(**{name: None}).given == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"), [(operation, name) for operation, fields in FIELDS.items() for name in fields]
+)
+def test_what_the_engine_lacks_is_refused_unless_it_asks_for_nothing(operation: Operation, name: str) -> None:
+    field = FIELDS[operation][name]
+    for neutral in field.neutral:
+        if neutral is not None:
+            assert read(operation, NOTHING, **{name: neutral}).given == {}
+    if field.inert:
+        assert read(operation, NOTHING, **{name: "anything"}).given == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (Operation.CHAT, {"temperature": 1}),
+        (Operation.CHAT, {"n": 2}),
+        (Operation.CHAT, {"functions": [{"name": "f"}]}),
+        (Operation.CHAT, {"tool_choice": "required"}),
+        (Operation.COMPLETION, {"echo": True}),
+        (Operation.COMPLETION, {"best_of": 3}),
+        (Operation.EMBEDDING, {"dimensions": 5}),
+    ],
+)
+def test_what_the_engine_lacks_is_refused_by_name(operation: Operation, body: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as refused:
+        read(operation, NOTHING, **body)
+    assert refused.value.failure.code == "unsupported_parameter"
+    assert refused.value.failure.param == next(iter(body))
+
+
+def test_what_nobody_knows_is_left_out_and_named() -> None:
+    parameters = read(temprature=1, id_slot=3, top_p=0.5)
+    assert parameters.given == {"top_p": 0.5}
+    assert parameters.ignored == ("temprature", "id_slot")
+
+
+def test_some_fields_need_another_one() -> None:
+    for body, param in (({"top_logprobs": 2}, "top_logprobs"), ({"stream_options": {}}, "stream_options")):
+        with pytest.raises(ApiError) as refused:
+            read(**body)
+        assert refused.value.failure.param == param
+    assert read(top_logprobs=2, logprobs=True).given
+
+
+def test_more_choices_than_places_are_refused() -> None:
+    with pytest.raises(ApiError) as refused:
+        read(n=5)
+    assert refused.value.failure.param == "n"
+
+
+def test_the_tables_know_every_name_of_openais_own_client() -> None:
+    from openai.types import CompletionCreateParams, EmbeddingCreateParams
+    from openai.types.chat import completion_create_params as chat
+
+    for fields, params, subjects in (
+        (CHAT, chat.CompletionCreateParamsStreaming, {"messages", "model"}),
+        (COMPLETION, CompletionCreateParams.__args__[0], {"prompt", "model"}),  # type: ignore[attr-defined]
+        (EMBEDDING, EmbeddingCreateParams, {"input", "model"}),
+    ):
+        names = {name for base in params.__mro__ for name in getattr(base, "__annotations__", {})}
+        assert names - subjects - set(fields) == set()

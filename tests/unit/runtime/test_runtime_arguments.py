@@ -1,0 +1,69 @@
+"""The command line: names made from paths, mistakes said before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from berth_api.artifact import EngineType, Task
+from berth_runtime.arguments import ModelArgument, name_of, parse_arguments, parse_model
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/models/SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct-q4-1"),
+        ("/models/all-MiniLM-L6-v2", "all-minilm-l6-v2"),
+        ("/models/all-MiniLM-L6-v2/", "all-minilm-l6-v2"),
+        ("/models/qwen2.5", "qwen2-5"),
+        ("/models/___", "model"),
+        ("/models/" + "x" * 90 + ".onnx", "x" * 50),
+    ],
+)
+def test_a_name_is_made_from_the_path(path: str, name: str) -> None:
+    assert name_of(Path(path)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("smollm2=/m/x.gguf", ModelArgument("smollm2", Path("/m/x.gguf"))),
+        ("a=b=c", ModelArgument("a", Path("b=c"))),
+        ("/m/x=y.gguf", ModelArgument("x-y", Path("/m/x=y.gguf"))),
+        ("Upper=/m/x", ModelArgument("x", Path("Upper=/m/x"))),
+    ],
+)
+def test_a_model_may_have_a_name_of_its_own(text: str, model: ModelArgument) -> None:
+    assert parse_model(text) == model
+
+
+def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ messages }}")
+    argv = "--model m=/m --host 127.0.0.1 --port 8001 --engine LlamaCpp --task Chat --context-length 4096"
+    more = f"--parallel-sequences 8 --chat-template {template} --drain-timeout 120 --engine-arg threads=2"
+    options = parse_arguments(f"{argv} {more} --engine-arg flash-attn=on".split())
+    assert (options.engine, options.task, options.port) == (EngineType.LLAMA_CPP, Task.CHAT, 8001)
+    assert (options.context_length, options.parallel_sequences, options.drain_timeout_seconds) == (4096, 8, 120)
+    assert options.engine_args == {"threads": "2", "flash-attn": "on"}
+    assert options.chat_template == "{{ messages }}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("", "--model"),
+        ("--model a=/x --model a=/y", "two models are to be served as 'a'"),
+        ("--model /x/m.gguf --model /y/m.gguf", "NAME=PATH"),
+        ("--model /x --port 99999", "99999 is no port"),
+        ("--model /x --context-length 0", "less than 1"),
+        ("--model /x --chat-template /nowhere", "/nowhere can't be read"),
+        ("--model /x --engine-arg threads", "not NAME=VALUE"),
+        ("--model /x --engine Nonsense", "invalid EngineType value: 'Nonsense'"),
+        ("--model /x --drain-timeout -1", "no number of seconds"),
+    ],
+)
+def test_a_mistake_ends_it_with_a_sentence(argv: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(argv.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
