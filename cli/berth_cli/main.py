@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from berth_api.errors import BerthError
-from berth_cli.failure import INTERRUPTED, exit_code_of, failure_block
+from berth_cli.failure import FAILED, INTERRUPTED, exit_code_of, failure_block
 
 COMMANDS = {
     "up": "Serve the Models of manifests on this machine.",
@@ -34,19 +34,11 @@ class Commands(click.Group):
         """The names, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now. Raises `BerthError` if this installation lacks what it needs."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        try:
-            command = import_module(f"berth_cli.commands.{cmd_name}").command
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("berth_cli"):
-                raise
-            raise BerthError(
-                f"`{ctx.command_path} {cmd_name}` needs the Python package {error.name}, which is not installed.\n"
-                "Install Berth with all that a laptop needs: pip install 'berth[laptop]'"
-            ) from error
+        command = import_module(f"berth_cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -59,6 +51,14 @@ class Commands(click.Group):
 @click.group(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Serve machine-learning models behind one OpenAI address, on this machine and on Kubernetes alike."""
+
+
+def missing_package(name: str) -> BerthError:
+    """What an installation without all extras says."""
+    return BerthError(
+        f"this needs the Python package {name}, which is not installed.\n"
+        "Install Berth with all that a laptop needs: pip install 'berth[laptop]'"
+    )
 
 
 def main() -> None:
@@ -80,6 +80,11 @@ def run(arguments: list[str], program: str) -> int:
     except BerthError as error:
         click.echo(failure_block(error), err=True)
         return exit_code_of(error)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("berth_cli"):
+            raise
+        click.echo(failure_block(missing_package(error.name)), err=True)
+        return FAILED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:

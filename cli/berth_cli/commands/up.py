@@ -11,8 +11,8 @@ from berth_api.errors import BerthError
 from berth_cli.failure import INTERRUPTED
 from berth_cli.laptop.handover import Handover
 from berth_cli.laptop.home import InstanceRecord, RunFolder
-from berth_cli.laptop.run import UpSettings, Work, run_instance
 from berth_cli.laptop.service import check_for_laptop
+from berth_cli.laptop.settings import UpSettings
 from berth_cli.laptop.work import Background, Foreground
 from berth_cli.manifests.read import read_manifests
 from berth_cli.manifests.source import Source, open_sources, read_source
@@ -99,7 +99,10 @@ def _is_on_command_line(context: click.Context, parameter: str) -> bool:
     return context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
 
 
-def _hold(run: RunFolder, settings: UpSettings, work: Work) -> int:
+def _hold(run: RunFolder, settings: UpSettings, work: Foreground | Background) -> int:
+    # Loads gRPC and Envoy's types, a second's work that who only hands manifests over can do without.
+    from berth_cli.laptop.run import run_instance  # noqa: PLC0415
+
     # Never closed: whoever waits for the lock, as `berth down` does, waits for the end of this process.
     if run.lock() is None:
         raise BerthError("another berth has just been started here; run the same command again")

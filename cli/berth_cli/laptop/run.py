@@ -8,7 +8,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,27 +21,11 @@ from berth_cli.laptop.probe import HttpProbe
 from berth_cli.laptop.process import LocalLauncher
 from berth_cli.laptop.serve import Instance, Parts
 from berth_cli.laptop.service import InstanceService
+from berth_cli.laptop.settings import UpSettings
 from berth_cli.laptop.stopping import StopSignals
 from berth_gateway.settings import GatewaySettings
 from berth_store.local import Store
 from berth_store.registries import RegistryConfig
-
-
-@dataclass(frozen=True)
-class UpSettings:
-    """Where an instance lives and listens."""
-
-    home: Path
-    host: str
-    port: int
-    version: str
-
-    @property
-    def address(self) -> str:
-        """The address that clients on this machine use."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - a comparison
-        return f"http://{host}:{self.port}"
-
 
 Work = Callable[[InstanceService], Awaitable[int]]
 

@@ -117,7 +117,7 @@ def test_a_missing_package_names_the_remedy(
     monkeypatch.setattr(main, "import_module", fail)
     code, _, err = run(capsys, "up")
     assert code == 1
-    assert "needs the Python package grpc" in err
+    assert "this needs the Python package grpc" in err
     assert "pip install 'berth[laptop]'" in err
 
 
