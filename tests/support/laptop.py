@@ -83,6 +83,7 @@ class Laptop:
 
     async def up(self, *files: Path, arguments: Sequence[str] = ()) -> None:
         """Starts `berth up` in the foreground and waits until it says what to try."""
+        self._output.unlink(missing_ok=True)  # What an earlier one said is no sign that this one is Ready.
         named = [part for file in files for part in ("-f", str(file))]
         self.process = await self.start("up", *named, "--port", str(self.port), *arguments)
         await self.until(lambda: "Try:" in self.output or self.process is None or self.process.returncode is not None)

@@ -1,10 +1,10 @@
 """What happens when an engine fails before its first token, and how requests are divided among backends."""
 
 import asyncio
-import math
 from collections import Counter
 
 import pytest
+from binomial import binomial_bounds
 from fake_engine import FakeEngine, Happening, running_engine
 from gateway_process import Gateway, running_gateway
 from openai_requests import CHAT, Reply, send, streaming
@@ -182,30 +182,6 @@ async def test_a_silent_stream_ends_after_its_idle_time() -> None:
 async def wait_seconds(seconds: float) -> None:
     """The passing of time is what such a test is about, so here it is waited for."""
     await asyncio.sleep(seconds)
-
-
-def binomial_bounds(count: int, share: float, certainty: float) -> tuple[int, int]:
-    """The narrowest bounds that leave out at most half of the uncertainty on either side."""
-    chances = [
-        math.exp(
-            math.lgamma(count + 1)
-            - math.lgamma(hits + 1)
-            - math.lgamma(count - hits + 1)
-            + hits * math.log(share)
-            + (count - hits) * math.log1p(-share)
-        )
-        for hits in range(count + 1)
-    ]
-    tail = (1 - certainty) / 2
-    low, below = 0, chances[0]
-    while below <= tail:
-        low += 1
-        below += chances[low]
-    high, above = count, chances[count]
-    while above <= tail:
-        high -= 1
-        above += chances[high]
-    return low, high
 
 
 async def test_weights_divide_requests_within_the_binomial_bound() -> None:
