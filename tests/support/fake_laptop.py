@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.launch import Launch
 from berth_api.model import Model
-from berth_api.route import ModelRoute
 from berth_cli.laptop.parts import EngineStatus, Preparation, Report
 from berth_cli.laptop.view import ModelStage
-from berth_gateway.snapshot import ModelState
+from berth_gateway.snapshot import ModelState, Snapshot
 
 if TYPE_CHECKING:
     from berth_api.errors import BerthError
@@ -104,25 +103,23 @@ class FakeProbe:
 
 
 class FakeGateway:
-    """Keeps every state that was applied; `failures` are raised, one for each call."""
+    """Keeps every snapshot that was applied; `failures` are raised, one for each call."""
 
     def __init__(self) -> None:
         self.trouble = ""
-        self.applied: list[tuple[list[str], list[str], dict[str, ModelState]]] = []
+        self.applied: list[Snapshot] = []
         self.failures: list[BerthError] = []
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
-    async def apply(
-        self, models: Sequence[Model], routes: Sequence[ModelRoute], states: Mapping[str, ModelState]
-    ) -> None:
+    async def apply(self, snapshot: Snapshot) -> None:
         await asyncio.sleep(0)
         if self.failures:
             raise self.failures.pop(0)
-        self.applied.append(([model.key for model in models], [route.key for route in routes], dict(states)))
+        self.applied.append(snapshot)
 
     @property
     def states(self) -> dict[str, ModelState]:
-        return self.applied[-1][2] if self.applied else {}
+        return {key: model.state for key, model in self.applied[-1].models.items()} if self.applied else {}

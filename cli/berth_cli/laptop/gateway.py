@@ -1,18 +1,16 @@
 """The gateway of laptop mode: the agent in this process, and Envoy beside it, kept alive."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from berth_api.model import Model
-from berth_api.route import ModelRoute
 from berth_cli.laptop.process import Launcher, Process, exit_text, last_words
 from berth_cli.laptop.replica import cancel
 from berth_gateway.agent import Agent
 from berth_gateway.envoy import envoy_command
 from berth_gateway.settings import GatewaySettings
-from berth_gateway.snapshot import ModelState, build_snapshot
+from berth_gateway.snapshot import Snapshot
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
@@ -43,11 +41,9 @@ class EnvoyGateway:
         await self._agent.start()
         self._keeping = asyncio.create_task(self._keep(command))
 
-    async def apply(
-        self, models: Sequence[Model], routes: Sequence[ModelRoute], states: Mapping[str, ModelState]
-    ) -> None:
+    async def apply(self, snapshot: Snapshot) -> None:
         """Returns when Envoy serves by it."""
-        await self._agent.apply(build_snapshot(models, routes, states))
+        await self._agent.apply(snapshot)
 
     async def stop(self) -> None:
         """Ends Envoy and closes the sockets."""

@@ -3,16 +3,15 @@
 The real ones are `LocalPreparer`, `LocalLauncher`, `HttpProbe` and `EnvoyGateway`; the tests bring fakes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from berth_api.artifact import Artifact, EngineType
 from berth_api.launch import Launch
 from berth_api.model import Model
-from berth_api.route import ModelRoute
 from berth_cli.laptop.view import ModelStage, Transfer
-from berth_gateway.snapshot import ModelState
+from berth_gateway.snapshot import Snapshot
 
 Report = Callable[[ModelStage, str, Transfer | None], None]
 
@@ -48,7 +47,6 @@ class EngineStatus:
     ready: bool = False
     failed: bool = False
     message: str = ""
-    restarts: int = 0
 
 
 class Probe(Protocol):
@@ -71,10 +69,8 @@ class Gateway(Protocol):
         """Listens, and answers for an empty set of Models. Raises `BerthError`."""
         ...
 
-    async def apply(
-        self, models: Sequence[Model], routes: Sequence[ModelRoute], states: Mapping[str, ModelState]
-    ) -> None:
-        """Returns once new requests follow the given state. Raises `BerthError` and keeps the old state otherwise."""
+    async def apply(self, snapshot: Snapshot) -> None:
+        """Returns once new requests follow the snapshot. Raises `BerthError` and keeps the old one otherwise."""
         ...
 
     async def stop(self) -> None:

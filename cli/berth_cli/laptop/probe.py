@@ -33,25 +33,24 @@ class HttpProbe:
         address = f"http://127.0.0.1:{port}"
         try:
             async with self._session.get(address + READY_PATH) as ready:
-                is_ready = ready.status == 200
+                if ready.status == 200:
+                    return EngineStatus(answering=True, ready=True)
             async with self._session.get(address + STATUS_PATH) as answer:
                 status = await answer.json()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             return EngineStatus()
-        return read_status(status, ready=is_ready)
+        return read_status(status)
 
 
-def read_status(status: Any, *, ready: bool) -> EngineStatus:
-    """What the JSON of `/status` says of a process with one model."""
+def read_status(status: Any) -> EngineStatus:
+    """What the JSON of `/status` says of a process whose one model is not Ready."""
     models = status.get("models") if isinstance(status, dict) else None
     model = models[0] if isinstance(models, list) and models and isinstance(models[0], dict) else {}
     message = str(model.get("message") or "")
     return EngineStatus(
         answering=True,
-        ready=ready,
         failed=model.get("state") == _FAILED,
-        message=message if ready or message else _step(model.get("stages")),
-        restarts=int(model.get("restarts") or 0),
+        message=message or _step(model.get("stages")),
     )
 
 

@@ -17,7 +17,7 @@ from berth_cli.laptop.plan import Stage
 from berth_cli.laptop.process import Launcher, Process, exit_text, last_words
 
 STARTING_POLL_SECONDS = 0.15
-READY_POLL_SECONDS = 0.5
+READY_POLL_SECONDS = 1.0
 # A process that was up and gives no sign for this long is taken for hung; a pod's liveness probe gives it as long.
 SILENCE_SECONDS = 30.0
 KILL_AFTER_SECONDS = 5.0

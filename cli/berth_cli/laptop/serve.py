@@ -27,6 +27,7 @@ from berth_cli.laptop.standing import gateway_state, model_view
 from berth_cli.laptop.unit import Unit, inputs_of
 from berth_cli.laptop.view import ModelStage, Transfer, View
 from berth_cli.manifests.read import Reading
+from berth_gateway.snapshot import Snapshot, build_snapshot
 
 GATEWAY_RETRY_SECONDS = 5.0
 STOP_SECONDS = 10.0
@@ -64,7 +65,7 @@ class Instance:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
-        self._told: object = None
+        self._told: Snapshot | None = None
         self._follows = False
         self._rejected = ""
         self._gateway_trouble = ""
@@ -226,18 +227,13 @@ class Instance:
 
     async def _tell_gateway(self) -> bool:
         """Applies what is to be served, if it changed. Returns whether the gateway follows it now."""
-        units = [unit for unit in self._units.values() if unit.wanted]
-        wanted = (
-            tuple(unit.model for unit in units),
-            self._routes,
-            {unit.model.key: gateway_state(unit, stopping=self._stopping.is_set()) for unit in units},
-        )
+        wanted = self._snapshot()
         if wanted == self._told:
             return True
         if _now() < self._gateway_retry_at:
             return False
         try:
-            await self._parts.gateway.apply(*wanted)
+            await self._parts.gateway.apply(wanted)
         except BerthError as error:
             self._gateway_trouble = f"the gateway keeps what it had: {error}"
             self._gateway_retry_at = _now() + GATEWAY_RETRY_SECONDS
@@ -245,8 +241,13 @@ class Instance:
         self._told, self._gateway_trouble, self._gateway_retry_at = wanted, "", 0.0
         return True
 
+    def _snapshot(self) -> Snapshot:
+        units = [unit for unit in self._units.values() if unit.wanted]
+        states = {unit.model.key: gateway_state(unit, stopping=self._stopping.is_set()) for unit in units}
+        return build_snapshot([unit.model for unit in units], self._routes, states)
+
     def _view(self) -> View:
-        models = tuple(model_view(unit) for unit in self._units.values())
+        models = tuple(model_view(unit, stopping=self._stopping.is_set()) for unit in self._units.values())
         return View(
             address=self.views.value.address,
             revision=self._revision,
@@ -263,6 +264,11 @@ class Instance:
         notes = [*self._reading.notes]
         notes += [f"{one.kind} {one.key}: {note}" for one in self._objects for note in laptop_notes(one)]
         claims = claim_names([one for one in self._objects if isinstance(one, Model)], self._routes)
+        for unit in self._units.values():
+            if unit.wanted and unit.preparation is not None:
+                notes += [f"Model {unit.model.key}: {note}" for note in unit.preparation.notes]
+        if self._told is not None:
+            notes += [f"ModelRoute {key}: {one}" for key, route in self._told.routes.items() for one in route.problems]
         notes += [f"{conflict.loser.kind} {conflict.loser.key}: {conflict.message}" for conflict in claims.conflicts]
         return tuple(notes)
 

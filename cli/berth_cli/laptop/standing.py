@@ -8,6 +8,9 @@ from berth_gateway.snapshot import Endpoint, ModelState, Phase
 LOOPBACK = "127.0.0.1"
 # One early end may be a port that somebody else was quicker to take; the second says that something is wrong.
 _FAILURES_THAT_SETTLE = 2
+_SILENT_STAGES = frozenset(
+    {ModelStage.READY, ModelStage.FAILED, ModelStage.SUSPENDED, ModelStage.DRAINING, ModelStage.STOPPED}
+)
 _QUIET_STEPS = frozenset({ModelStage.WAITING, ModelStage.RESOLVING, ModelStage.DETECTING, ModelStage.STARTING})
 
 
@@ -30,9 +33,9 @@ def gateway_state(unit: Unit, *, stopping: bool = False) -> ModelState:
     return ModelState(Phase.LOADING, endpoints, "" if stage is ModelStage.LOADING else stage.value.lower())
 
 
-def model_view(unit: Unit) -> ModelView:
+def model_view(unit: Unit, *, stopping: bool = False) -> ModelView:
     """What is shown."""
-    stage = model_stage(unit)
+    stage = model_stage(unit, stopping=stopping)
     failure = unit.failure
     return ModelView(
         key=unit.model.key,
@@ -57,12 +60,16 @@ def has_failed(unit: Unit) -> bool:
     return failure is unit.prepare_failure or failure.final or failure.count >= _FAILURES_THAT_SETTLE
 
 
-def model_stage(unit: Unit) -> ModelStage:
+def model_stage(unit: Unit, *, stopping: bool = False) -> ModelStage:
     """Where the newest version is on its way."""
-    if is_suspended(unit.model) or not unit.wanted:
+    if stopping or not unit.wanted:
+        return ModelStage.DRAINING if unit.replicas else ModelStage.STOPPED
+    if is_suspended(unit.model):
         return ModelStage.DRAINING if unit.replicas else ModelStage.SUSPENDED
-    if has_failed(unit):
-        return ModelStage.FAILED
+    return ModelStage.FAILED if has_failed(unit) else _stage_of_newest(unit)
+
+
+def _stage_of_newest(unit: Unit) -> ModelStage:
     # A look at an artifact that turns out to be the same is not worth a word.
     if unit.is_ready and (unit.is_prepared or unit.step in _QUIET_STEPS):
         return ModelStage.READY
@@ -70,8 +77,7 @@ def model_stage(unit: Unit) -> ModelStage:
         return ModelStage.DRAINING
     if not unit.is_prepared:
         return unit.step
-    newest = unit.newest
-    return ModelStage.LOADING if newest is not None and newest.status.answering else ModelStage.STARTING
+    return ModelStage.LOADING if unit.newest is not None and unit.newest.status.answering else ModelStage.STARTING
 
 
 def _is_settled(unit: Unit) -> bool:
@@ -83,7 +89,7 @@ def _is_settled(unit: Unit) -> bool:
 
 
 def _message(unit: Unit, stage: ModelStage) -> str:
-    if stage in {ModelStage.READY, ModelStage.FAILED, ModelStage.SUSPENDED, ModelStage.DRAINING}:
+    if stage in _SILENT_STAGES:
         return ""
     if not unit.is_prepared:
         return unit.step_message

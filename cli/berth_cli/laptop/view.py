@@ -20,6 +20,7 @@ class ModelStage(StrEnum):
     READY = "Ready"
     DRAINING = "Draining"
     SUSPENDED = "Suspended"
+    STOPPED = "Stopped"
     FAILED = "Failed"
 
 

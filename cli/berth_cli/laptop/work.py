@@ -4,7 +4,7 @@ import asyncio
 
 from rich.console import Console
 
-from berth_cli.failure import FAILED
+from berth_cli.failure import FAILED, INTERRUPTED
 from berth_cli.laptop.present import End, conclude, present
 from berth_cli.laptop.service import InstanceService
 from berth_cli.manifests.source import Source
@@ -26,13 +26,17 @@ class Foreground:
         conclude(outcome, self._console, detached=False, timeout_seconds=self._timeout_seconds)
         if outcome.end is End.TIMED_OUT or outcome.is_hopeless:
             return FAILED
-        lines = LineScreen(self._console, before=outcome.view, clock=True)
+        last = outcome.view
+        lines = LineScreen(self._console, before=last, clock=True)
         async for view in service.views.follow():
             if view.stopping:
                 break
             lines.show(view)
+            last = view
         say(self._console, "Stopping: what is in flight may end within 10 s; Ctrl-C again ends it at once.")
-        return 0
+        if outcome.end is End.STOPPING:
+            return INTERRUPTED
+        return FAILED if last.failed else 0
 
 
 class Background:

@@ -70,6 +70,8 @@ class LiveScreen:
 def progress_table(view: View) -> Table:
     """The table of the Models and what each does."""
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for model in view.models:
         table.add_row(f"[bold]{escape(model.title)}[/]", _cell(model))
     return table
@@ -82,7 +84,7 @@ def say(console: Console, text: str) -> None:
 
 def _cell(model: ModelView) -> str:
     colour = _COLOURS.get(model.stage, "yellow")
-    return f"[{colour}]{escape(stage_text(model))}[/]"
+    return f"[{colour}]{escape(stage_text(model).replace(chr(10), '; '))}[/]"
 
 
 def _lasting(before: View, after: View) -> list[str]:

@@ -108,7 +108,7 @@ async def test_the_gateway_knows_a_model_before_it_is_ready(laptop: Laptop) -> N
 async def test_a_change_of_names_and_routes_restarts_nothing(laptop: Laptop) -> None:
     await laptop.settled(laptop.take(a_model("a")))
     await laptop.settled(laptop.take(a_model("a", aliases=["b"]), a_route("chat", backends={"a": 1})))
-    await laptop.until(lambda: laptop.gateway.applied[-1][1] == ["default/chat"])
+    await laptop.until(lambda: list(laptop.gateway.applied[-1].routes) == ["default/chat"])
     assert len(laptop.launcher.processes) == 1
     assert laptop.preparer.calls == ["default/a"]
 
@@ -142,7 +142,7 @@ async def test_the_old_process_is_told_to_drain_only_after_the_gateway_has_left_
     assert "default/a@None" in laptop.launcher.running
     await laptop.until(lambda: laptop.launcher.running == ["default/a@64"])
     await laptop.until(lambda: laptop.view.trouble == "")
-    left = [states["default/a"].endpoints for _, _, states in laptop.gateway.applied if states]
+    left = [one.models["default/a"].state.endpoints for one in laptop.gateway.applied if one.models]
     assert any(Endpoint("127.0.0.1", 1, draining=True) in endpoints for endpoints in left)
 
 
@@ -227,7 +227,7 @@ async def test_a_removed_model_leaves_the_gateway_and_ends(laptop: Laptop) -> No
     laptop.take(a_model("b"))
     await laptop.until(lambda: laptop.launcher.running == ["default/b@None"])
     await laptop.until(lambda: [model.key for model in laptop.view.models] == ["default/b"])
-    assert laptop.gateway.applied[-1][0] == ["default/b"]
+    assert list(laptop.gateway.applied[-1].models) == ["default/b"]
 
 
 async def test_without_memory_for_two_the_old_one_ends_before_the_new_one_starts(laptop: Laptop) -> None:

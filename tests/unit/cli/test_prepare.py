@@ -1,0 +1,141 @@
+"""From a Model to what is started: its source found, its file looked at, and what makes a process outdated."""
+
+import os
+from pathlib import Path
+
+import artifact_builders
+import pytest
+from lying_registry import LyingRegistry
+from model_builders import a_model
+from oci_artifacts import make_artifact
+
+from berth_api.artifact import EngineType, Format, Task
+from berth_api.errors import InvalidSpec, UnsupportedModel
+from berth_api.model import Model
+from berth_cli.laptop.parts import Preparation
+from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_reference
+from berth_cli.laptop.view import ModelStage, Transfer
+from berth_store.errors import SourceNotFound
+from berth_store.local import Store
+from berth_store.package import package
+from berth_store.reference import Reference
+from berth_store.registries import RegistryConfig
+
+pytestmark = pytest.mark.timeout(60)
+OTHER = "sha256:" + "1" * 64
+
+
+class Machine:
+    """A store, a GGUF file, and what preparing reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "m.gguf"
+        self.file.write_bytes(artifact_builders.llama_gguf())
+        self.store = Store(folder / "store")
+        self.steps: list[tuple[ModelStage, Transfer | None]] = []
+
+    async def prepare(self, model: Model) -> Preparation:
+        def report(step: ModelStage, message: str, transfer: Transfer | None) -> None:
+            self.steps.append((step, transfer))
+
+        return await LocalPreparer(self.store, RegistryConfig()).prepare(model, report)
+
+    def local_model(self, **spec: object) -> Model:
+        return a_model("m", source={"uri": f"file://{self.file}"}, **spec)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+async def test_a_file_is_detected_and_launched(machine: Machine) -> None:
+    prepared = await machine.prepare(machine.local_model(context_length=64))
+    assert (prepared.artifact.format, prepared.artifact.task) == (Format.GGUF, Task.CHAT)
+    assert prepared.engine is EngineType.LLAMA_CPP
+    launch = prepared.launch(1234)
+    assert f"m={machine.file}" in launch.argv
+    assert launch.port == 1234
+    assert launch.argv[launch.argv.index("--host") + 1] == "127.0.0.1"
+    assert [step for step, _ in machine.steps] == [ModelStage.RESOLVING, ModelStage.DETECTING]
+
+
+async def test_a_packaged_artifact_is_served_from_its_view(machine: Machine) -> None:
+    digest = package(machine.store, machine.file, Reference.parse("localhost/m:1"))
+    prepared = await machine.prepare(a_model("m", source={"uri": "oci://localhost/m:1"}))
+    assert prepared.artifact.digest == digest
+    assert f"m={machine.store.view(digest)}" in prepared.launch(1).argv
+
+
+async def test_what_is_not_here_is_pulled_with_progress(machine: Machine) -> None:
+    async with LyingRegistry() as registry:
+        artifact = make_artifact({"m.gguf": machine.file.read_bytes()})
+        reference = registry.hold("team/m", artifact)
+        prepared = await machine.prepare(a_model("m", source={"uri": f"oci://{reference}"}))
+        assert prepared.artifact.digest == artifact.digest
+        transfers = [transfer for step, transfer in machine.steps if step is ModelStage.PULLING and transfer]
+        assert transfers[-1].percent == 100
+        asked = len(registry.seen)
+        await machine.prepare(a_model("m", source={"uri": f"oci://{reference}"}))
+        assert len(registry.seen) == asked
+
+
+async def test_a_local_name_that_is_missing_may_come_later(machine: Machine) -> None:
+    with pytest.raises(SourceNotFound, match="make it with `berth package`"):
+        await machine.prepare(a_model("m", source={"uri": "oci://localhost/m:1"}))
+
+
+async def test_a_pin_decides_over_the_tag(machine: Machine) -> None:
+    digest = package(machine.store, machine.file, Reference.parse("localhost/m:1"))
+    pinned = a_model("m", source={"uri": "oci://localhost/m:1", "digest": digest})
+    assert (await machine.prepare(pinned)).artifact.digest == digest
+    with pytest.raises(SourceNotFound):
+        await machine.prepare(a_model("m", source={"uri": "oci://localhost/m:1", "digest": OTHER}))
+
+
+async def test_the_fingerprint_changes_exactly_with_the_launch_and_the_weights(machine: Machine) -> None:
+    first = await machine.prepare(machine.local_model())
+    assert (await machine.prepare(machine.local_model(aliases=["b"]))).fingerprint == first.fingerprint
+    changed = await machine.prepare(machine.local_model(context_length=64))
+    os.utime(machine.file, ns=(1, 1))
+    rewritten = await machine.prepare(machine.local_model())
+    assert len({first.fingerprint, changed.fingerprint, rewritten.fingerprint}) == 3
+
+
+async def test_an_engine_that_is_named_gets_its_own_format(machine: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "both"
+    folder.mkdir()
+    (folder / "m.gguf").write_bytes(machine.file.read_bytes())
+    artifact_builders.write_files(folder, {"model.onnx": artifact_builders.encoder_onnx()})
+    source = {"uri": f"file://{folder}"}
+    prepared = await machine.prepare(a_model("m", source=source, engine={"type": "LlamaCpp"}))
+    assert f"m={folder / 'm.gguf'}" in prepared.launch(1).argv
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"uri": "file://models/m.gguf"}, "write the whole path after three slashes"),
+        ({"uri": "file:///tmp/m.gguf", "digest": OTHER}, "are not checked against a digest"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(source: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidSpec, match=message):
+        local_path(a_model("m", source=source))
+
+
+def test_a_file_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=r"there is no file or folder /no such place/m\.gguf"):
+        local_path(a_model("m", source={"uri": "file:///no%20such%20place/m.gguf"}))
+
+
+def test_two_pins_that_differ_are_refused() -> None:
+    source = {"uri": f"oci://localhost/m@{OTHER}", "digest": "sha256:" + "2" * 64}
+    with pytest.raises(InvalidSpec, match="keep one of the two"):
+        wanted_reference(a_model("m", source=source))
+
+
+async def test_a_file_that_is_no_model_is_refused(machine: Machine) -> None:
+    machine.file.write_bytes(b"GGUF" + bytes(10))
+    with pytest.raises(UnsupportedModel):
+        await machine.prepare(machine.local_model())
