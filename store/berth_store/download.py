@@ -8,7 +8,7 @@ as the retry policy says, going on from the byte that was reached. Whether the b
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -143,40 +143,53 @@ class Download:
         """Write what comes until `promised`; what had come before a failure is written too."""
         while cursor.position < promised:
             pieces: list[bytes] = []
-            wanted = min(STRETCH_BYTES, promised - cursor.position)
             try:
-                ended = await self._collect(response.content, pieces, wanted)
+                ended = await self._collect(response.content, pieces, promised - cursor.position)
             finally:
                 await self._keep(cursor, pieces, attempts)
             if ended and cursor.position < promised:
                 missing = promised - cursor.position
                 raise SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")
 
+    async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], limit: int) -> bool:
+        """Gather a stretch into `pieces`, at most `limit` bytes; True if the body has ended."""
+        gathered = 0
+        async with self._watchdog() as received:
+            while gathered < min(STRETCH_BYTES, limit):
+                # Pieces as they came from the socket: anything else would copy them into one.
+                piece, is_end_of_chunk = await content.readchunk()
+                if not piece and not is_end_of_chunk:
+                    return True
+                piece = piece[: limit - gathered]
+                pieces.append(piece)
+                gathered += len(piece)
+                received(len(piece))
+        return False
+
     async def _skip(self, response: aiohttp.ClientResponse, length: int) -> None:
         """Read past what is there already."""
-        while length > 0:
-            pieces: list[bytes] = []
-            ended = await self._collect(response.content, pieces, min(STRETCH_BYTES, length))
-            length -= sum(map(len, pieces))
-            if ended and length > 0:
-                raise SourceUnreachable(f"{self._source.subject}: the answer ended early; try again")
-
-    async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], wanted: int) -> bool:
-        """Gather exactly `wanted` bytes into `pieces`, or, if the body ends before, all there are: then True."""
-        loop, stall_seconds = asyncio.get_running_loop(), self._config.stall_timeout_seconds
-        watched = 0
-        async with asyncio.timeout(stall_seconds) as watchdog:
-            while wanted > 0:
-                piece = await content.read(wanted)
+        async with self._watchdog() as received:
+            while length > 0:
+                piece = await response.content.read(min(STRETCH_BYTES, length))
                 if not piece:
-                    return True
-                pieces.append(piece)
-                wanted -= len(piece)
-                watched += len(piece)
+                    raise SourceUnreachable(f"{self._source.subject}: the answer ended early; try again")
+                length -= len(piece)
+                received(len(piece))
+
+    @asynccontextmanager
+    async def _watchdog(self) -> AsyncIterator[Callable[[int], None]]:
+        """Raise TimeoutError unless enough bytes are reported within each stall time-out."""
+        loop, stall_seconds, watched = asyncio.get_running_loop(), self._config.stall_timeout_seconds, 0
+        async with asyncio.timeout(stall_seconds) as watchdog:
+
+            def received(count: int) -> None:
+                nonlocal watched
+                watched += count
                 if watched >= TRICKLE_BYTES:
                     watched = 0
                     watchdog.reschedule(loop.time() + stall_seconds)
-        return False
+
+            yield received
 
     async def _keep(self, cursor: _Cursor, pieces: list[bytes], attempts: Attempts) -> None:
         length = sum(map(len, pieces))

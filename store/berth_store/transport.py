@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 from urllib.request import getproxies, proxy_bypass
@@ -41,7 +42,7 @@ class Transport:
     def __init__(self, config: RegistryConfig) -> None:
         self._config = config
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=_tls_context()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(
@@ -126,9 +127,16 @@ def _proxy_headers(address: URL) -> Mapping[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-def _tls_context() -> ssl.SSLContext:
-    """The default trust, which OpenSSL takes from SSL_CERT_FILE where that is set."""
-    bundle = os.environ.get("SSL_CERT_FILE")
+def tls_context() -> ssl.SSLContext:
+    """The default trust, which OpenSSL takes from SSL_CERT_FILE and SSL_CERT_DIR where they are set."""
+    bundle = os.environ.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         raise InvalidSpec(FieldError("SSL_CERT_FILE", f"{bundle!r} is no file", "name a PEM bundle, or unset it"))
+    changed = Path(bundle).stat().st_mtime_ns if bundle else 0
+    return _load_tls_context(bundle, os.environ.get("SSL_CERT_DIR", ""), changed)
+
+
+@lru_cache(maxsize=4)
+def _load_tls_context(*_what_it_depends_on: str | int) -> ssl.SSLContext:
+    """Reading a bundle takes a tenth of a second, so the same one is read once."""
     return ssl.create_default_context()

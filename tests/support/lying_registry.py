@@ -85,7 +85,7 @@ class LyingRegistry:
         """Serve the artifact; returns its reference."""
         self.artifacts[repository, tag] = artifact.manifest
         self.artifacts[repository, artifact.digest] = artifact.manifest
-        self.blobs.update(artifact.blobs)
+        self.blobs.update({str(digest): content for digest, content in artifact.blobs.items()})
         return Reference.parse(f"{self.address}/{repository}:{tag}")
 
     def lie(self, lie: Lie, *, times: int = 1) -> None:

@@ -1,7 +1,6 @@
 """What people are told when a registry can't be reached: each cause has words of its own."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,8 +128,3 @@ async def test_a_bundle_that_is_not_there_is_named(store: Store, monkeypatch: py
 async def test_what_a_real_registry_does_not_have(store: Store, real_registry: RunningRegistry, name: str) -> None:
     with pytest.raises(SourceNotFound, match=r"MANIFEST_UNKNOWN.*check the name and the tag"):
         await pull(store, real_registry.reference(name), registries=QUICK)
-
-
-def test_the_certificates_of_the_tests_are_not_trusted_by_default(authority: trustme.CA) -> None:
-    context = ssl.create_default_context()
-    assert authority.cert_pem.bytes() not in [ssl.DER_cert_to_PEM_cert(der) for der in context.get_ca_certs(True)]
