@@ -23,7 +23,7 @@ _SERVED_HERE: Final = ", ".join(ENGINES)
 
 async def resolve_model(argument: ModelArgument, options: Options) -> ResolvedModel:
     """What the path is and which engine gets it; raises `UnsupportedModel` or `InvalidSpec` with the reason."""
-    model = await asyncio.to_thread(detect_bounded, argument.path)
+    model = await asyncio.to_thread(detect_bounded, argument.path, task=options.task)
     return plan_model(model, argument.name, options, threads=usable_cores(), memory_bytes=usable_memory_bytes())
 
 

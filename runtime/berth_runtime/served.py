@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from berth_api.artifact import EngineType, Format, Task
-from berth_api.errors import InvalidSpec, UnsupportedModel
+from berth_api.errors import InvalidSpec, Unavailable, UnsupportedModel
 from berth_runtime.admission import Admission
 from berth_runtime.channel import WorkerChannel
 from berth_runtime.diagnosis import explain_exit
@@ -120,6 +120,8 @@ class ServedModel:
             self.resolved = await self._resolve()
         except (UnsupportedModel, InvalidSpec) as error:
             return Cause(str(error), permanent=True)
+        except Unavailable as error:
+            return Cause(str(error))
         self._stage_ended("Detected")
         try:
             worker = self.worker = await WorkerProcess.start(self.name, self.resolved.environment, self._take_news)

@@ -15,10 +15,13 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from berth_api.artifact import Format, Task
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import Unavailable, UnsupportedModel
 from berth_store.detect.model import DetectedModel
 
-DEFAULT_TIMEOUT_SECONDS = 10.0
+DEFAULT_CPU_SECONDS = 10
+# Beyond this it is the machine that is too slow, not the file: the bound on processor time comes first otherwise.
+DEFAULT_TIMEOUT_SECONDS = 60.0
+RETRY_AFTER_SECONDS = 5.0
 # All that the child may map; Python with its libraries takes about 50 MB of it before it reads anything.
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAX_ANSWER_BYTES = 64 << 20
@@ -39,16 +42,22 @@ def detect_bounded(
     *,
     task: Task = Task.AUTO,
     weights_format: Format | None = None,
+    cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
 ) -> DetectedModel:
-    """What `detect` says of `path`, within these bounds; a child that breaks them is an `UnsupportedModel` too."""
-    command = _command(path, task, weights_format, timeout_seconds, memory_bytes)
+    """What `detect` says of `path`, within these bounds.
+
+    A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
+    it took neither (a busy machine, a hanging network file system) is `Unavailable`.
+    """
+    command = _command(path, task, weights_format, cpu_seconds, memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        why = f"its headers were not read within {timeout_seconds:g} seconds"
-        raise UnsupportedModel(f"{path}: {why}; {_REMEDY}") from error
+        why = f"its headers were not read within {timeout_seconds:g} seconds, for want of processor or disk"
+        remedy = "it is tried again; look at what else this machine does, and at the file system"
+        raise Unavailable(f"{path}: {why}; {remedy}", retry_after_seconds=RETRY_AFTER_SECONDS) from error
     if child.returncode not in (0, REFUSED_EXIT_CODE):
         raise UnsupportedModel(f"{path}: {_ending(child, memory_bytes)}; {_REMEDY}")
     try:
@@ -75,18 +84,18 @@ def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def _command(
-    path: Path, task: Task, weights_format: Format | None, timeout_seconds: float, memory_bytes: int
-) -> list[str]:
+def _command(path: Path, task: Task, weights_format: Format | None, cpu_seconds: int, memory_bytes: int) -> list[str]:
     # -P keeps the working folder, which may be the model's own, off the way of imports.
     command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
-    command += ["--cpu-seconds", str(max(1, round(timeout_seconds))), "--memory-bytes", str(memory_bytes)]
+    command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
     command += ["--format", weights_format] if weights_format else []
     return [*command, "--", os.fspath(path)]
 
 
 def _ending(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> str:
     """How a child that gave no answer ended, in words."""
+    if child.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
+        return "reading its headers takes too much processor time"
     if child.returncode < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-child.returncode).name

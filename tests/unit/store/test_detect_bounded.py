@@ -10,7 +10,7 @@ import pytest
 from artifact_builders import bert_gguf, encoder_onnx, llama_gguf, safetensors, sentence_files, write_files
 
 from berth_api.artifact import Format, Task
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import Unavailable, UnsupportedModel
 from berth_store.detect import bounded, detect, detect_bounded
 
 
@@ -59,10 +59,20 @@ def test_reading_that_takes_too_much_memory_is_a_refusal(tmp_path: Path) -> None
         detect_bounded(tmp_path / "model.safetensors", memory_bytes=100_000_000)
 
 
-def test_reading_that_takes_too_long_is_a_refusal(tmp_path: Path) -> None:
+def test_reading_that_takes_too_much_processor_time_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spin = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass"
+    monkeypatch.setattr(bounded, "_command", lambda *_: [sys.executable, "-c", spin])
+    with pytest.raises(UnsupportedModel, match="too much processor time"):
+        detect_bounded(tmp_path / "model.gguf")
+
+
+def test_reading_that_a_busy_machine_does_not_get_to_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(llama_gguf())
-    with pytest.raises(UnsupportedModel, match=r"were not read within 0\.001 seconds"):
+    with pytest.raises(Unavailable, match=r"not read within 0\.001 seconds.*tried again") as late:
         detect_bounded(tmp_path / "model.gguf", timeout_seconds=0.001)
+    assert late.value.retry_after_seconds
 
 
 @pytest.mark.parametrize(
