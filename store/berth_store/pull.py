@@ -83,7 +83,7 @@ def _refuse_local(reference: Reference) -> None:
 
 async def _fetch_manifest(registry: Registry, reference: Reference) -> tuple[FetchedManifest, Manifest]:
     """The model's manifest; an index leads to the one model in it."""
-    retry = registry.config.retry
+    retry = registry.config.first_contact
     fetched = await with_retries(retry, lambda: registry.fetch_manifest(reference))
     parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(reference))
     if isinstance(parsed, Index):

@@ -95,7 +95,7 @@ class _Push:
         await with_retries(self._registry.config.retry, lambda: self._put_manifest(digest, manifest, content))
 
     async def _send(self, blob: Descriptor) -> None:
-        retry = self._registry.config.retry
+        retry = self._registry.config.first_contact
         async with self._slots:
             if await with_retries(retry, lambda: self._registry.has_blob(self._repository, blob.digest, self._scopes)):
                 self._meter.add(blob.size)

@@ -6,7 +6,7 @@ A caller makes one `RegistryConfig`, usually `from_environment()`, and hands it 
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +14,7 @@ from berth_store.retry import RetryPolicy
 
 ENV_INSECURE = "BERTH_INSECURE_REGISTRIES"
 MIB = 1024 * 1024
+FIRST_CONTACT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class RegistryConfig:
             insecure=frozenset(filter(None, listed)),
             docker_config=(Path(folder).expanduser() if folder else Path.home() / ".docker") / "config.json",
         )
+
+    @property
+    def first_contact(self) -> RetryPolicy:
+        """For what comes before any transfer: a host that is misspelt or down is told within seconds."""
+        return replace(self.retry, attempts=min(FIRST_CONTACT_ATTEMPTS, self.retry.attempts))
 
     def allows_plain_http(self, host: str, port: int | None) -> bool:
         """Whether this registry may be spoken to without TLS."""

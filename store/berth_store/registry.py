@@ -143,7 +143,7 @@ class Registry:
         may_be_plain = response.url.scheme == "http" or self.config.allows_plain_http(target.host or "", target.port)
         if target.host is None or target.scheme not in ({"https", "http"} if may_be_plain else {"https"}):
             raise SourceUnreachable(
-                f"{self.name}: it sends us to {target.origin()}, which is not https", permanent=True
+                f"{self.name}: it sends us to {target.scheme}://{target.host or ''}, which is not https", permanent=True
             )
         return target
 

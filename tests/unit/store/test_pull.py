@@ -1,6 +1,8 @@
 """Pulling from a registry that lies in every way that has been seen, and some that have not."""
 
 import asyncio
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from berth_store import download
 from berth_store.digest import digest_of, hex_of
 from berth_store.errors import (
     DigestMismatch,
+    DiskFull,
     NoModelInSource,
     SourceNotFound,
     SourceUnauthorized,
@@ -430,4 +433,43 @@ async def test_a_damaged_blob_is_repaired_by_pulling_again(store: Store, artifac
         manifest.write_bytes(artifact.manifest.replace(b"gguf", b"gguk"))
         store.blob_path(digest_of(CONTENT)).unlink()
         await pull(store, reference, registries=QUICK)
+    assert_whole(store, reference, artifact)
+
+
+async def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = os.statvfs("/")
+    small = os.statvfs_result((free.f_bsize, 4096, *free[2:4], 100, *free[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda path: small)
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        with pytest.raises(DiskFull, match=r"bytes are still to be fetched and 409,600 are free") as failed:
+            await pull(store, reference, registries=QUICK)
+        assert registry.spans() == []
+    assert failed.value.reason == "DiskFull"
+
+
+async def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+    honest = os.pwritev
+
+    def almost_full(file: int, pieces: list[bytes], position: int) -> int:
+        nonlocal written
+        if written > 4 * CHUNK:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written += sum(map(len, pieces))
+        return honest(file, pieces, position)
+
+    monkeypatch.setattr(os, "pwritev", almost_full)
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        with pytest.raises(DiskFull, match="no room left"):
+            await pull(store, reference, registries=QUICK)
+        monkeypatch.setattr(os, "pwritev", honest)
+        registry.seen.clear()
+        await pull(store, reference, registries=QUICK)
+        assert sum(span.length for span in registry.spans() if span) <= len(CONTENT) - 4 * CHUNK
     assert_whole(store, reference, artifact)
