@@ -55,9 +55,12 @@ class Upload:
             return
         attempts = Attempts(self._registry.config.retry)
         session: URL | None = None
-        in_chunks, received, confirmed = False, 0, 0
+        in_chunks, received, confirmed, has_failed = False, 0, 0, False
         while True:
             try:
+                # An upload whose answer was lost may have come to its end all the same.
+                if has_failed and await self._registry.has_blob(self._repository, self._blob.digest, self._scopes):
+                    break
                 if session is None:
                     session, received = await self._open(), 0
                 elif in_chunks:
@@ -71,12 +74,12 @@ class Upload:
                 else:
                     await self._send_whole(session)
             except SourceError as error:
-                in_chunks = in_chunks or takes_chunks(self._registry.name)
+                has_failed, in_chunks = True, in_chunks or takes_chunks(self._registry.name)
                 session = session if in_chunks else None
                 await attempts.pause_after(error)
             else:
-                self._count_to(self._blob.size)
-                return
+                break
+        self._count_to(self._blob.size)
 
     async def _mount(self, other: str) -> bool:
         """Whether the registry has taken the blob over from another of its repositories."""

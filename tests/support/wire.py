@@ -42,6 +42,7 @@ class Wire:
         self._free_at = 0.0
         self._cut_at: int | None = None
         self._cuts = 0
+        self._lost, self._losses = b"", 0
         self._largest_body: int | None = None
         self._moved = asyncio.Event()
         self._relays: set[asyncio.Task[None]] = set()
@@ -64,6 +65,10 @@ class Wire:
     def cut_uploads(self, *, after_bytes: int, times: int = 1) -> None:
         """Break the connection when so many more bytes have gone up, so many times."""
         self._cut_at, self._cuts, self._cut_every = self.uploaded_bytes + after_bytes, times, after_bytes
+
+    def lose_answers(self, status: int, times: int = 1) -> None:
+        """Break the connection in place of the next answers with this status."""
+        self._lost, self._losses = f"HTTP/1.1 {status} ".encode(), times
 
     def refuse_bodies_over(self, largest_bytes: int) -> None:
         """Answer 413 to longer bodies, as a proxy with a limit does."""
@@ -116,6 +121,9 @@ class Wire:
         self, upstream: asyncio.StreamReader, client: asyncio.StreamWriter, up: "asyncio.Task[None]"
     ) -> None:
         while data := await upstream.read(_BLOCK):
+            if self._losses and data.startswith(self._lost):
+                self._losses -= 1
+                raise ConnectionError("lost")
             await self._keep_pace(len(data))
             client.write(data)
             await client.drain()

@@ -109,6 +109,17 @@ async def test_an_upload_that_breaks_goes_on_from_the_byte_that_arrived(
     assert other.blob_path(digest_of(content)).read_bytes() == content
 
 
+async def test_a_blob_whose_answer_was_lost_is_not_sent_again(store: Store, real_registry: RunningRegistry) -> None:
+    content = random_bytes(20 * MIB, seed=8)
+    async with Wire(real_registry.port) as wire:
+        reference = Reference.parse(f"{wire.address}/team/model:1")
+        filled(store, reference, {"model.gguf": content})
+        wire.lose_answers(201)
+        await push(store, reference, registries=QUICK)
+        assert wire.uploaded_bytes < len(content) + MIB
+    await pull(Store(store.root / "other"), reference_at(reference, real_registry), registries=QUICK)
+
+
 async def test_a_body_that_is_too_large_for_a_proxy_goes_in_chunks(
     store: Store, real_registry: RunningRegistry
 ) -> None:
