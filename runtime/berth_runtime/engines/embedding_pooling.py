@@ -24,17 +24,17 @@ def pool(hidden: Floats, mask: Mask, pooling: Pooling) -> Floats:
     kept = mask.astype(np.float32)
     match pooling:
         case Pooling.CLS:
-            return np.asarray(hidden[:, 0])
+            return hidden[:, 0]
         case Pooling.LAST:
             # Counted from the end, because a prompt that takes no part is masked at the front.
             last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
-            return np.asarray(hidden[np.arange(len(hidden)), last])
+            return _float32(hidden[np.arange(len(hidden)), last])
         case Pooling.MAX:
-            return np.asarray(np.where(mask[:, :, None] != 0, hidden, np.float32("-inf")).max(axis=1))
+            return _float32(np.where(mask[:, :, None] != 0, hidden, np.float32("-inf")).max(axis=1))
         case Pooling.MEAN:
             return _weighted_mean(hidden, kept)
         case Pooling.MEAN_SQRT_LENGTH:
-            return _weighted_sum(hidden, kept) / np.sqrt(_total(kept))
+            return _float32(_weighted_sum(hidden, kept) / np.sqrt(_total(kept)))
         case Pooling.WEIGHTED_MEAN:
             places = np.arange(1, mask.shape[1] + 1, dtype=np.float32)
             return _weighted_mean(hidden, kept * places)
@@ -44,17 +44,22 @@ def pool(hidden: Floats, mask: Mask, pooling: Pooling) -> Floats:
 
 def normalize(vectors: Floats) -> Floats:
     """Scale each row to length 1."""
-    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.float32(SMALLEST_NORM))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return _float32(vectors / np.maximum(lengths, np.float32(SMALLEST_NORM)))
 
 
 def _weighted_mean(hidden: Floats, weights: Floats) -> Floats:
-    return _weighted_sum(hidden, weights) / _total(weights)
+    return _float32(_weighted_sum(hidden, weights) / _total(weights))
 
 
 def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
-    return np.asarray(np.einsum("bsw,bs->bw", hidden, weights))
+    return _float32(np.einsum("bsw,bs->bw", hidden, weights))
 
 
 def _total(weights: Floats) -> Floats:
-    return np.maximum(weights.sum(axis=1, keepdims=True), np.float32(SMALLEST_COUNT))
+    return _float32(np.maximum(weights.sum(axis=1, keepdims=True), np.float32(SMALLEST_COUNT)))
+
+
+def _float32(values: object) -> Floats:
+    """The same array to the type checker: numpy's own types lose the precision on the way."""
+    return np.asarray(values, dtype=np.float32)

@@ -185,7 +185,7 @@ class EmbeddingScheduler:
             self._runs.discard(run)
 
     def _deliver(self, items: Sequence[_Item], vectors: Vectors) -> None:
-        finite: list[bool] = np.isfinite(vectors).all(axis=1).tolist()
+        finite = [bool(np.isfinite(vector).all()) for vector in vectors]
         complete: list[_Job] = []
         for row, item in enumerate(items):
             if not finite[row]:
