@@ -36,7 +36,7 @@ from berth_store.detect import EmbeddingSettings, Pooling
 # Requests in the window at once when the user names no number: enough to find neighbours of a length.
 PARALLEL_REQUESTS: Final = 128
 
-PROOF_TEXT: Final = "Does this model answer?"
+PROOF_TEXT: Final = "a"
 PARAMETERS: Final = frozenset({"encoding_format"})
 
 
