@@ -10,20 +10,19 @@ ask "$url/models"
 echo '# a chat'
 ask "$url/chat/completions" --data '{
   "model": "smollm2",
-  "messages": [{"role": "user", "content": "What is the capital of France?"}],
-  "max_tokens": 40
+  "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
+  "max_tokens": 40, "temperature": 0
 }'
 
 echo '# the same by its alias, as a stream of events'
 ask "$url/chat/completions" --data '{
   "model": "smol",
   "messages": [{"role": "user", "content": "Say hello."}],
-  "max_tokens": 20,
-  "stream": true
+  "max_tokens": 20, "temperature": 0, "stream": true
 }'
 
 echo '# a completion without a chat template, by the name of the ModelRoute'
-ask "$url/completions" --data '{"model": "chat", "prompt": "The sea is", "max_tokens": 16}'
+ask "$url/completions" --data '{"model": "chat", "prompt": "The sea is", "max_tokens": 16, "temperature": 0}'
 
 echo '# vectors'
 ask "$url/embeddings" --data '{"model": "minilm", "input": ["A ship lies at the quay.", "Bread is baked in an oven."]}'

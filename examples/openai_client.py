@@ -32,8 +32,9 @@ def stream() -> None:
     """The same as it is written, by the name of the ModelRoute: clients never learn which Model answers."""
     events = client.chat.completions.create(
         model="chat",
-        messages=[{"role": "user", "content": "Count from one to ten."}],
+        messages=[{"role": "user", "content": "Why do ships float? Answer in one sentence."}],
         max_tokens=60,
+        temperature=0,
         stream=True,
     )
     print("stream: ", end="")
