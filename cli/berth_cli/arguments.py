@@ -1,5 +1,6 @@
 """Arguments that several commands take."""
 
+import ipaddress
 from typing import Any
 
 import click
@@ -33,4 +34,18 @@ class ReferenceArgument(click.ParamType[Reference]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class HostArgument(click.ParamType[str]):
+    """An IP address of this machine; `localhost` is taken for 127.0.0.1."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The address as text; wrong usage otherwise."""
+        try:
+            return str(ipaddress.ip_address("127.0.0.1" if value == "localhost" else value))
+        except ValueError:
+            self.fail(f"{value!r} is no IP address; write one such as 127.0.0.1, or 0.0.0.0 for all", param, ctx)
+
+
 REFERENCE = ReferenceArgument()
+HOST = HostArgument()

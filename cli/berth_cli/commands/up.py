@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from berth_api.errors import BerthError
+from berth_cli.arguments import HOST
 from berth_cli.failure import INTERRUPTED
 from berth_cli.laptop.handover import Handover
 from berth_cli.laptop.home import InstanceRecord, RunFolder
@@ -34,7 +35,7 @@ _FILES = "Manifest, folder of manifests, or - for standard input. May be repeate
     show_default=True,
     help="Port of the OpenAI address.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on.")
+@click.option("--host", type=HOST, default="127.0.0.1", show_default=True, help="IP address to listen on.")
 @click.option(
     "--timeout",
     "timeout_seconds",

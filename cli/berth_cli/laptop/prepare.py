@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from berth_api.artifact import EngineType, Format
 from berth_api.engines import SERVED, choose_engine
-from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
+from berth_api.errors import FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation, Report
@@ -41,6 +41,12 @@ class LocalPreparer:
 
     async def prepare(self, model: Model, report: Report) -> Preparation:
         """See `berth_cli.laptop.parts.Preparer`."""
+        try:
+            return await self._prepare(model, report)
+        except OSError as error:
+            raise Unavailable(f"{error.filename or 'the store'} can't be used: {error.strerror or error}") from error
+
+    async def _prepare(self, model: Model, report: Report) -> Preparation:
         report(ModelStage.RESOLVING, "", None)
         if model.spec.source.uri.startswith("file://"):
             path, digest = local_path(model), None

@@ -93,4 +93,5 @@ async def _build(settings: UpSettings, record: InstanceRecord, stack: AsyncExitS
             observe_room_bytes=observe_room_bytes,
         ),
         address=settings.address,
+        notes=settings.notes,
     )

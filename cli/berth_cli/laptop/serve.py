@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from berth_api.claims import claim_names
-from berth_api.errors import BerthError
+from berth_api.errors import BerthError, InvalidSpec
 from berth_api.model import Model
 from berth_api.route import ModelRoute
 from berth_api.support import laptop_notes
@@ -51,8 +51,9 @@ class Parts:
 class Instance:
     """The Models of this machine. `views` is what is shown of them."""
 
-    def __init__(self, parts: Parts, *, address: str) -> None:
+    def __init__(self, parts: Parts, *, address: str, notes: Sequence[str] = ()) -> None:
         self._parts = parts
+        self._standing_notes = tuple(notes)
         self._units: dict[str, Unit] = {}
         self._routes: tuple[ModelRoute, ...] = ()
         self._reading = Reading()
@@ -201,10 +202,15 @@ class Instance:
         try:
             preparation = await self._parts.preparer.prepare(model, report)
         except BerthError as error:
-            unit.preparation_failed(inputs, error, _now())
+            unit.preparation_failed(inputs, error, self._explain(model, error), _now())
         else:
             unit.preparation_done(inputs, preparation)
         self._changed()
+
+    def _explain(self, model: Model, error: BerthError) -> str:
+        """The error's words, with the line of each field that it blames."""
+        written = next((one for one in self._reading.manifests if one.key == (model.kind, model.key)), None)
+        return written.locate(error) if written is not None and isinstance(error, InvalidSpec) else str(error)
 
     def _start(self, unit: Unit) -> None:
         assert unit.prepared is not None
@@ -248,10 +254,11 @@ class Instance:
 
     def _view(self) -> View:
         models = tuple(model_view(unit, stopping=self._stopping.is_set()) for unit in self._units.values())
+        known = [{"log": str(self._log(model.key)), "ask_as": self._name_for_clients(model.key)} for model in models]
         return View(
             address=self.views.value.address,
             revision=self._revision,
-            models=tuple(model.model_copy(update={"log": str(self._log(model.key))}) for model in models),
+            models=tuple(model.model_copy(update=more) for model, more in zip(models, known, strict=True)),
             routes=tuple(name for route in self._routes for name in route.spec.names),
             notes=self._notes(),
             rejected=self._rejected,
@@ -260,8 +267,16 @@ class Instance:
             stopping=self._stopping.is_set(),
         )
 
+    def _name_for_clients(self, key: str) -> str:
+        """The shortest name that reaches the Model at the gateway; empty if only routes do."""
+        names = self._told.names if self._told is not None else {}
+        for name in (key.partition("/")[2], key):
+            if (owner := names.get(name)) is not None and (owner.kind, owner.key) == ("Model", key):
+                return name
+        return ""
+
     def _notes(self) -> tuple[str, ...]:
-        notes = [*self._reading.notes]
+        notes = [*self._standing_notes, *self._reading.notes]
         notes += [f"{one.kind} {one.key}: {note}" for one in self._objects for note in laptop_notes(one)]
         claims = claim_names([one for one in self._objects if isinstance(one, Model)], self._routes)
         for unit in self._units.values():

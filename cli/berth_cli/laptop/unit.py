@@ -117,14 +117,14 @@ class Unit:
         self.preparing, self.prepare_failure = None, None
         self.reported(ModelStage.STARTING, "", None)
 
-    def preparation_failed(self, inputs: str, error: BerthError, now: float) -> None:
-        """Notes why it failed; only `Unavailable` is worth another try without an edit."""
+    def preparation_failed(self, inputs: str, error: BerthError, message: str, now: float) -> None:
+        """Notes why it failed, in words; only `Unavailable` is worth another try without an edit."""
         before = self.prepare_failure
         self.prepare_failure = Failure(
             inputs,
             before.count + 1 if before and before.subject == inputs else 1,
             now,
-            message=str(error),
+            message=message,
             retry_after_seconds=error.retry_after_seconds if isinstance(error, Unavailable) else None,
             final=not isinstance(error, Unavailable),
         )

@@ -43,9 +43,13 @@ class Transfer(_Shown):
 
 
 class ModelView(_Shown):
-    """One Model. `stage` is that of its newest version; `serving` says whether requests are answered, by whichever."""
+    """One Model. `stage` is that of its newest version; `serving` says whether requests are answered, by whichever.
+
+    `ask_as` is what clients send as `model`; empty if only routes lead to it.
+    """
 
     key: str
+    ask_as: str = ""
     serving: bool = False
     stage: ModelStage = ModelStage.WAITING
     message: str = ""

@@ -4,7 +4,8 @@ import asyncio
 
 from rich.console import Console
 
-from berth_cli.failure import FAILED, INTERRUPTED
+from berth_api.errors import BerthError
+from berth_cli.failure import FAILED, INTERRUPTED, exit_code_of, failure_block
 from berth_cli.laptop.present import End, conclude, present
 from berth_cli.laptop.service import InstanceService
 from berth_cli.manifests.source import Source
@@ -21,7 +22,11 @@ class Foreground:
 
     async def __call__(self, service: InstanceService) -> int:
         """Returns when the instance stops, or should: because nothing can be served, or time is up."""
-        revision = service.apply(self._sources)
+        try:
+            revision = service.apply(self._sources)
+        except BerthError as error:  # They were good a moment ago; somebody edits them right now.
+            say(Console(stderr=True), failure_block(error))
+            return exit_code_of(error)
         outcome = await present(service.views.follow(), self._console, revision, timeout_seconds=self._timeout_seconds)
         conclude(outcome, self._console, detached=False, timeout_seconds=self._timeout_seconds)
         if outcome.end is End.TIMED_OUT or outcome.is_hopeless:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.manifest import parse_object
@@ -23,16 +23,21 @@ _SKELETON = "begin with apiVersion: berth.dev/v1alpha1, kind: Model, metadata an
 
 @dataclass(frozen=True)
 class Manifest:
-    """An object and where it was written."""
+    """An object and where it was written; `lines` knows the line of each of its fields."""
 
     object: Model | ModelRoute
     source: str
     line: int
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def where(self) -> str:
         """`file:line` of the object's first line."""
         return f"{self.source}:{self.line}"
+
+    def locate(self, error: InvalidSpec) -> str:
+        """The message of an error that was found after reading, with the line of each field."""
+        return "\n".join(str(_problem(self.source, one, self.lines, self.line)) for one in error.errors)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -109,7 +114,8 @@ class _Reader:
         except InvalidSpec as error:
             self._add_fields(source, error.errors, document, root, line)
             return
-        manifest = Manifest(parsed, source, line)
+        lines = {path.removeprefix(f"{root}."): at for path, at in document.lines.items() if path.startswith(root)}
+        manifest = Manifest(parsed, source, line, lines)
         self._add_fields(source, self._check(parsed), document, root, line)
         first = self.manifests.setdefault(manifest.key, manifest)
         if first is not manifest:
@@ -120,13 +126,15 @@ class _Reader:
 
     def _add_fields(self, source: str, errors: Sequence[FieldError], document: Document, root: str, line: int) -> None:
         for error in errors:
-            path = f"{root}.{error.path}" if root and error.path else root or error.path
-            self.problems.append(
-                Problem(source, line_of(document.lines, path, line), error.path, error.message, error.remedy)
-            )
+            self.problems.append(_problem(source, error, document.lines, line, root=root))
 
     def _add(self, source: str, mistake: Mistake) -> None:
         self.problems.append(Problem(source, mistake.line, mistake.path, str(mistake), mistake.remedy))
+
+
+def _problem(source: str, error: FieldError, lines: Mapping[str, int], line: int, *, root: str = "") -> Problem:
+    path = f"{root}.{error.path}" if root else error.path
+    return Problem(source, line_of(lines, path, line), error.path, error.message, error.remedy)
 
 
 def _is_foreign(value: Mapping[str, Value]) -> bool:

@@ -115,9 +115,10 @@ def _routes(view: View) -> str:
 def what_to_try(view: View, *, detached: bool) -> str:
     """Commands that work as printed, for what is Ready."""
     parts = []
-    if chat := next((model for model in view.ready if model.task in _CHAT_TASKS), None):
+    asked = [model for model in view.ready if model.ask_as]
+    if chat := next((model for model in asked if model.task in _CHAT_TASKS), None):
         parts += [_curl_chat(view.address, chat), _python_chat(view.address, chat)]
-    if embedding := next((model for model in view.ready if model.task == _EMBEDDING), None):
+    if embedding := next((model for model in asked if model.task == _EMBEDDING), None):
         parts.append(_curl_embedding(view.address, embedding))
     stop = "berth down" if detached else "Ctrl-C"
     parts.append(f"More in examples/. An edit of the manifest takes effect at once. {stop} stops all.")
@@ -125,12 +126,12 @@ def what_to_try(view: View, *, detached: bool) -> str:
 
 
 def _curl_chat(address: str, model: ModelView) -> str:
-    body = {"model": model.title, "stream": True, "messages": [{"role": "user", "content": "Say hello."}]}
+    body = {"model": model.ask_as, "stream": True, "messages": [{"role": "user", "content": "Say hello."}]}
     return _curl(f"{address}/v1/chat/completions", body)
 
 
 def _curl_embedding(address: str, model: ModelView) -> str:
-    return _curl(f"{address}/v1/embeddings", {"model": model.title, "input": "A ship comes into the harbour."})
+    return _curl(f"{address}/v1/embeddings", {"model": model.ask_as, "input": "A ship comes into the harbour."})
 
 
 def _curl(url: str, body: dict[str, object]) -> str:
@@ -142,4 +143,4 @@ def _python_chat(address: str, model: ModelView) -> str:
   from openai import OpenAI
   client = OpenAI(base_url="{address}/v1", api_key="none")
   messages = [{{"role": "user", "content": "Say hello."}}]
-  print(client.chat.completions.create(model="{model.title}", messages=messages).choices[0].message.content)'''
+  print(client.chat.completions.create(model="{model.ask_as}", messages=messages).choices[0].message.content)'''

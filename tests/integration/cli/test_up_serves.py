@@ -186,6 +186,17 @@ async def test_an_engine_that_is_killed_is_started_again(laptop: Laptop, client:
     assert engine_of(laptop) != engine
 
 
+async def test_a_worker_that_is_killed_is_started_again_by_its_runtime(
+    laptop: Laptop, client: openai.AsyncOpenAI
+) -> None:
+    engine = engine_of(laptop)
+    (worker,) = children_of(engine)
+    os.kill(worker, signal.SIGKILL)
+    await laptop.until(lambda: worker not in children_of(engine))
+    assert await answered(client, "chat") == "smollm2"
+    assert engine_of(laptop) == engine
+
+
 async def test_an_envoy_that_is_killed_is_started_again(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
     assert laptop.process is not None
     (envoy,) = (pid for pid, command in children_of(laptop.process.pid).items() if "envoy --config-path" in command)

@@ -8,6 +8,7 @@ import pytest
 
 from berth_api.errors import BerthError
 from berth_cli import main
+from berth_cli.laptop.settings import UpSettings
 
 pytestmark = pytest.mark.timeout(60)
 COMMANDS = list(main.COMMANDS)
@@ -56,6 +57,27 @@ def test_up_without_a_file_says_what_is_missing(capsys: pytest.CaptureFixture[st
     code, _, err = run(capsys, "up")
     assert code == 2
     assert "Missing option '-f'" in err
+
+
+def test_a_host_that_is_no_address_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "up", "-f", "x.yaml", "--host", "my-machine")
+    assert code == 2
+    assert "'my-machine' is no IP address" in err
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("10.0.0.7", "http://10.0.0.7:80"),
+    ],
+)
+def test_the_address_that_is_shown_can_be_opened(host: str, address: str, tmp_path: Path) -> None:
+    settings = UpSettings(home=tmp_path, host=host, port=80, version="1")
+    assert settings.address == address
+    assert bool(settings.notes) is (host != "127.0.0.1")
 
 
 def test_a_bad_manifest_is_shown_and_nothing_is_started(

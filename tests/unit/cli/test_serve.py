@@ -9,7 +9,7 @@ import pytest
 from fake_laptop import FakeGateway, FakeLauncher, FakePreparer, FakeProbe
 from model_builders import a_model, a_route
 
-from berth_api.errors import BerthError, Unavailable, UnsupportedModel
+from berth_api.errors import BerthError, FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.model import Model
 from berth_api.route import ModelRoute
 from berth_cli.laptop import replica, serve
@@ -164,6 +164,26 @@ async def test_one_failing_model_does_not_stop_the_others(laptop: Laptop) -> Non
     assert laptop.model("default/a").failure == "no model in it"
     assert laptop.gateway.states["default/a"].phase is Phase.FAILED
     assert laptop.model("default/b").serving
+
+
+async def test_a_field_that_only_the_artifact_proves_wrong_is_shown_with_its_line(laptop: Laptop) -> None:
+    wrong = FieldError("spec.engine.type", "loads other weights", "leave it out")
+    laptop.preparer.failures["default/a"] = [InvalidSpec(wrong)]
+    manifest = Manifest(a_model("a"), "m.yaml", 1, {"spec": 4, "spec.engine": 7, "spec.engine.type": 8})
+    await laptop.settled(laptop.instance.take(Reading((manifest,)), applied=True))
+    assert laptop.model().failure == "m.yaml:8: spec.engine.type: loads other weights\n    leave it out"
+
+
+async def test_a_model_is_asked_by_the_name_that_it_owns(laptop: Laptop) -> None:
+    hidden = a_model("hidden", exposure="RoutesOnly")
+    await laptop.settled(laptop.take(a_model("a"), a_model("a", namespace="other"), hidden))
+    assert [model.ask_as for model in laptop.view.models] == ["a", "other/a", ""]
+
+
+async def test_a_route_to_nothing_is_noted(laptop: Laptop) -> None:
+    await laptop.settled(laptop.take(a_route("chat", backends={"nothing": 1})))
+    await laptop.until(lambda: laptop.view.notes)
+    assert laptop.view.notes == ("ModelRoute default/chat: the Model default/nothing does not exist",)
 
 
 async def test_a_source_that_comes_back_is_found_without_an_edit(laptop: Laptop) -> None:

@@ -30,7 +30,8 @@ ADDRESS = "http://127.0.0.1:8080"
 
 def model(stage: ModelStage = ModelStage.READY, key: str = "default/a", **known: object) -> ModelView:
     serving = stage is ModelStage.READY
-    return ModelView.model_validate({"key": key, "stage": stage, "serving": serving, "settled": serving, **known})
+    usual = {"ask_as": key.removeprefix("default/"), "serving": serving, "settled": serving}
+    return ModelView.model_validate({"key": key, "stage": stage, **usual, **known})
 
 
 def lines(*models: ModelView, before: tuple[ModelView, ...] = (), **known: object) -> list[str]:
@@ -110,6 +111,11 @@ def test_what_to_try_fits_what_is_ready() -> None:
     only = what_to_try(View(address=ADDRESS, models=(embedding,)), detached=False)
     assert "chat" not in only
     assert "Ctrl-C stops all" in only
+
+
+def test_a_model_that_only_routes_reach_is_not_suggested() -> None:
+    hidden = model(task="Chat", ask_as="")
+    assert "curl" not in what_to_try(View(address=ADDRESS, models=(hidden,)), detached=False)
 
 
 def test_the_python_that_is_shown_compiles() -> None:
