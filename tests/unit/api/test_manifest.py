@@ -182,7 +182,8 @@ NAMES = st.text(max_size=4) | st.sampled_from(
             "match",
             "headers",
         ),
-        *("backends", "backendRef", "weight", "canary", "steps", "retries", "retryOn", "conditions", "artifact", "format"),
+        *("backends", "backendRef", "weight", "canary", "steps", "retries", "retryOn", "conditions"),
+        *("artifact", "format"),
     ]
 )
 ANYTHING = st.recursive(
