@@ -1,8 +1,15 @@
-"""A process that pulls, to be killed: `python pull_child.py STORE REFERENCE CHUNK_BYTES`."""
+"""A process that pulls, to be killed: `async with Puller() as puller: pid = await puller.start(store, reference, …)`.
+
+Run as a program it is the parent of the pulls: it has everything imported, and forks one for each line that it reads,
+for starting Python twenty times would take longer than all the transfers.
+"""
 
 import asyncio
+import os
 import sys
+import traceback
 from pathlib import Path
+from typing import Self
 
 from berth_store.local import Store
 from berth_store.pull import pull
@@ -10,10 +17,53 @@ from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 
 
+class Puller:
+    """The parent of pulls, one at a time."""
+
+    async def __aenter__(self) -> Self:
+        self._parent = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._parent.stdin is not None
+        self._parent.stdin.close()
+        await self._parent.wait()
+
+    async def start(self, root: Path, reference: str, *, chunk_bytes: int) -> int:
+        """Start a pull, and return its process id."""
+        assert self._parent.stdin is not None
+        self._parent.stdin.write(f"{root}\t{reference}\t{chunk_bytes}\n".encode())
+        await self._parent.stdin.drain()
+        return await self._answer()
+
+    async def ending(self) -> int:
+        """Wait for the pull, and return its exit status: 0 for success, -9 for SIGKILL."""
+        return await self._answer()
+
+    async def _answer(self) -> int:
+        assert self._parent.stdout is not None
+        return int(await self._parent.stdout.readline())
+
+
 def main() -> None:
-    root, reference, chunk_bytes = sys.argv[1:]
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os._exit(_run(*line.rstrip("\n").split("\t")))
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _run(root: str, reference: str, chunk_bytes: str) -> int:
     config = RegistryConfig(chunk_bytes=int(chunk_bytes), stall_timeout_seconds=10)
-    print(asyncio.run(pull(Store(Path(root)), Reference.parse(reference), registries=config)))
+    try:
+        asyncio.run(pull(Store(Path(root)), Reference.parse(reference), registries=config))
+    except BaseException:  # noqa: BLE001 - the outermost frame of a forked child
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from pathlib import Path
 
-import pull_child
 import pytest
 from oci_artifacts import make_artifact, random_bytes
+from pull_child import Puller
 from registry import RunningRegistry
 from wire import Asked, Wire
 
@@ -41,19 +40,6 @@ async def store_and_push(store: Store, reference: Reference, content: bytes) -> 
     return await push(store, reference, registries=RegistryConfig())
 
 
-async def start_child(store: Store, reference: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(pull_child.__file__),
-        str(store.root),
-        reference,
-        str(CHUNK),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "DOCKER_CONFIG": str(store.root)},
-    )
-
-
 def journalled(store: Store, blob: Descriptor) -> Ranges:
     """What the journal on disk says is there."""
     done = Ranges()
@@ -75,28 +61,32 @@ async def test_a_pull_killed_at_twenty_random_moments_fetches_no_kept_byte_again
     blob = Descriptor(media_type=mediatypes.GGUF, digest=digest_of(content), size=SIZE)
     store, chance = Store(tmp_path / "store"), random.Random(20)
     kept_bytes = []
-    async with asyncio.timeout(DEADLINE_SECONDS), Wire(real_registry.port, bytes_per_second=80 * MIB) as wire:
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        Wire(real_registry.port, bytes_per_second=80 * MIB) as wire,
+        Puller() as puller,
+    ):
         reference = f"{wire.address}/team/big:1"
         for _ in range(KILLS):
             kept, first = journalled(store, blob), len(wire.asked)
-            child = await start_child(store, reference)
+            child = await puller.start(store.root, reference, chunk_bytes=CHUNK)
             await wire.wait_for_downloaded(wire.downloaded_bytes + chance.randrange(1, 16 * MIB))
-            child.send_signal(signal.SIGKILL)
-            assert await child.wait() == -signal.SIGKILL
+            os.kill(child, signal.SIGKILL)
+            assert await puller.ending() == -signal.SIGKILL
             assert store.resolve(Reference.parse(reference)) is None
             for asked in spans_of(wire.asked[first:], blob):
                 assert asked.span is not None
                 assert not kept.overlaps(asked.span), f"{asked.span} was asked for again"
             kept_bytes.append(journalled(store, blob).total)
-        child = await start_child(store, reference)
-        output, errors = await child.communicate()
-        assert child.returncode == 0, errors.decode()
-        assert output.decode().strip() == digest
+        await puller.start(store.root, reference, chunk_bytes=CHUNK)
+        assert await puller.ending() == 0
         overhead = wire.downloaded_bytes - SIZE
+    assert store.resolve(Reference.parse(reference)) == digest
     assert kept_bytes == sorted(kept_bytes), "what was kept is never lost"
     assert kept_bytes[-1] > SIZE // 8
     # Per kill: a stretch under way on each of 8 connections, and what the sockets on both sides of the relay held.
     assert overhead < KILLS * 8 * 3 * MIB
+    assert store.list()[0].digest == digest
     assert find_damage(store) == ()
     assert store.blob_path(blob.digest).read_bytes() == content
     assert list(store.ingest.iterdir()) == []
@@ -110,12 +100,16 @@ async def test_two_processes_pull_at_once_and_fetch_it_once(tmp_path: Path, real
     content = random_bytes(40 * MIB, seed=4)
     digest = await store_and_push(Store(tmp_path / "origin"), real_registry.reference("team/big:1"), content)
     store = Store(tmp_path / "store")
-    async with asyncio.timeout(DEADLINE_SECONDS), Wire(real_registry.port, bytes_per_second=40 * MIB) as wire:
-        children = [await start_child(store, f"{wire.address}/team/big:1") for _ in range(2)]
-        for child in children:
-            output, errors = await child.communicate()
-            assert child.returncode == 0, errors.decode()
-            assert output.decode().strip() == digest
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        Wire(real_registry.port, bytes_per_second=40 * MIB) as wire,
+        Puller() as one,
+        Puller() as other,
+    ):
+        for puller in (one, other):
+            await puller.start(store.root, f"{wire.address}/team/big:1", chunk_bytes=CHUNK)
+        assert [await puller.ending() for puller in (one, other)] == [0, 0]
         asked = [each for each in wire.asked if each.path.endswith(digest_of(content)) and each.span]
     assert sum(each.span.length for each in asked if each.span) == len(content)
+    assert store.list()[0].digest == digest
     assert find_damage(store) == ()

@@ -76,9 +76,18 @@ def test_a_stretch_that_is_not_what_the_journal_says_is_fetched_again(tmp_path: 
         for span in partial.done.missing(100_000)
         for gap in range(span.start, span.stop, STRETCH)
     ]
-    for place in PLACES:
-        put(partial, place)
+    for span in partial.done.missing(len(CONTENT)):
+        for place in range(span.start, span.stop, STRETCH):
+            put(partial, place)
     assert hashed(partial).digest == digest_of(CONTENT)
+    partial.close()
+
+
+def test_what_may_be_hashed_already_is_never_written_over(tmp_path: Path) -> None:
+    partial = opened(tmp_path)
+    put(partial, 0)
+    with pytest.raises(ValueError, match="written twice"):
+        partial.write(STRETCH - 1, [b"xx"])
     partial.close()
 
 

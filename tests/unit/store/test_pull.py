@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiohttp import web
 from lying_registry import Lie, LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 
-from berth_store import download
+from berth_store import download, mediatypes
 from berth_store.digest import digest_of, hex_of
 from berth_store.errors import (
     DigestMismatch,
@@ -472,4 +473,14 @@ async def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(
         registry.seen.clear()
         await pull(store, reference, registries=QUICK)
         assert sum(span.length for span in registry.spans() if span) <= len(CONTENT) - 4 * CHUNK
+    assert_whole(store, reference, artifact)
+
+
+async def test_the_one_model_of_an_index_is_pulled(store: Store, artifact: MadeArtifact) -> None:
+    entry = {"mediaType": mediatypes.OCI_MANIFEST, "digest": artifact.digest, "size": len(artifact.manifest)}
+    index = json.dumps({"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": [entry]}).encode()
+    async with LyingRegistry() as registry:
+        registry.hold("a/model", artifact)
+        reference = registry.hold("a/model", MadeArtifact(index, {}), tag="multi")
+        assert await pull(store, reference, registries=QUICK) == artifact.digest
     assert_whole(store, reference, artifact)
