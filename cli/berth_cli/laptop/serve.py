@@ -8,15 +8,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from berth_api.claims import claim_names
-from berth_api.errors import BerthError, InvalidSpec
+from berth_api.errors import BerthError
 from berth_api.model import Model
-from berth_api.route import ModelRoute
-from berth_api.support import laptop_notes
+from berth_cli.laptop.declared import Declared
 from berth_cli.laptop.latest import Latest
 from berth_cli.laptop.parts import Gateway, Preparer, Probe
 from berth_cli.laptop.plan import Action, Forget, Prepare, Retire, Stage, Start, plan_up
@@ -55,10 +52,7 @@ class Instance:
         self._parts = parts
         self._standing_notes = tuple(notes)
         self._units: dict[str, Unit] = {}
-        self._routes: tuple[ModelRoute, ...] = ()
-        self._reading = Reading()
-        self._objects: tuple[Model | ModelRoute, ...] = ()
-        self._created: dict[tuple[str, str], datetime] = {}
+        self._declared = Declared()
         self._applied = 0
         self._revision = 0
         self._numbers = count(1)
@@ -79,17 +73,14 @@ class Instance:
         Returns the revision by which views tell that they speak of these manifests.
         """
         now = _now()
-        self._reading = reading
         self._revision += 1
         self._applied += applied
-        self._objects = self._with_ages([manifest.object for manifest in reading.manifests])
-        self._routes = tuple(one for one in self._objects if isinstance(one, ModelRoute))
+        self._declared.take(reading)
         for unit in self._units.values():
             unit.wanted = False
-        for model in self._objects:
-            if isinstance(model, Model):
-                inputs = inputs_of(model, self._applied)
-                self._units.setdefault(model.key, Unit(model, inputs, now)).want(model, inputs, now)
+        for model in self._declared.models:
+            inputs = inputs_of(model, self._applied)
+            self._units.setdefault(model.key, Unit(model, inputs, now)).want(model, inputs, now)
         self._follows = False
         self._changed()
         return self._revision
@@ -202,15 +193,10 @@ class Instance:
         try:
             preparation = await self._parts.preparer.prepare(model, report)
         except BerthError as error:
-            unit.preparation_failed(inputs, error, self._explain(model, error), _now())
+            unit.preparation_failed(inputs, error, self._declared.explain(model, error), _now())
         else:
             unit.preparation_done(inputs, preparation)
         self._changed()
-
-    def _explain(self, model: Model, error: BerthError) -> str:
-        """The error's words, with the line of each field that it blames."""
-        written = next((one for one in self._reading.manifests if one.key == (model.kind, model.key)), None)
-        return written.locate(error) if written is not None and isinstance(error, InvalidSpec) else str(error)
 
     def _start(self, unit: Unit) -> None:
         assert unit.prepared is not None
@@ -250,7 +236,7 @@ class Instance:
     def _snapshot(self) -> Snapshot:
         units = [unit for unit in self._units.values() if unit.wanted]
         states = {unit.model.key: gateway_state(unit, stopping=self._stopping.is_set()) for unit in units}
-        return build_snapshot([unit.model for unit in units], self._routes, states)
+        return build_snapshot([unit.model for unit in units], self._declared.routes, states)
 
     def _view(self) -> View:
         models = tuple(model_view(unit, stopping=self._stopping.is_set()) for unit in self._units.values())
@@ -259,7 +245,7 @@ class Instance:
             address=self.views.value.address,
             revision=self._revision,
             models=tuple(model.model_copy(update=more) for model, more in zip(models, known, strict=True)),
-            routes=tuple(name for route in self._routes for name in route.spec.names),
+            routes=tuple(name for route in self._declared.routes for name in route.spec.names),
             notes=self._notes(),
             rejected=self._rejected,
             trouble=self._gateway_trouble or self._parts.gateway.trouble,
@@ -276,22 +262,13 @@ class Instance:
         return ""
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [*self._standing_notes, *self._reading.notes]
-        notes += [f"{one.kind} {one.key}: {note}" for one in self._objects for note in laptop_notes(one)]
-        claims = claim_names([one for one in self._objects if isinstance(one, Model)], self._routes)
+        notes = [*self._standing_notes, *self._declared.notes()]
         for unit in self._units.values():
             if unit.wanted and unit.preparation is not None:
                 notes += [f"Model {unit.model.key}: {note}" for note in unit.preparation.notes]
         if self._told is not None:
             notes += [f"ModelRoute {key}: {one}" for key, route in self._told.routes.items() for one in route.problems]
-        notes += [f"{conflict.loser.kind} {conflict.loser.key}: {conflict.message}" for conflict in claims.conflicts]
         return tuple(notes)
-
-    def _with_ages(self, objects: Sequence[Model | ModelRoute]) -> tuple[Model | ModelRoute, ...]:
-        """Gives each object the time of its first application here: who came first owns a name, as on a cluster."""
-        now = datetime.now(UTC)
-        self._created = {(one.kind, one.key): self._created.get((one.kind, one.key), now) for one in objects}
-        return tuple(_created_at(one, self._created[one.kind, one.key]) for one in objects)
 
     def _log(self, key: str) -> Path:
         return self._parts.logs / f"{key.replace('/', '_')}.log"
@@ -302,7 +279,3 @@ class Instance:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _created_at(one: Model | ModelRoute, created: datetime) -> Model | ModelRoute:
-    return one.model_copy(update={"metadata": one.metadata.model_copy(update={"creation_timestamp": created})})

@@ -235,6 +235,7 @@ async def test_ctrl_c_lets_a_stream_end_and_leaves_nothing(laptop: Laptop, clien
     started = asyncio.Event()
     stream = asyncio.create_task(count_slowly(client, started, tokens=6))
     await asyncio.wait_for(started.wait(), 30)
+    await laptop.until(lambda: "broken: can't" not in laptop.output or "broken: removed" in laptop.output)
     sockets = laptop.record.control_socket.parent
     assert list(sockets.glob("*.sock"))
     assert await laptop.stop() == 0
