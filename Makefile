@@ -25,9 +25,9 @@ install: $(filter .tools/%,$(UV)) ## Install the locked environment into .venv
 	@$(UV) sync --frozen --quiet
 
 # The registry that the tests push to and pull from, built from its source at the version that tools/registry pins.
-.tools/bin/registry: tools/registry/go.mod tools/registry/go.sum
+.tools/bin/registry: tools/registry/main.go tools/registry/go.mod tools/registry/go.sum
 	@command -v go >/dev/null || { echo 'Go was not found: tests that need a registry use docker-registry from PATH, or are skipped'; exit 0; }; \
-	  cd tools/registry && go build -o ../../.tools/bin/registry github.com/distribution/distribution/v3/cmd/registry
+	  cd tools/registry && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../.tools/bin/registry .
 
 .PHONY: tools
 tools: .tools/bin/registry ## Build the programs that only tests need
