@@ -22,8 +22,9 @@ from berth_runtime.engines.protocol import EmbeddingRequest, EmbeddingResult, Fa
 # Inputs of one request that are tokenised in one go, so that a long list holds nobody else up.
 TOKENISED_AT_ONCE: Final = 64
 
-# Tokens in the window beyond which nothing more is tokenised: some megabytes, and far more than a batch can want.
-WINDOW_TOKENS: Final = 1 << 19
+# Tokens of one request in the window, beyond which no more of it is tokenised: a batch finds its neighbours among them.
+# The bound is each request's own, so that a long list never keeps a single text out of the window.
+WAITING_TOKENS: Final = 1 << 15
 
 # How often it is looked whether clients have left. Nobody tells: a reply has to be asked.
 LOOK_SECONDS: Final = 0.05
@@ -59,6 +60,8 @@ class _Job:
         self.inputs = request.inputs
         self.reply = reply
         self.tokenised = 0
+        self.tokenising = False
+        self.waiting_tokens = 0
         self.embedded = 0
         self.prompt_tokens = 0
         self.ended = False
@@ -76,6 +79,10 @@ class _Item:
     @property
     def length(self) -> int:
         return len(self.ids)
+
+    @property
+    def request(self) -> _Job:
+        return self.job
 
     @property
     def dropped(self) -> bool:
@@ -114,17 +121,15 @@ class EmbeddingScheduler:
         job = _Job(request, reply)
         with self._changed:
             self._jobs.add(job)
-            self._untokenised.append(job)
+            self._want_tokens(job)
             self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._untokenised or len(self._window))
-                if self._untokenised and self._window.tokens < WINDOW_TOKENS:
-                    job, run = self._untokenised.popleft(), None
-                else:
-                    job, run = None, self._begin_run()
+                job = self._untokenised.popleft() if self._untokenised else None
+                run = self._begin_run() if job is None else None
             if job is not None:
                 self._tokenise(job)
             elif run is not None:
@@ -134,9 +139,19 @@ class EmbeddingScheduler:
         items = self._window.take(share=self._threads)
         if not items:
             return None
+        for item in items:
+            item.job.waiting_tokens -= item.length
+            self._want_tokens(item.job)
         run = _Run(items, onnxruntime.RunOptions())
         self._runs.add(run)
         return run
+
+    def _want_tokens(self, job: _Job) -> None:
+        """Let more of the request be tokenised, if there is more and little of it waits; by one thread at a time."""
+        more = job.tokenised < len(job.inputs) and job.waiting_tokens < WAITING_TOKENS
+        if more and not job.tokenising and not job.ended:
+            job.tokenising = True
+            self._untokenised.append(job)
 
     def _tokenise(self, job: _Job) -> None:
         first = job.tokenised
@@ -149,12 +164,14 @@ class EmbeddingScheduler:
         with self._changed:
             if job.ended:
                 return
+            tokens = sum(map(len, sequences))
             job.tokenised += len(sequences)
-            job.prompt_tokens += sum(map(len, sequences))
+            job.prompt_tokens += tokens
+            job.waiting_tokens += tokens
             for index, ids in enumerate(sequences, start=first):
                 self._window.add(_Item(job, index, ids))
-            if job.tokenised < len(job.inputs):
-                self._untokenised.append(job)
+            job.tokenising = False
+            self._want_tokens(job)
             self._changed.notify_all()
 
     def _embed(self, run: _Run) -> None:

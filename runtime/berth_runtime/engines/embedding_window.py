@@ -1,13 +1,14 @@
 """Which of the waiting sequences go through the graph together. Pure: no threads, no clock.
 
-Padding is work done for nothing, so the window is kept sorted by length and a batch is a run of neighbours. It is built
-round the sequence that has waited longest, so none waits for ever. Called by `embedding_scheduler` under its lock.
+Padding is work done for nothing, so the window is kept sorted by length and a batch is a run of neighbours. Requests
+take turns: each batch is built round the oldest sequence of the request whose turn it is, so a long list neither holds
+up a single text nor waits for ever. Called by `embedding_scheduler` under its lock.
 """
 
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +19,11 @@ class Waiting(Protocol):
     @property
     def length(self) -> int:
         """Its tokens."""
+        ...
+
+    @property
+    def request(self) -> Hashable:
+        """What takes turns: the request that it belongs to."""
         ...
 
     @property
@@ -72,14 +78,14 @@ class _Entry(Generic[T]):
 
 
 class Window(Generic[T]):
-    """The waiting sequences, by length and by arrival."""
+    """The waiting sequences, by length, and by request in order of arrival."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._sorted: list[_Entry[T]] = []
-        self._arrivals: deque[_Entry[T]] = deque()
+        self._arrivals: dict[Hashable, deque[_Entry[T]]] = {}
+        self._turns: deque[Hashable] = deque()
         self._count = 0
-        self.tokens = 0
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -88,15 +94,17 @@ class Window(Generic[T]):
         """Let one more wait."""
         entry = _Entry(item.length, self._count, item)
         self._count += 1
-        self.tokens += item.length
         insort(self._sorted, entry)
-        self._arrivals.append(entry)
+        if item.request not in self._arrivals:
+            self._arrivals[item.request] = deque()
+            self._turns.append(item.request)
+        self._arrivals[item.request].append(entry)
 
     def take(self, *, share: int = 1) -> list[T]:
         """The next batch; empty if nothing waits. Of few sequences no more than a `share` is taken, so that as many
         threads have work.
         """
-        oldest = self._oldest()
+        oldest = self._next_turn()
         if oldest is None:
             return []
         anchor = bisect_left(self._sorted, oldest)
@@ -111,20 +119,27 @@ class Window(Generic[T]):
         batch = self._sorted[first + chosen.start : first + chosen.stop]
         del self._sorted[first + chosen.start : first + chosen.stop]
         for entry in batch:
-            self._leave(entry)
+            entry.taken = True
         return [entry.item for entry in batch if not entry.item.dropped]
 
-    def _oldest(self) -> _Entry[T] | None:
-        while self._arrivals:
-            entry = self._arrivals[0]
-            if not entry.taken and not entry.item.dropped:
-                return entry
-            self._arrivals.popleft()
-            if not entry.taken:
-                del self._sorted[bisect_left(self._sorted, entry)]
-                self._leave(entry)
+    def _next_turn(self) -> _Entry[T] | None:
+        """The oldest sequence of the request whose turn it is; a request of which nothing waits is forgotten."""
+        while self._turns:
+            request = self._turns[0]
+            oldest = self._oldest(self._arrivals[request])
+            if oldest is not None:
+                self._turns.rotate(-1)
+                return oldest
+            del self._arrivals[request]
+            self._turns.popleft()
         return None
 
-    def _leave(self, entry: _Entry[T]) -> None:
-        entry.taken = True
-        self.tokens -= entry.length
+    def _oldest(self, arrivals: deque[_Entry[T]]) -> _Entry[T] | None:
+        while arrivals:
+            entry = arrivals[0]
+            if not entry.taken and not entry.item.dropped:
+                return entry
+            arrivals.popleft()
+            if not entry.taken:
+                del self._sorted[bisect_left(self._sorted, entry)]
+        return None

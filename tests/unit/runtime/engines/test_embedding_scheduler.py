@@ -10,7 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from recorded_reply import DEADLINE_SECONDS, RecordedReply
 
 from berth_runtime.engines.embedding_graph import Vectors
-from berth_runtime.engines.embedding_scheduler import TOKENISED_AT_ONCE, EmbeddingScheduler
+from berth_runtime.engines.embedding_scheduler import TOKENISED_AT_ONCE, WAITING_TOKENS, EmbeddingScheduler
 from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
 from berth_runtime.engines.embedding_window import BatchLimits
 from berth_runtime.engines.protocol import EmbeddingRequest
@@ -32,14 +32,14 @@ class FakeGraph:
     """The vector of a text is its length and its first token. It can wait, and fail on a text that begins with `!`."""
 
     def __init__(self) -> None:
-        self.batches: list[int] = []
+        self.lengths: list[list[int]] = []
         self.open = threading.Event()
         self.open.set()
         self.running = threading.Semaphore(0)
         self.vector: Callable[[TokenIds], list[float]] = lambda ids: [len(ids), ids[0]]
 
     def embed(self, batch: Sequence[TokenIds], options: onnxruntime.RunOptions) -> Vectors:
-        self.batches.append(len(batch))
+        self.lengths.append([len(ids) for ids in batch])
         self.running.release()
         while not self.open.wait(0.01):
             if options.terminate:
@@ -56,7 +56,8 @@ def graph() -> FakeGraph:
 
 @pytest.fixture
 def scheduler(graph: FakeGraph) -> EmbeddingScheduler:
-    scheduler = EmbeddingScheduler(LetterEncoder(), graph, BatchLimits(max_padding=1.0), threads=1)
+    limits = BatchLimits(max_padding=0.5)
+    scheduler = EmbeddingScheduler(LetterEncoder(), graph, limits, threads=1)
     scheduler.start()
     return scheduler
 
@@ -85,12 +86,24 @@ def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: 
     replies += [ask(scheduler, text) for text in ("ab", "cd", "ef")]
     graph.open.set()
     assert [reply.rows()[0, 0] for reply in replies] == [5, 2, 2, 2]
-    assert graph.batches == [1, 3]
+    assert graph.lengths == [[5], [2, 2, 2]]
 
 
 def test_a_long_list_is_answered_whole(scheduler: EmbeddingScheduler) -> None:
     texts = ["x" * (1 + at % 7) for at in range(2 * TOKENISED_AT_ONCE + 1)]
     assert ask(scheduler, *texts).rows()[:, 0].tolist() == [len(text) for text in texts]
+
+
+def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+    graph.open.clear()
+    texts = ["x" * 1000] * (3 * WAITING_TOKENS // 1000)
+    long = ask(scheduler, *texts)
+    begun(graph)
+    single = ask(scheduler, "single")
+    graph.open.set()
+    assert single.rows()[0, 0] == 6
+    assert long.rows()[:, 0].tolist() == [1000] * len(texts)
+    assert [len("single")] in graph.lengths[:3]
 
 
 def test_an_input_that_is_refused_ends_its_request_and_no_other(scheduler: EmbeddingScheduler) -> None:
@@ -148,7 +161,7 @@ def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: Embeddi
     left.wait()
     graph.open.set()
     assert (first.rows()[0, 0], stays.rows()[0, 0]) == (5, 4)
-    assert graph.batches == [1, 1]
+    assert graph.lengths == [[5], [4]]
 
 
 def test_a_batch_goes_on_for_those_who_stay(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
@@ -163,4 +176,4 @@ def test_a_batch_goes_on_for_those_who_stay(scheduler: EmbeddingScheduler, graph
     left.wait()
     graph.open.set()
     assert stays.rows()[0, 0] == 4
-    assert graph.batches == [1, 2]
+    assert graph.lengths == [[5], [3, 4]]
