@@ -65,16 +65,28 @@ class WorkerChannel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        chunks: dict[int, list[bytes]] = {}
         for frame in self._decoder.feed(data):
-            exchange = self._exchanges.get(frame.exchange)
             if frame.kind is FrameKind.CHUNK:
-                if exchange is not None:
-                    exchange.receive_chunk(frame.payload)
-            elif frame.exchange == WORKER:
-                self._on_news(frame)
-            elif exchange is not None:
-                del self._exchanges[frame.exchange]
-                exchange.receive_outcome(unpack_outcome(frame))
+                chunks.setdefault(frame.exchange, []).append(frame.payload)
+            else:
+                self._deliver(frame.exchange, chunks.pop(frame.exchange, None))
+                self._take_word(frame)
+        for number, held in chunks.items():
+            self._deliver(number, held)
+
+    def _deliver(self, number: int, chunks: list[bytes] | None) -> None:
+        exchange = self._exchanges.get(number)
+        if exchange is not None and chunks:
+            exchange.receive_chunks(chunks)
+
+    def _take_word(self, frame: Frame) -> None:
+        if frame.exchange == WORKER:
+            self._on_news(frame)
+            return
+        exchange = self._exchanges.pop(frame.exchange, None)
+        if exchange is not None:
+            exchange.receive_outcome(unpack_outcome(frame))
 
     def _send(self, kind: FrameKind, number: int, payload: bytes = b"") -> None:
         if self._transport is not None and not self._transport.is_closing():

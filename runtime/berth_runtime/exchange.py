@@ -15,6 +15,8 @@ READS_TOO_SLOWLY: Final = Failure(
     f"More than {MAX_UNREAD_BYTES} bytes of this answer were waiting to be read; read the stream as it comes.",
 )
 
+Sink = Callable[[list[bytes]], int]
+
 
 class Exchange:
     """Chunks as they come, then one outcome.
@@ -23,7 +25,7 @@ class Exchange:
     is called then, once, and only then is the place at the engine free.
     """
 
-    __slots__ = ("_cancel", "_chunks", "_on_end", "_outcome", "_unread_bytes", "_waiter", "ended")
+    __slots__ = ("_cancel", "_chunks", "_on_end", "_outcome", "_sink", "_unread_bytes", "_waiter", "ended")
 
     def __init__(self, *, cancel: Callable[[], None], on_end: Callable[[Outcome], None]) -> None:
         self.ended = False
@@ -32,18 +34,30 @@ class Exchange:
         self._chunks: list[bytes] = []
         self._unread_bytes = 0
         self._outcome: Outcome | None = None
+        self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     async def take(self) -> tuple[list[bytes], Outcome | None]:
         """All that has come since the last call, as soon as there is something; the outcome comes last."""
         if not self._chunks and self._outcome is None:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         chunks, self._chunks, self._unread_bytes = self._chunks, [], 0
         return chunks, self._outcome
+
+    async def pour(self, sink: Sink) -> Outcome:
+        """Have `sink` called with chunks in the moment that they come, until the outcome.
+
+        Nothing is scheduled in between: a task to wake for each token costs as much as all the rest of its way. The
+        sink returns how many bytes its client has not read.
+        """
+        if self._chunks:
+            sink(self._chunks)
+            self._chunks = []
+        self._sink = sink
+        if self._outcome is None:
+            await self._wait()
+        assert self._outcome is not None
+        return self._outcome
 
     def leave(self) -> None:
         """Nobody waits any more: have the engine stop."""
@@ -60,16 +74,18 @@ class Exchange:
             if not self.ended:
                 self._cancel()
 
-    def receive_chunk(self, data: bytes) -> None:
-        """A chunk came from the worker."""
+    def receive_chunks(self, chunks: list[bytes]) -> None:
+        """Chunks came from the worker."""
         if self._outcome is not None:
             return
-        self._chunks.append(data)
-        self._unread_bytes += len(data)
+        if self._sink is not None:
+            self._unread_bytes = self._sink(chunks)
+        else:
+            self._chunks += chunks
+            self._unread_bytes += sum(map(len, chunks))
+            self._wake()
         if self._unread_bytes > MAX_UNREAD_BYTES:
             self.fail(READS_TOO_SLOWLY)
-        else:
-            self._wake()
 
     def receive_outcome(self, outcome: Outcome) -> None:
         """The worker has ended its side, or is gone."""
@@ -78,6 +94,13 @@ class Exchange:
             self._outcome = outcome
             self._wake()
         self._on_end(outcome)
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

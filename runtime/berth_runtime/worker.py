@@ -34,26 +34,41 @@ from berth_runtime.messages import (
 from berth_runtime.outbox import Outbox
 
 RECEIVE_BYTES: Final = 256 * 1024
+CHUNKS_AT_ONCE: Final = 4
+HOLD_SECONDS: Final = 0.025
 EXIT_LOAD_FAILED: Final = 3
 EXIT_BUG: Final = 70
 
 
 class WorkerReply:
-    """The `Reply` that an engine gets: what it says becomes frames of one exchange."""
+    """The `Reply` that an engine gets: what it says becomes frames of one exchange.
 
-    __slots__ = ("_exchange", "_outbox", "_replies", "gone")
+    The first chunks go out at once. Of a fast stream the later ones go out a few at a time, at most each
+    `HOLD_SECONDS`: nobody reads faster, and each trip through two more processes takes cores from the engine.
+    """
+
+    __slots__ = ("_at_once", "_exchange", "_outbox", "_replies", "_sent", "gone")
 
     def __init__(self, exchange: int, outbox: Outbox, replies: "dict[int, WorkerReply]") -> None:
         self.gone = False
         self._exchange = exchange
         self._outbox = outbox
         self._replies = replies
+        self._at_once = CHUNKS_AT_ONCE
+        self._sent = 0.0
         replies[exchange] = self
 
     def chunk(self, data: bytes) -> None:
         """Send an event, unless nobody waits for it."""
-        if not self.gone and self._exchange in self._replies:
-            self._outbox.put(FrameKind.CHUNK, self._exchange, data)
+        if self.gone:
+            return
+        now = time.monotonic()
+        if self._at_once == 0 and now - self._sent < HOLD_SECONDS:
+            self._outbox.hold(FrameKind.CHUNK, self._exchange, data)
+            return
+        self._at_once -= self._at_once > 0
+        self._sent = now
+        self._outbox.put(FrameKind.CHUNK, self._exchange, data)
 
     def finish(self, usage: Usage) -> None:
         """End a chat or completion."""
@@ -71,6 +86,7 @@ class WorkerReply:
         if self._replies.pop(self._exchange, None) is not None:
             kind, payload = pack_outcome(outcome)
             self._outbox.put(kind, self._exchange, payload)
+            self.gone = True  # whatever else the engine says of this request is dropped
 
 
 def receive_frames(connection: socket.socket) -> Iterator[Frame]:

@@ -119,15 +119,22 @@ class LlamaCppEngine:
         reader, events = generation.reader, list[bytes]()
         deliver = reply.chunk if generation.stream else events.append
 
+        raised: list[Exception] = []
+
         def take(chunk: bytes) -> bool:
-            event = reader.read(chunk)
-            if event is not None:
-                deliver(event)
+            try:
+                event = reader.read(chunk)
+                if event is not None:
+                    deliver(event)
+            except Exception as error:  # noqa: BLE001 - xllamacpp swallows what a callback raises
+                raised.append(error)
+                return True
             return reply.gone
 
         handle = self._server.handle_chat_completions if generation.chat else self._server.handle_completions
-        refusal = call_engine(handle, generation.body, take)
-        failure = refusal or reader.failure
+        failure = call_engine(handle, generation.body, take) or reader.failure
+        if raised:
+            raise raised[0]
         if failure is not None:
             reply.fail(failure)
             return
@@ -212,23 +219,9 @@ def count_prompts(prompt: object) -> int:
 
 
 def call_engine(handle: Callable[..., None], body: bytes, take: Callable[[bytes], bool]) -> Failure | None:
-    """Run one request; the failure where llama.cpp refuses it by raising.
-
-    xllamacpp swallows what a callback raises, so that is kept and raised again here.
-    """
-    raised: list[Exception] = []
-
-    def guarded(chunk: bytes) -> bool:
-        try:
-            return take(chunk)
-        except Exception as error:  # noqa: BLE001 - the border to native code, which would lose it
-            raised.append(error)
-            return True
-
+    """Run one request; the failure where llama.cpp refuses it by raising."""
     try:
-        handle(body, guarded)
+        handle(body, take)
     except (ValueError, RuntimeError) as error:
         return translate_refusal(str(error))
-    if raised:
-        raise raised[0]
     return None

@@ -17,6 +17,7 @@ from berth_runtime.engines.protocol import Failure, Usage
 Json = dict[str, Any]
 
 CONTEXT_EXCEEDED: Final = "context_length_exceeded"
+_EVENT: Final = b'{"choices":'
 _ERROR: Final = b'{"error"'
 # A quote inside a JSON string is escaped, so these bytes are always the key.
 _USAGE: Final = b'"usage":{'
@@ -43,14 +44,17 @@ class ChunkReader:
 
     def read(self, chunk: bytes) -> bytes | None:
         """What the client gets of a chunk, None for nothing."""
+        self._events += 1
+        if chunk.startswith(_EVENT) and _USAGE not in chunk and self.logprobs is None:
+            return chunk
+        return self._read_special(chunk)
+
+    def _read_special(self, chunk: bytes) -> bytes | None:
         if chunk == _NOTHING:
             return None
         if chunk.startswith(_ERROR):
             self.failure = translate_error(orjson.loads(chunk)["error"])
             return None
-        self._events += 1
-        if self.logprobs is None and _USAGE not in chunk:
-            return chunk
         event: Json = orjson.loads(chunk)
         self._take_usage(event)
         if not event["choices"]:

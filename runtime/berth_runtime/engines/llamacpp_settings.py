@@ -19,7 +19,7 @@ KV_CACHE_SHARE: Final = 4  # the default context's cache takes at most a quarter
 PROMPT_CACHE_SHARE: Final = 16  # finished prompts are kept for reuse in at most this part of the memory
 MAX_PROMPT_CACHE_MIB: Final = 1024
 F16_BYTES: Final = 2
-BATCH_TOKENS: Final = 512
+BATCH_TOKENS: Final = 512  # what one step computes at once anyway; more in a batch only makes the other streams wait
 
 ARGUMENTS: Final[Mapping[str, str]] = {
     "batch-size": "a number: tokens that one step works on, prompts and generation together",

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from berth_runtime.engines.protocol import Failure
-from berth_runtime.exchange import Exchange
+from berth_runtime.exchange import Exchange, Sink
 from berth_runtime.openai.errors import ApiError, error_body
 from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
 
@@ -59,24 +59,34 @@ async def send_stream(request: web.Request, exchange: Exchange, render: Render |
     count_first_event(request)
     response = web.StreamResponse(headers=STREAM_HEADERS | ignored_header(request))
     await response.prepare(request)
-    while True:
+    await response.write(frame_events(chunks, render))  # the head goes out with it
+    if outcome is None:
+        outcome = await exchange.pour(build_sink(request, render))
+    if isinstance(outcome, Failure):
+        await response.write(frame_event(error_body(outcome)))
+        if request.transport is not None:
+            request.transport.close()  # where the end of the body should be
+        return response
+    await response.write(DONE)
+    await response.write_eof()
+    return response
+
+
+def build_sink(request: web.Request, render: Render | None) -> Sink:
+    """Writes events to the client's connection at once, as aiohttp's own writer would, but without its task."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has left")
+    chunked = request.version >= HttpVersion11
+
+    def write(chunks: list[bytes]) -> int:
+        if transport.is_closing():
+            return 0
         events = frame_events(chunks, render)
-        if isinstance(outcome, Failure):
-            await break_off(request, response, events + frame_event(error_body(outcome)))
-            return response
-        if outcome is not None:
-            await response.write(events + DONE)
-            await response.write_eof()
-            return response
-        await response.write(events)
-        chunks, outcome = await exchange.take()
+        transport.write(b"%x\r\n%b\r\n" % (len(events), events) if chunked else events)
+        return transport.get_write_buffer_size()
 
-
-async def break_off(request: web.Request, response: web.StreamResponse, last: bytes) -> None:
-    """Say why, then close the connection where the end of the body should be."""
-    await response.write(last)
-    if request.transport is not None:
-        request.transport.close()
+    return write
 
 
 def frame_events(chunks: Iterable[bytes], render: Render | None) -> bytes:

@@ -19,8 +19,8 @@ CASES = [
     (
         70,
         (
-            "0.00.036.079 E llama_model_load: error loading model: tensor 'blk.15.attn_output.weight' data is not within "
-            "the file bounds, model is corrupted or incomplete"
+            "0.00.036.079 E llama_model_load: error loading model: tensor 'blk.15.attn_output.weight' data is not "
+            "within the file bounds, model is corrupted or incomplete"
         ),
         "the tensor 'blk.15.attn_output.weight' lies outside of it",
         True,

@@ -24,8 +24,8 @@ class Watched:
 
 async def test_chunks_that_came_together_are_taken_together() -> None:
     watched = Watched()
-    watched.exchange.receive_chunk(b"a")
-    watched.exchange.receive_chunk(b"b")
+    watched.exchange.receive_chunks([b"a"])
+    watched.exchange.receive_chunks([b"b"])
     assert await watched.exchange.take() == ([b"a", b"b"], None)
 
 
@@ -33,7 +33,7 @@ async def test_who_waits_is_woken_by_a_chunk_and_by_the_end() -> None:
     watched = Watched()
     taking = asyncio.create_task(watched.exchange.take())
     await asyncio.sleep(0)
-    watched.exchange.receive_chunk(b"a")
+    watched.exchange.receive_chunks([b"a"])
     assert await taking == ([b"a"], None)
     watched.exchange.receive_outcome(Usage(1, 1))
     assert await watched.exchange.take() == ([], Usage(1, 1))
@@ -44,7 +44,7 @@ async def test_who_leaves_has_the_engine_stop_and_keeps_the_place_until_it_has()
     watched = Watched()
     watched.exchange.leave()
     assert (watched.cancelled, watched.ended) == (1, [])
-    watched.exchange.receive_chunk(b"too late")
+    watched.exchange.receive_chunks([b"too late"])
     watched.exchange.receive_outcome(Usage(1, 0))
     assert watched.ended == [Usage(1, 0)]
 
@@ -59,7 +59,7 @@ async def test_leaving_after_the_end_cancels_nothing() -> None:
 async def test_a_client_that_does_not_read_ends_with_a_failure() -> None:
     watched = Watched()
     for _ in range(MAX_UNREAD_BYTES // 65536 + 1):
-        watched.exchange.receive_chunk(b"x" * 65536)
+        watched.exchange.receive_chunks([b"x" * 65536])
     _, outcome = await watched.exchange.take()
     assert outcome == READS_TOO_SLOWLY
     assert watched.cancelled == 1

@@ -28,6 +28,24 @@ def test_frames_of_many_threads_all_arrive_each_threads_in_order() -> None:
         assert [int(frame.payload) for frame in arrived if frame.exchange == number] == list(range(FRAMES))
 
 
+def test_a_frame_that_is_held_goes_out_before_the_next_one() -> None:
+    ours, theirs = socket.socketpair()
+    outbox = Outbox(ours)
+    with ours, theirs:
+        outbox.hold(FrameKind.CHUNK, 1, b"held")
+        outbox.put(FrameKind.CHUNK, 2, b"next")
+        assert [frame.payload for frame in receive(theirs, 2)] == [b"held", b"next"]
+
+
+def test_a_frame_that_is_held_goes_out_by_itself_in_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    outbox = Outbox(ours)
+    with ours, theirs:
+        for payload in (b"one", b"two"):
+            outbox.hold(FrameKind.CHUNK, 1, payload)
+            assert [frame.payload for frame in receive(theirs, 1)] == [payload]
+
+
 def test_what_is_put_after_the_other_end_has_gone_is_dropped() -> None:
     ours, theirs = socket.socketpair()
     outbox = Outbox(ours)
