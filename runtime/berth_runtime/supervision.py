@@ -1,7 +1,8 @@
 """The life of one model, as pure transitions: what happened goes in, the new life with its next delay comes out.
 
-`berth_runtime.served` carries it out. A model that was Ready and whose worker died is `Restarting`; one that never
-answered is `Failed`, and is tried again too unless trying can't help (a damaged file stays damaged).
+`berth_runtime.served` carries it out. A model that was Ready and whose worker died is `Restarting`; one that does not
+come up is `Failed`. Both are tried again, unless it never answered and trying can't help (a damaged file stays damaged;
+one that served before may only be out of reach).
 """
 
 from dataclasses import dataclass, replace
@@ -40,13 +41,14 @@ class Life:
     message: str = ""
     restarts: int = 0
     failures: int = 0
+    has_answered: bool = False
     ready_since: float | None = None
     again_after_seconds: float | None = None
 
 
 def after_answer(life: Life, now: float) -> Life:
     """The worker has answered once."""
-    return replace(life, state=State.READY, message="", ready_since=now, again_after_seconds=None)
+    return replace(life, state=State.READY, message="", has_answered=True, ready_since=now, again_after_seconds=None)
 
 
 def after_failure(life: Life, cause: Cause, now: float) -> Life:
@@ -60,7 +62,7 @@ def after_failure(life: Life, cause: Cause, now: float) -> Life:
         message=cause.sentence,
         failures=failures,
         ready_since=None,
-        again_after_seconds=None if cause.permanent and not was_ready else delay_seconds(failures),
+        again_after_seconds=None if cause.permanent and not life.has_answered else delay_seconds(failures),
     )
 
 

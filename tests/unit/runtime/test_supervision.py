@@ -30,6 +30,11 @@ def test_a_ready_model_that_dies_restarts_whatever_the_cause() -> None:
         assert (life.state, life.again_after_seconds) == (State.RESTARTING, 0.5)
 
 
+def test_who_answered_once_is_always_tried_again() -> None:
+    away = after_failure(after_restart(after_failure(after_answer(Life(), now=10), CRASH, now=11)), DAMAGED, now=12)
+    assert (away.state, away.again_after_seconds) == (State.FAILED, 1)
+
+
 def test_the_reason_stays_until_the_next_answer() -> None:
     life = after_restart(after_failure(after_answer(Life(), now=10), CRASH, now=11))
     assert (life.state, life.message, life.restarts) == (State.RESTARTING, "it crashed", 1)
