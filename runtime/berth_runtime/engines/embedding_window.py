@@ -46,7 +46,7 @@ class BatchLimits:
 
     max_sequences: int = 32
     max_tokens: int = 256
-    max_padding: float = 0.05
+    max_padding: float = 0.1
 
 
 def plan_batch(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> range:
