@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+# The version that wrote uv.lock, fetched into .tools; `make UV=uv …` takes your own.
 UV_VERSION := 0.13.9
-UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+UV ?= .tools/uv/bin/uv
 BIN := .venv/bin
 SOURCES := api cli gateway runtime store
 
@@ -17,7 +18,7 @@ help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .tools/uv/bin/uv:
-	@python3 -m venv .tools/uv
+	@python3 -m venv .tools/uv || { echo 'python3 has no venv: install the package python3-venv'; rm -rf .tools/uv; exit 1; }
 	@.tools/uv/bin/pip install --quiet 'uv==$(UV_VERSION)'
 
 .PHONY: install
@@ -26,7 +27,7 @@ install: $(filter .tools/%,$(UV)) ## Install the locked environment into .venv
 
 # The registry that the tests push to and pull from, built from its source at the version that tools/registry pins.
 .tools/bin/registry: tools/registry/main.go tools/registry/go.mod tools/registry/go.sum
-	@command -v go >/dev/null || { echo 'Go was not found: tests that need a registry use docker-registry from PATH, or are skipped'; exit 0; }; \
+	@command -v go >/dev/null || { echo 'Go was not found, so no registry was built: tests use docker-registry from PATH, or are skipped'; exit 0; }; \
 	  cd tools/registry && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../.tools/bin/registry .
 
 .PHONY: tools
