@@ -44,7 +44,8 @@ Json = dict[str, Any]
 
 SAMPLING: Final = {
     *("temperature", "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty"),
-    *("repeat_penalty", "logit_bias", "seed", "stop", "n", "max_tokens", "stream", "stream_options", "logprobs"),
+    *("repeat_penalty", "logit_bias", "seed", "stop", "n", "max_tokens", "ignore_eos", "stream", "stream_options"),
+    "logprobs",
 }
 CHAT: Final = frozenset({*SAMPLING, "max_completion_tokens", "top_logprobs", "response_format", "chat_template_kwargs"})
 TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})

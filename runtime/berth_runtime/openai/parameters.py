@@ -83,6 +83,7 @@ _GENERATION: Final = {
     "stop": texts(16),
     "n": integer(1, 128, neutral=(1,)),
     "max_tokens": integer(1),
+    "ignore_eos": boolean(neutral=(False,)),  # llama.cpp's own: go on until max_tokens
     "stream": boolean(),
     "stream_options": mapping(
         "an object with include_usage: true or false",

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="modu
 
 PROMPT: Any = [{"role": "user", "content": "Tell me a long story about a harbour."}]
 SEQUENCES = 4
+END_OF_TURN = 2
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,6 +56,17 @@ async def test_the_first_token_of_a_stream_comes_well_before_the_last(client: op
     times = [time.monotonic() - began async for event in stream if event.choices[0].delta.content]
     assert len(times) >= 40
     assert times[0] < times[-1] / 2
+
+
+async def test_who_ignores_the_end_gets_every_token_that_was_asked_for(client: openai.AsyncOpenAI) -> None:
+    more = {"ignore_eos": True, "logit_bias": {str(END_OF_TURN): 100}}
+    asked: Any = {"model": "smollm2", "max_tokens": 40, "temperature": 0}
+    chat = await client.chat.completions.create(messages=PROMPT, extra_body=more, **asked)
+    text = await client.completions.create(prompt="Once", extra_body=more, **asked)
+    for answer in (chat, text):
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == 40
 
 
 async def test_a_stream_and_a_plain_answer_say_the_same(client: openai.AsyncOpenAI) -> None:

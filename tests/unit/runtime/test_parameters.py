@@ -20,6 +20,7 @@ RIGHT: dict[str, list[Any]] = {
     "seed": [-1, 0, 2**40],
     "stop": ["x", ["x", "y"], []],
     "max_tokens": [1, 100_000],
+    "ignore_eos": [True, False],
     "logit_bias": [{}, {"50256": -100, "7": 1.5}],
     "response_format": [
         {"type": "text"},
@@ -49,6 +50,7 @@ WRONG: dict[str, list[Any]] = {
     ],
     "tools": [{}, ["f"], [{"type": "function"}], [{"type": "function", "function": {}}]],
     "tool_choice": ["always", {"function": 5}, 3, []],
+    "ignore_eos": [1, "yes"],
     "stream": [1, "true"],
     "stream_options": [[], {"include_usage": "yes"}],
 }
