@@ -8,11 +8,11 @@ is what the engines of this version take. `berth_api.manifest` refuses the forme
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from berth_api.artifact import EngineType
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.suggestions import did_you_mean
 
 REASON = Reason.ARGUMENT_REFUSED
 _PATH = "spec.engine.args"
@@ -144,5 +144,4 @@ def _unknown(engine: EngineType, args: Iterable[str]) -> Iterator[FieldError]:
 def _what_it_takes(name: str, accepted: Mapping[str, Value]) -> str:
     if not accepted:
         return "leave it out; this engine takes none"
-    close = get_close_matches(name, accepted, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(f'`{known}`' for known in accepted)}"
+    return did_you_mean(name, accepted) or f"it takes {', '.join(f'`{known}`' for known in accepted)}"

@@ -1,18 +1,29 @@
-"""What the user may have meant: close field names, close words, and fields that live elsewhere."""
+"""What the user may have meant: close words, close field names, and fields that live elsewhere."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
-_WORD_MAX = 64
+_CUTOFF = 0.6
+_WORD_MAX = 200
+_COMPARED_MAX = 2000
 _PLACES_MAX = 3
+
+
+def close_words(written: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known words that look like what was written, closest first; upper and lower case are alike.
+
+    Comparing is slow and a wrong word is cheap to send, so both its length and the number of known ones are bounded.
+    """
+    words = {word.casefold(): word for word in islice(known, _COMPARED_MAX)}
+    return [words[close] for close in get_close_matches(written[:_WORD_MAX].casefold(), words, n=most, cutoff=_CUTOFF)]
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """`did you mean …?` with the closest known word, or nothing if none is close."""
-    words = {word.lower(): word for word in known}
-    close = get_close_matches(written[:_WORD_MAX].lower(), words, n=1, cutoff=0.6)
-    return f"did you mean `{words[close[0]]}`?" if close else ""
+    close = close_words(written, known, most=1)
+    return f"did you mean `{close[0]}`?" if close else ""
 
 
 def suggest_field(written: str, parent: Mapping[str, Any], spec: Mapping[str, Any]) -> str:

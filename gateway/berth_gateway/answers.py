@@ -1,19 +1,16 @@
 """What the agent answers, as pure functions of the snapshot. Called by agent_http.py."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 from berth_api.claims import Owner
+from berth_api.openai_errors import ErrorCode, ErrorType, error_body
+from berth_api.suggestions import close_words
 from berth_gateway import headers
 from berth_gateway.actions import Question
-from berth_gateway.errors import UNAVAILABLE, error_body
 from berth_gateway.snapshot import Phase, ServedModel, Snapshot
-
-MOST_COMPARED_NAMES = 2000
-"""Comparing names is slow, and an unknown name is cheap to send."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,10 @@ def show_model(name: str, snapshot: Snapshot) -> Answer:
 
 def unknown_model(asked: str, snapshot: Snapshot) -> Answer:
     """404 with the names that look alike."""
-    close = _close_names(asked, snapshot)
+    close = close_words(asked, sorted(shown_names(snapshot)))
     hint = f" Did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
     message = f"The model `{asked}` does not exist.{hint} GET /v1/models lists the names."
-    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="model_not_found", param="model"))
+    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code=ErrorCode.MODEL_NOT_FOUND, param="model"))
 
 
 def explain(question: Question, asked: str, snapshot: Snapshot) -> Answer:
@@ -59,18 +56,18 @@ def explain(question: Question, asked: str, snapshot: Snapshot) -> Answer:
         return unknown_model(asked, snapshot)
     if question is Question.NO_RULE:
         message = f"The ModelRoute {owner.key} has no rule for a request with these headers."
-        return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="model_not_found", param="model"))
+        return Answer(HTTPStatus.NOT_FOUND, error_body(message, code=ErrorCode.MODEL_NOT_FOUND, param="model"))
     route = snapshot.routes.get(owner.key)
     why = "; ".join(route.problems) if route is not None and route.problems else "none of its backends has a weight"
     message = f"The ModelRoute {owner.key} has no Model to send this request to: {why}."
-    return _unavailable(message, "no_backend")
+    return _unavailable(message, ErrorCode.NO_BACKEND)
 
 
 def model_state(key: str, snapshot: Snapshot) -> Answer:
     """503 for a Model whose endpoint is the agent, with its state in words."""
     model = snapshot.models.get(key)
     if model is None:
-        return _unavailable(f"The Model {key} has just been removed.", "model_unavailable")
+        return _unavailable(f"The Model {key} has just been removed.", ErrorCode.MODEL_UNAVAILABLE)
     answer = _ANSWERS_BY_PHASE[model.state.phase](model)
     return replace(answer, headers={**answer.headers, headers.FINAL: "true"})
 
@@ -78,12 +75,12 @@ def model_state(key: str, snapshot: Snapshot) -> Answer:
 def no_such_path(method: str, path: str) -> Answer:
     """404 for whatever is no path of this gateway."""
     message = f"There is nothing at {method} {path}. The OpenAI address is /v1; GET /v1/models lists the models."
-    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code="not_found"))
+    return Answer(HTTPStatus.NOT_FOUND, error_body(message, code=ErrorCode.UNKNOWN_URL))
 
 
 def wrong_method(method: str, path: str, allowed: str) -> Answer:
     """405 for a path that exists."""
-    body = error_body(f"{path} takes {allowed}, not {method}.", code="method_not_allowed")
+    body = error_body(f"{path} takes {allowed}, not {method}.", code=ErrorCode.METHOD_NOT_ALLOWED)
     return Answer(HTTPStatus.METHOD_NOT_ALLOWED, body, {"allow": allowed})
 
 
@@ -114,14 +111,8 @@ def _is_servable(owner: Owner, snapshot: Snapshot) -> bool:
     return any(snapshot.models[key].state.phase in {Phase.READY, Phase.LOADING} for key in keys)
 
 
-def _close_names(asked: str, snapshot: Snapshot) -> list[str]:
-    names = sorted(shown_names(snapshot))[:MOST_COMPARED_NAMES]
-    folded = {name.casefold(): name for name in names}
-    return [folded[close] for close in difflib.get_close_matches(asked.casefold(), folded, n=3, cutoff=0.6)]
-
-
-def _unavailable(message: str, code: str, more: Mapping[str, str] | None = None) -> Answer:
-    body = error_body(message, code=code, kind=UNAVAILABLE, param="model")
+def _unavailable(message: str, code: ErrorCode, more: Mapping[str, str] | None = None) -> Answer:
+    body = error_body(message, code=code, kind=ErrorType.SERVER, param="model")
     return Answer(HTTPStatus.SERVICE_UNAVAILABLE, body, more or {})
 
 
@@ -129,17 +120,17 @@ def _loading(model: ServedModel) -> Answer:
     seconds = max(1, model.state.retry_after_seconds)
     detail = f": {model.state.message}" if model.state.message else ""
     message = f"The model {model.key} is loading{detail}. Try again in {seconds} s."
-    return _unavailable(message, "model_loading", {"retry-after": str(seconds)})
+    return _unavailable(message, ErrorCode.MODEL_LOADING, {"retry-after": str(seconds)})
 
 
 def _suspended(model: ServedModel) -> Answer:
     detail = model.state.message or "set `spec.suspend: false` and at least one replica to start it"
-    return _unavailable(f"The model {model.key} is suspended: {detail}.", "model_suspended", _WITHOUT_RETRY)
+    return _unavailable(f"The model {model.key} is suspended: {detail}.", ErrorCode.MODEL_SUSPENDED, _WITHOUT_RETRY)
 
 
 def _failed(model: ServedModel) -> Answer:
     detail = model.state.message or "its status says why"
-    return _unavailable(f"The model {model.key} can't be started: {detail}.", "model_failed", _WITHOUT_RETRY)
+    return _unavailable(f"The model {model.key} can't be started: {detail}.", ErrorCode.MODEL_FAILED, _WITHOUT_RETRY)
 
 
 # OpenAI's clients try a 503 again unless they are told that it is of no use.

@@ -7,7 +7,7 @@ replies of the route table. Messages are fixed texts, since Envoy's own contain 
 from collections.abc import Sequence
 from typing import Any
 
-from berth_gateway.errors import INVALID_REQUEST, UNAVAILABLE, error_body
+from berth_api.openai_errors import ErrorCode, ErrorType, error_body
 
 
 def local_reply_config(max_body_bytes: int) -> dict[str, Any]:
@@ -19,32 +19,38 @@ def local_reply_config(max_body_bytes: int) -> dict[str, Any]:
                 ["UF", "UC", "UR", "LR"],
                 502,
                 "The engine failed before it answered, and so did the further tries. Try again.",
-                "engine_failed",
+                ErrorCode.ENGINE_FAILED,
             ),
-            _by_flags(["UT"], 504, "The engine sent no first byte in time.", "first_byte_timeout"),
-            _by_flags(["SI"], 504, "The request was silent for too long.", "idle_timeout"),
-            _by_flags(["UO"], 503, "The model has more requests than the gateway may send to it.", "overloaded"),
-            _by_flags(["UH", "NC"], 503, "The model has no engine to answer now. Try again.", "model_unavailable"),
-            _by_status(413, f"The body is larger than {mebibytes:g} MiB.", "body_too_large"),
+            _by_flags(["UT"], 504, "The engine sent no first byte in time.", ErrorCode.FIRST_BYTE_TIMEOUT),
+            _by_flags(["SI"], 504, "The request was silent for too long.", ErrorCode.IDLE_TIMEOUT),
+            _by_flags(
+                ["UO"], 503, "The model has more requests than the gateway may send to it.", ErrorCode.OVERLOADED
+            ),
+            _by_flags(
+                ["UH", "NC"], 503, "The model has no engine to answer now. Try again.", ErrorCode.MODEL_UNAVAILABLE
+            ),
+            _by_status(413, f"The body is larger than {mebibytes:g} MiB.", ErrorCode.REQUEST_TOO_LARGE),
             _by_status(
-                403, "Connections are not upgraded here: there is plain HTTP and nothing else.", "upgrade_refused"
+                403,
+                "Connections are not upgraded here: there is plain HTTP and nothing else.",
+                ErrorCode.UPGRADE_REFUSED,
             ),
-            _by_status(408, "The request did not arrive in time.", "request_timeout"),
-            _by_status(431, "The request's headers are too large.", "headers_too_large"),
+            _by_status(408, "The request did not arrive in time.", ErrorCode.REQUEST_TIMEOUT),
+            _by_status(431, "The request's headers are too large.", ErrorCode.HEADERS_TOO_LARGE),
         ]
     }
 
 
-def _by_flags(flags: Sequence[str], status: int, message: str, code: str) -> dict[str, Any]:
-    mapper = _mapper({"response_flag_filter": {"flags": list(flags)}}, message, code, UNAVAILABLE)
+def _by_flags(flags: Sequence[str], status: int, message: str, code: ErrorCode) -> dict[str, Any]:
+    mapper = _mapper({"response_flag_filter": {"flags": list(flags)}}, message, code, ErrorType.SERVER)
     return mapper | {"status_code": status}
 
 
-def _by_status(status: int, message: str, code: str) -> dict[str, Any]:
+def _by_status(status: int, message: str, code: ErrorCode) -> dict[str, Any]:
     comparison = {"op": "EQ", "value": {"default_value": status, "runtime_key": f"berth.unused.{status}"}}
-    return _mapper({"status_code_filter": {"comparison": comparison}}, message, code, INVALID_REQUEST)
+    return _mapper({"status_code_filter": {"comparison": comparison}}, message, code, ErrorType.INVALID_REQUEST)
 
 
-def _mapper(condition: dict[str, Any], message: str, code: str, kind: str) -> dict[str, Any]:
-    body = {"json_format": error_body(message, code=code, kind=kind), "content_type": "application/json"}
+def _mapper(condition: dict[str, Any], message: str, code: ErrorCode, kind: ErrorType) -> dict[str, Any]:
+    body = {"json_format": error_body(message, kind=kind, code=code), "content_type": "application/json"}
     return {"filter": condition, "body_format_override": body}

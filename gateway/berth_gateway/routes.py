@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from berth_api.claims import Owner
+from berth_api.openai_errors import ErrorCode, error_body
 from berth_gateway import headers
 from berth_gateway.actions import Question, agent_route, grouped_route, model_route, question_route, reply_route
-from berth_gateway.errors import error_body
 from berth_gateway.snapshot import Policy, Route, Rule, ServedModel, Snapshot
 from berth_gateway.types import type_url
 
@@ -151,7 +151,7 @@ _NO_NAME = _action(
         error_body(
             "The body names no model: set its field `model` to one of the names that GET /v1/models lists.",
             param="model",
-            code="model_missing",
+            code=ErrorCode.MISSING_REQUIRED_PARAMETER,
         ),
     )
 )
@@ -162,7 +162,7 @@ _BODIES_WITHOUT_A_NAME: Mapping[str, Match] = {
             400,
             error_body(
                 "The body is not a JSON object: send uncompressed JSON in UTF-8 with `content-type: application/json`.",
-                code="invalid_json",
+                code=ErrorCode.INVALID_JSON,
             ),
         )
     ),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.openai_errors import MAX_BODY_BYTES
 
 # A Unix socket's path has 108 bytes in the kernel, its end included.
 LONGEST_SOCKET_PATH_BYTES = 100
@@ -22,7 +23,7 @@ class GatewaySettings:
     run_dir: Path
     host: str = "127.0.0.1"
     port: int = 8080
-    max_body_bytes: int = 32 * 1024 * 1024
+    max_body_bytes: int = MAX_BODY_BYTES
     workers: int = 2
     access_log: str | None = None
     log_level: str = "warning"

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from berth_api.openai_errors import ErrorCode
+from berth_api.suggestions import close_words
 from berth_runtime.openai.errors import refuse
 from berth_runtime.served import ServedModel
 from berth_runtime.supervision import State
@@ -24,12 +25,13 @@ class Catalog:
         if name is None:
             if len(self.models) == 1:
                 return next(iter(self.models.values()))
-            raise refuse(f"'model' is missing; it is one of {self._listed()}.", param="model", code="missing_model")
+            message = f"'model' is missing; it is one of {self._listed()}."
+            raise refuse(message, param="model", code=ErrorCode.MISSING_REQUIRED_PARAMETER)
         if not isinstance(name, str):
             raise refuse("'model' has to be a text.", param="model")
         found = self.models.get(name)
         if found is None:
-            raise refuse(self._unknown(name), param="model", code="model_not_found", status=404)
+            raise refuse(self._unknown(name), param="model", code=ErrorCode.MODEL_NOT_FOUND, status=404)
         return found
 
     @property
@@ -46,7 +48,7 @@ class Catalog:
         return {"models": [_render_state(model, draining=draining) for model in self.models.values()]}
 
     def _unknown(self, name: str) -> str:
-        close = get_close_matches(name[:200], self.models, n=3, cutoff=0.5)
+        close = close_words(name, self.models)
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else f" Served here: {self._listed()}."
         return f"The model {name[:200]!r} does not exist.{hint}"
 
@@ -65,6 +67,7 @@ def _render_state(model: ServedModel, *, draining: bool) -> Json:
         "state": state,
         "message": life.message,
         "restarts": life.restarts,
+        "retryInSeconds": model.retry_in_seconds,
         "stages": [{"name": name, "milliseconds": took} for name, took in model.stages.items()],
         "inFlight": running.admission.taken if running else 0,
         "queued": running.admission.queued if running else 0,

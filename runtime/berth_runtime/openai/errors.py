@@ -2,7 +2,9 @@
 
 import orjson
 
+from berth_api import openai_errors
 from berth_api.errors import BerthError
+from berth_api.openai_errors import ErrorCode
 from berth_runtime.engines.protocol import Failure
 
 
@@ -15,24 +17,12 @@ class ApiError(BerthError):
         super().__init__(failure.message)
 
 
-def refuse(message: str, *, param: str | None, code: str = "invalid_value", status: int = 400) -> ApiError:
+def refuse(message: str, *, param: str | None, code: str = ErrorCode.INVALID_VALUE, status: int = 400) -> ApiError:
     """A fault of the request, to be raised."""
     return ApiError(Failure(status, code, message, param))
 
 
-def error_type(status: int) -> str:
-    """The `type` that goes with a status."""
-    if status == 429:
-        return "rate_limit_error"
-    return "invalid_request_error" if status < 500 else "server_error"
-
-
 def error_body(failure: Failure) -> bytes:
     """The JSON of an error: a whole body, or the data of an SSE event."""
-    error = {
-        "message": failure.message,
-        "type": error_type(failure.status),
-        "param": failure.param,
-        "code": failure.code,
-    }
-    return orjson.dumps({"error": error})
+    kind = openai_errors.error_type(failure.status)
+    return orjson.dumps(openai_errors.error_body(failure.message, kind=kind, param=failure.param, code=failure.code))

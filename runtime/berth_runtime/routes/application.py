@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from berth_api.openai_errors import MAX_BODY_BYTES
 from berth_runtime.catalog import Catalog
 from berth_runtime.drain import Drain
 from berth_runtime.metrics import Metrics
-from berth_runtime.routes.bodies import MAX_BODY_BYTES
 from berth_runtime.routes.embeddings import answer_embeddings
 from berth_runtime.routes.frame import openai_frame
 from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate

@@ -5,6 +5,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from berth_api.openai_errors import MAX_BODY_BYTES, ErrorCode
 from berth_runtime.engines.protocol import Capabilities, Operation
 from berth_runtime.openai.errors import refuse
 from berth_runtime.openai.parameters import Parameters, read_parameters
@@ -12,7 +13,6 @@ from berth_runtime.routes.keys import CATALOG, IGNORED, MODEL
 from berth_runtime.served import ServedModel
 
 Json = dict[str, Any]
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 MODEL_HEADER: Final = "x-berth-model"
 
 
@@ -24,9 +24,9 @@ async def read_body(request: web.Request) -> Json:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise refuse(f"The body is not JSON: {error}.", param=None, code="invalid_json") from error
+        raise refuse(f"The body is not JSON: {error}.", param=None, code=ErrorCode.INVALID_JSON) from error
     if not isinstance(body, dict):
-        raise refuse("The body has to be a JSON object.", param=None, code="invalid_json")
+        raise refuse("The body has to be a JSON object.", param=None, code=ErrorCode.INVALID_JSON)
     return body
 
 
@@ -46,7 +46,7 @@ def take_parameters(
         raise refuse(
             f"The model {request[MODEL]!r} does not serve {operation} requests; it serves {able}.",
             param="model",
-            code="operation_not_supported",
+            code=ErrorCode.OPERATION_NOT_SUPPORTED,
             status=404,
         )
     parameters = read_parameters(body, operation, capabilities, subject=subject)

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from berth_api.openai_errors import MAX_BODY_BYTES, ErrorCode
 from berth_runtime import drain as draining
 from berth_runtime.engines.protocol import Failure
 from berth_runtime.openai.errors import ApiError, error_body
@@ -18,7 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT_LEFT: Final = 499
 SHUTTING_DOWN: Final = Failure(
-    503, "shutting_down", "This server is shutting down. Try again: another one will answer."
+    503, ErrorCode.SHUTTING_DOWN, "This server is shutting down. Try again: another one will answer."
 )
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ async def answer_or_error(request: web.Request, handler: Handler) -> web.StreamR
     except Exception:
         log.exception("bug", extra={"path": request.path})
         return render_error(
-            Failure(500, "internal_error", "The server failed on this request; its log has the reason.")
+            Failure(500, ErrorCode.INTERNAL_ERROR, "The server failed on this request; its log has the reason.")
         )
 
 
@@ -72,14 +73,16 @@ def render_http_error(request: web.Request, error: web.HTTPException) -> web.Res
     """What aiohttp itself refuses: no such path, wrong method, body too large."""
     match error:
         case web.HTTPNotFound():
-            failure = Failure(404, "unknown_url", f"There is nothing at {request.method} {request.path[:200]}.")
+            failure = Failure(404, ErrorCode.UNKNOWN_URL, f"There is nothing at {request.method} {request.path[:200]}.")
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            failure = Failure(405, "method_not_allowed", f"{request.path[:200]} takes {allowed}, not {request.method}.")
+            failure = Failure(
+                405, ErrorCode.METHOD_NOT_ALLOWED, f"{request.path[:200]} takes {allowed}, not {request.method}."
+            )
         case web.HTTPRequestEntityTooLarge():
-            failure = Failure(413, "request_too_large", "The body is larger than 32 MiB.")
+            failure = Failure(413, ErrorCode.REQUEST_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.")
         case _:
-            failure = Failure(error.status, "http_error", error.reason or HTTPStatus(error.status).phrase)
+            failure = Failure(error.status, ErrorCode.HTTP_ERROR, error.reason or HTTPStatus(error.status).phrase)
     response = render_error(failure)
     if "allow" in error.headers:
         response.headers["allow"] = error.headers["allow"]

@@ -89,7 +89,7 @@ async def test_a_strange_name_is_just_unknown(house: House, name: str) -> None:
 )
 async def test_a_body_without_a_name_is_400(house: House, body: object) -> None:
     reply = await house.post(body)
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "model_missing", "model")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "missing_required_parameter", "model")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_body_that_is_no_json_object_is_400(house: House, body: bytes) -
     reply = await house.post(body)
     assert reply.status == 400
     assert reply.error["type"] == "invalid_request_error"
-    assert reply.error["code"] in {"invalid_json", "model_missing"}
+    assert reply.error["code"] in {"invalid_json", "missing_required_parameter"}
     assert len(house.engine.seen) == seen
 
 
@@ -158,13 +158,13 @@ async def test_a_body_over_the_limit_is_413_at_once_where_its_length_is_announce
 
     reply = await house.post(never_sent(), content_length=str(LIMIT + 1))
     assert reply.status == 413
-    assert reply.error["code"] == "body_too_large"
+    assert reply.error["code"] == "request_too_large"
     assert "32 MiB" in reply.error["message"]
 
 
 async def test_a_chunked_body_over_the_limit_is_413(house: House) -> None:
     reply = await house.post_chunked(b'{"model": "qwen", "input": "' + b"x" * LIMIT + b'"}')
-    assert (reply.status, reply.error["code"]) == (413, "body_too_large")
+    assert (reply.status, reply.error["code"]) == (413, "request_too_large")
 
 
 async def test_a_body_just_below_the_limit_passes(house: House) -> None:
@@ -199,7 +199,7 @@ async def test_the_scan_finds_what_pythons_parser_finds(
     if isinstance(name, str) and name:
         assert reply.error["message"].startswith(f"The model `{name}` does not exist.")
     else:
-        assert reply.error["code"] == "model_missing"
+        assert reply.error["code"] == "missing_required_parameter"
 
 
 async def test_a_name_across_two_slices_of_the_scan_is_found(house: House) -> None:

@@ -54,7 +54,7 @@ async def test_an_unknown_model_is_not_found_and_close_names_are_told(running: R
 
 async def test_of_several_models_one_has_to_be_named(running: RunningServer) -> None:
     status, error = await post(running, "/v1/chat/completions", {"messages": MESSAGES})
-    assert (status, error["code"], error["param"]) == (400, "missing_model", "model")
+    assert (status, error["code"], error["param"]) == (400, "missing_required_parameter", "model")
 
 
 async def test_the_gateways_header_wins_over_the_body(running: RunningServer) -> None:
