@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from berth_api.errors import BerthError, InvalidSpec
 from berth_cli.manifests.problem import InvalidManifests
+from berth_store.home import explain_os_error
 
 FAILED = 1
 INVALID = 2
@@ -37,6 +38,8 @@ def failure_text(error: Exception) -> str:
         return str(error)
     if isinstance(error, ValidationError):
         return f"a message that can't be read: {error.error_count()} wrong fields"
+    if isinstance(error, OSError):
+        return explain_os_error(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -77,7 +77,11 @@ def run(arguments: list[str], program: str) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BerthError as error:
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; Python would complain once more at exit.
+        sys.stdout = None
+        return 0
+    except (BerthError, OSError) as error:
         click.echo(failure_block(error), err=True)
         return exit_code_of(error)
     except ModuleNotFoundError as error:
@@ -87,8 +91,4 @@ def run(arguments: list[str], program: str) -> int:
         return FAILED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; Python would complain once more at exit.
-        sys.stdout = None
-        return 0
     return code if isinstance(code, int) else 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from examples.quickstart.weights import PackagedWeights, find_minilm, find_smollm2
 
 from berth_api.errors import BerthError
+from berth_cli.failure import exit_code_of, failure_block
 from berth_store.convert.encoder import CONVERSION, convert_encoder
 from berth_store.home import default_home
 from berth_store.local import Store
@@ -81,11 +82,12 @@ def _write(memory: Path, known: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Prepare the default home; an error is one sentence on stderr."""
+    """Prepare the default home; an error is one block on stderr, as that of `berth` is."""
     try:
         prepare(default_home())
-    except BerthError as error:
-        sys.exit(f"prepare: {error}")
+    except (BerthError, OSError) as error:
+        print(failure_block(error), file=sys.stderr)
+        sys.exit(exit_code_of(error))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,48 @@
-"""Where Berth keeps its files on this machine: `$BERTH_HOME`, else `~/.berth`."""
+"""Where Berth keeps its files on this machine: `$BERTH_HOME`, else `~/.berth`; and what is wrong if it can't."""
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from berth_api.errors import FieldError, InvalidSpec
+
+HOME_VARIABLE = "BERTH_HOME"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for the store, the run directory and the logs; nothing is created here."""
-    chosen = environ.get("BERTH_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".berth"
+    """The folder for the store, the run directory and the logs; nothing is created here. Raises `InvalidSpec`."""
+    chosen = environ.get(HOME_VARIABLE)
+    try:
+        return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".berth"
+    except RuntimeError as error:
+        message = (
+            f"{chosen} names a user who has no home here" if chosen else "it is not set, and this user has no home"
+        )
+        raise InvalidSpec(
+            FieldError(HOME_VARIABLE, message, "set it to the whole path of a folder of yours")
+        ) from error
 
 
 def default_store(environ: Mapping[str, str] = os.environ) -> Path:
     """The root of the default store."""
     return default_home(environ) / "store"
+
+
+def explain_os_error(error: OSError) -> str:
+    """What the system refused, where, and what to do, for an error that nobody expected at its place."""
+    reason = error.strerror or str(error) or type(error).__name__
+    what = f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason
+    if error.errno in _FULL:
+        return f"{what}.\nFree some space, or set {HOME_VARIABLE} to a folder on a disk that has some."
+    return (
+        f"{what}.\nBerth keeps its files in {_shown_home()}; make it yours, or set {HOME_VARIABLE} to a folder that is."
+    )
+
+
+def _shown_home() -> str:
+    try:
+        return str(default_home())
+    except InvalidSpec:
+        return HOME_VARIABLE

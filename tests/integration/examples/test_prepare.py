@@ -1,9 +1,13 @@
 """The quick start's preparation with the real packages: what it makes, and that repeating it makes nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import tools
 from examples.quickstart.prepare import MODELS, prepare
 
 from berth_api.artifact import Format, Task
@@ -61,3 +65,19 @@ def test_a_name_that_was_given_to_another_model_is_put_right(home: Path) -> None
     store.tag(SMOLLM2, other)
     prepare(home)
     assert store.resolve(SMOLLM2) == right
+
+
+def test_a_home_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("a file where a folder should be")
+    ended = subprocess.run(
+        [sys.executable, "-m", "examples.quickstart.prepare"],
+        env={**os.environ, "BERTH_HOME": str(home)},
+        cwd=tools.REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr[:7]) == (1, "Error: ")
+    assert f"Berth keeps its files in {home}; make it yours, or set BERTH_HOME" in ended.stderr

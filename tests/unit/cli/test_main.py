@@ -1,5 +1,6 @@
 """The command line itself: help, usage, errors, completion, both programs."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,63 @@ def test_a_home_that_cannot_be_written_is_a_sentence(
         assert code == 1
         assert "BERTH_HOME" in err
         assert "Traceback" not in err
+
+
+def test_a_home_that_is_a_file_is_a_sentence_for_every_command(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    home.write_text("a file where a folder should be")
+    for arguments in (["list"], ["push", "127.0.0.1:1/a"]):
+        code, _, err = run(capsys, *arguments)
+        assert (code, err[:7]) == (1, "Error: ")
+        assert str(home) in err
+        assert "set BERTH_HOME" in err
+
+
+def test_a_home_of_nobody_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTH_HOME", "~no-such-user/x")
+    code, _, err = run(capsys, "list")
+    assert code == 2
+    assert err.splitlines() == [
+        "Error: BERTH_HOME: ~no-such-user/x names a user who has no home here",
+        "      set it to the whole path of a folder of yours",
+    ]
+
+
+def test_a_user_without_a_home_is_told_to_choose_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BERTH_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    code, _, err = run(capsys, "list")
+    assert code == 2
+    assert err.startswith("Error: BERTH_HOME: it is not set, and this user has no home\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/x/index.json"), "/x/index.json: Permission denied.\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device.\n  Free some space, "),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_and_the_rest_on_request(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    monkeypatch.setenv("BERTH_DEBUG", "0")
+    assert main.run([], "berth") == 1
+    brief = capsys.readouterr().err
+    assert brief.startswith(f"Error: {said}")
+    assert "set BERTH_HOME" in brief
+    assert "Traceback" not in brief
+    monkeypatch.setenv("BERTH_DEBUG", "1")
+    assert main.run([], "berth") == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_reference_that_is_none_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
