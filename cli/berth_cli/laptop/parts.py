@@ -40,7 +40,7 @@ class Preparer(Protocol):
 class EngineStatus:
     """What a runtime process says of itself. `answering` is False while nothing listens.
 
-    `failed` means that its model can't be loaded as things are; the runtime itself tries again where that may help.
+    `failed` means that its model can't be loaded and the runtime has given up; until then `message` says why.
     """
 
     answering: bool = False

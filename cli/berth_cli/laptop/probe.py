@@ -9,6 +9,8 @@ from berth_cli.laptop.parts import EngineStatus
 
 STATUS_PATH = "/status"
 _FAILED = "Failed"
+# When the runtime itself tries again; null where it has given up.
+_RETRY_FIELD = "retryInSeconds"
 _ANSWER_SECONDS = 5.0
 # What the runtime is about after each stage that it has done.
 _NEXT_STEPS = {
@@ -47,11 +49,12 @@ def read_status(status: Any) -> EngineStatus:
     models = status.get("models") if isinstance(status, dict) else None
     model = models[0] if isinstance(models, list) and models and isinstance(models[0], dict) else {}
     message = str(model.get("message") or "")
-    return EngineStatus(
-        answering=True,
-        failed=model.get("state") == _FAILED,
-        message=message or _step(model.get("stages")),
-    )
+    if model.get("state") != _FAILED:
+        return EngineStatus(answering=True, message=message or _step(model.get("stages")))
+    if model.get(_RETRY_FIELD) is None:
+        return EngineStatus(answering=True, failed=True, message=message)
+    # Without the seconds: a message that changes with each look would be a new line each time.
+    return EngineStatus(answering=True, message=f"{message}\nTrying again".lstrip())
 
 
 def _step(stages: Any) -> str:

@@ -141,7 +141,8 @@ class EngineReplica:
         deadline_seconds = self._timing.start_deadline_seconds
         if not (self.was_ready or status.failed) and age_seconds > deadline_seconds:
             remedy = "a larger spec.rollout.startDeadline gives it more time"
-            return Ended(f"it was not Ready within {deadline_seconds:.0f} s; {remedy}", final=True)
+            last = f"; it said last:\n{status.message}" if status.message else ""
+            return Ended(f"it was not Ready within {deadline_seconds:.0f} s; {remedy}{last}", final=True)
         return None
 
     def _exit_message(self, code: int) -> str:

@@ -122,6 +122,15 @@ async def test_a_failed_process_says_why(runtime: Runtime, probe: HttpProbe) -> 
     assert await probe.observe(runtime.port) == EngineStatus(answering=True, failed=True, message="the file is cut")
 
 
+def test_only_a_failure_that_the_runtime_gives_up_on_is_final() -> None:
+    failed = {"state": "Failed", "message": "not enough memory"}
+    given_up = read_status({"models": [{**failed, "retryInSeconds": None}]})
+    assert given_up == EngineStatus(answering=True, failed=True, message="not enough memory")
+    for seconds in (0, 0.5, 30):
+        retried = read_status({"models": [{**failed, "retryInSeconds": seconds}]})
+        assert retried == EngineStatus(answering=True, message="not enough memory\nTrying again")
+
+
 @pytest.mark.parametrize("status", ["no json", "\xff"])
 async def test_a_process_that_answers_nonsense_is_not_answering(
     runtime: Runtime, probe: HttpProbe, status: str
