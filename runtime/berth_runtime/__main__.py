@@ -7,7 +7,7 @@ from functools import partial
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.logs import set_up_logs
 from berth_runtime.resolution import resolve_model
-from berth_runtime.server import serve
+from berth_runtime.server import CannotListen, serve
 
 
 def main() -> None:
@@ -15,7 +15,11 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     set_up_logs(requests=options.log_requests)
     resolvers = {model.name: partial(resolve_model, model, options) for model in options.models}
-    asyncio.run(serve(options, resolvers))
+    try:
+        status = asyncio.run(serve(options, resolvers))
+    except CannotListen as error:
+        sys.exit(f"berth_runtime: {error}")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Callable
 from itertools import count
+from typing import cast
 
 from berth_runtime.engines.protocol import Failure, Request
 from berth_runtime.exchange import Exchange
@@ -55,8 +56,7 @@ class WorkerChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature of asyncio
         """Called by the loop, after the last frame."""

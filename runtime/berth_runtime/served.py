@@ -66,13 +66,15 @@ class ServedModel:
         self._capabilities: Capabilities | None = None
         self._refused: str | None = None
         self._started = 0.0
+        self._ended = 0.0
 
     async def run(self) -> None:
         """Keep a worker alive until cancelled, or until trying again can't help."""
         try:
             while True:
                 cause = await self._live_once()
-                self._set_life(after_failure(self.life, cause, time.monotonic()))
+                self._ended = time.monotonic()
+                self._set_life(after_failure(self.life, cause, self._ended))
                 if self.life.again_after_seconds is None:
                     return
                 await asyncio.sleep(self.life.again_after_seconds)
@@ -80,6 +82,12 @@ class ServedModel:
         finally:
             if self.worker is not None:
                 await self.worker.stop()
+
+    @property
+    def retry_in_seconds(self) -> float | None:
+        """Until the next try; None where none is due, because the model is there, is being tried, or can't be."""
+        wait = self.life.again_after_seconds
+        return None if wait is None else round(max(0.0, self._ended + wait - time.monotonic()), 3)
 
     async def open(self, request: Request, weight: int = 1) -> Exchange:
         """Have the engine work on a request, when its turn has come. Raises `ApiError` if that can't be."""
@@ -122,6 +130,8 @@ class ServedModel:
             return Cause(str(error), permanent=True)
         except Unavailable as error:
             return Cause(str(error))
+        except OSError as error:
+            return Cause(f"The model could not be looked at: {error}")
         self._stage_ended("Detected")
         try:
             worker = self.worker = await WorkerProcess.start(self.name, self.resolved.environment, self._take_news)

@@ -1,19 +1,24 @@
 """Runs the whole process: models, HTTP, signals, the way out. Called by `berth_runtime.__main__`.
 
 SIGTERM drains: not ready any more, no new work, what runs may end within the drain time, streams left over get an error
-event, then the end with status 0. A second signal ends at once.
+event, then the end with status 0. A second signal ends at once. A bug in the life of a model drains too and ends with
+status 70: whoever supervises this process sees it, and nothing waits for a model that nobody looks after.
 """
 
 import asyncio
+import errno
+import ipaddress
 import logging
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 from aiohttp import web
 
+from berth_api.errors import BerthError
 from berth_runtime.arguments import Options
 from berth_runtime.catalog import Catalog
 from berth_runtime.drain import Drain
@@ -25,8 +30,13 @@ from berth_runtime.served import Resolve, ServedModel
 CUT_SECONDS: Final = 2.0
 KEEPALIVE_SECONDS: Final = 75.0
 STATUS_AT_ONCE: Final = 143
+STATUS_BUG: Final = 70
 
 log = logging.getLogger(__name__)
+
+
+class CannotListen(BerthError):  # noqa: N818 - reads as the sentence that it is
+    """The address can't be had; the message says which, why, and what to do."""
 
 
 class Server:
@@ -52,18 +62,34 @@ class Server:
             shutdown_timeout=CUT_SECONDS,
         )
         self._lives: list[asyncio.Task[None]] = []
+        self.broken = asyncio.Event()
 
     async def start(self) -> int:
-        """Listen and begin to load; the port."""
+        """Listen and begin to load; the port. Raises `CannotListen`."""
         await self._runner.setup()
         host, port = self._address
-        await web.TCPSite(self._runner, host, port).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise CannotListen(explain_address(host, port, error)) from error
         self._lives = [
             asyncio.create_task(model.run(), name=f"life of {name}") for name, model in self.catalog.models.items()
         ]
+        for life in self._lives:
+            life.add_done_callback(self._look_at_end)
         listening = self._runner.addresses[0][1]
         log.info("listening", extra={"host": host, "port": int(listening), "models": list(self.catalog.models)})
+        if not all(is_loopback(address[0]) for address in self._runner.addresses):
+            log.warning("whoever reaches this port may use the models: no key is asked for", extra={"host": host})
         return int(listening)
+
+    def _look_at_end(self, life: asyncio.Task[None]) -> None:
+        """A life ends by a cancellation, or because trying again can't help; anything else is a bug."""
+        error = None if life.cancelled() else life.exception()
+        if error is not None:
+            log.critical("bug", exc_info=error, extra={"task": life.get_name()})
+            self.broken.set()
 
     async def stop(self) -> None:
         """Drain, then end everything."""
@@ -81,8 +107,29 @@ class Server:
         log.info("ended")
 
 
-async def serve(options: Options, resolvers: Mapping[str, Resolve]) -> None:
-    """Serve until a signal, then drain."""
+def explain_address(host: str, port: int, error: OSError) -> str:
+    """Why an address can't be listened on, and what to do about it."""
+    match error:
+        case socket.gaierror():
+            reason = f"{host!r} is no address of this machine. Give one by --host, such as 127.0.0.1 or 0.0.0.0"
+        case OSError(errno=errno.EADDRINUSE):
+            reason = "another process has this port. End it, or choose another port by --port"
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            reason = "this machine does not have that address. Give one by --host, such as 127.0.0.1 or 0.0.0.0"
+        case PermissionError():
+            reason = "this user may not take that port. Choose one from 1024 on by --port"
+        case _:
+            reason = f"{error.strerror or error}. Choose another address by --host and --port"
+    return f"can't listen on {host}:{port}: {reason}."
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+async def serve(options: Options, resolvers: Mapping[str, Resolve]) -> int:
+    """Serve until a signal, then drain; the exit status. Raises `CannotListen`."""
     server = Server(
         resolvers, host=options.host, port=options.port, drain_timeout_seconds=options.drain_timeout_seconds
     )
@@ -99,5 +146,9 @@ async def serve(options: Options, resolvers: Mapping[str, Resolve]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, take_signal, number)
     await server.start()
-    await told.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (told, server.broken)]
+    _, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in waiting:
+        end.cancel()
     await server.stop()
+    return STATUS_BUG if server.broken.is_set() else 0
