@@ -55,6 +55,7 @@ TOOL_CHOICES: Final = (None, "auto", "none")
 CALL_NOT_FORCED: Final = Failure(
     400, "unsupported_parameter", "'tool_choice' may be auto or none: this engine can't force a call.", "tool_choice"
 )
+NO_WORD: Final = Failure(500, "engine_error", "llama.cpp ended without an answer. Try again.")
 EMBEDDING: Final = frozenset({"encoding_format"})
 
 
@@ -136,12 +137,14 @@ class LlamaCppEngine:
         failure = call_engine(handle, generation.body, take) or reader.failure
         if raised:
             raise raised[0]
+        if failure is None and not reader.has_spoken and not reply.gone:
+            failure = NO_WORD
         if failure is not None:
             reply.fail(failure)
             return
         if not generation.stream and events:
             reply.chunk((join_chat if generation.chat else join_text)(events, reader.usage))
-        elif generation.include_usage and not reply.gone:
+        elif generation.include_usage and reader.has_spoken and not reply.gone:
             reply.chunk(reader.usage_event())
         reply.finish(reader.usage)
 

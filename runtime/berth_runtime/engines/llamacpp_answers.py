@@ -40,12 +40,14 @@ class ChunkReader:
     _events: int = 0
     _prompt_tokens: int = 0
     _generated_tokens: int = 0
+    _sent: bytes = b""
     _last: Json = field(default_factory=dict)
 
     def read(self, chunk: bytes) -> bytes | None:
         """What the client gets of a chunk, None for nothing."""
         self._events += 1
         if chunk.startswith(_EVENT) and _USAGE not in chunk and self.logprobs is None:
+            self._sent = chunk
             return chunk
         return self._read_special(chunk)
 
@@ -61,7 +63,13 @@ class ChunkReader:
             return None
         if self.logprobs is not None:
             self.logprobs.rewrite(event["choices"])
-        return orjson.dumps(event)
+        self._sent = orjson.dumps(event)
+        return self._sent
+
+    @property
+    def has_spoken(self) -> bool:
+        """True once there was something for the client."""
+        return bool(self._sent)
 
     @property
     def usage(self) -> Usage:
@@ -69,8 +77,9 @@ class ChunkReader:
         return Usage(self._prompt_tokens // self.choices, self._generated_tokens or self._events)
 
     def usage_event(self) -> bytes:
-        """The last event of a stream whose client asked for usage."""
-        kept = {key: self._last[key] for key in ("id", "object", "created", "model", "system_fingerprint")}
+        """The last event of a stream whose client asked for usage; only after something `has_spoken`."""
+        last = self._last or orjson.loads(self._sent)
+        kept = {key: last[key] for key in ("id", "object", "created", "model", "system_fingerprint")}
         return orjson.dumps({**kept, "choices": [], "usage": render_usage(self.usage)})
 
     def _take_usage(self, event: Json) -> None:

@@ -17,6 +17,7 @@ from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
 
 DONE: Final = b"data: [DONE]\n\n"
 IGNORED_HEADER: Final = "x-berth-ignored-parameters"
+NO_WORD: Final = Failure(500, "engine_error", "The engine ended without an answer. Try again.")
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -46,6 +47,8 @@ async def send_whole(request: web.Request, exchange: Exchange, render: Render | 
         body += b"".join(chunks)
         if isinstance(outcome, Failure):
             raise ApiError(outcome)
+        if outcome is not None and not body:
+            raise ApiError(NO_WORD)
         if outcome is not None:
             count_first_event(request)
             return render_json(request, render(body) if render else body)
@@ -56,6 +59,8 @@ async def send_stream(request: web.Request, exchange: Exchange, render: Render |
     chunks, outcome = await exchange.take()
     if isinstance(outcome, Failure) and not chunks:
         raise ApiError(outcome)
+    if not chunks:
+        raise ApiError(NO_WORD)
     count_first_event(request)
     response = web.StreamResponse(headers=STREAM_HEADERS | ignored_header(request))
     await response.prepare(request)

@@ -75,6 +75,15 @@ def test_of_a_request_that_was_cut_short_the_events_are_counted() -> None:
     assert reader.usage == Usage(0, 2)
 
 
+def test_usage_can_be_said_also_if_the_engine_never_did() -> None:
+    reader = ChunkReader()
+    assert not reader.has_spoken
+    read_all(reader, [chat_chunk(content="a"), chat_chunk(content="b")])
+    assert reader.has_spoken
+    last = json.loads(reader.usage_event())
+    assert (last["id"], last["choices"], last["usage"]["completion_tokens"]) == ("x", [], 2)
+
+
 def test_an_error_is_no_event() -> None:
     reader = ChunkReader()
     error = b'{"error":{"code":400,"message":"Prompt contains invalid tokens","type":"invalid_request_error"}}'
