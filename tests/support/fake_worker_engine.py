@@ -4,20 +4,23 @@ The last words of a prompt or message are orders, separated by spaces:
 
     words=5          events to send (3)
     pause=0.1        seconds before each event (0)
-    first_pause=0.5  seconds before the first event only
+    until=/tmp/gate  wait before event `hold_at` (0) until that file exists, deaf to a client that leaves meanwhile
     fail_at=0        end with an error before event 0; `status=400` is its status (500)
     die_at=2         end the process with status 9 before event 2; `say=…` is written to stderr first
     big=100000       length of each event's text
 
 The engine argument `load` says what happens on load: `refuse` (the engine knows why), `die` (only stderr knows),
-`mute` (no proof of an answer); `places` is how many requests it takes at once (2).
+`crash` (nobody knows), `mute` (no proof of an answer); `until` is a file
+without which loading does not end; `places` is how many requests it takes at once (2).
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 from berth_api.artifact import Task
 from berth_runtime.engines.protocol import (
@@ -48,12 +51,16 @@ class FakeWorkerEngine:
         self._settings = settings
 
     def load(self) -> Capabilities:
+        if "until" in self._settings.args:
+            _wait_for(Path(self._settings.args["until"]))
         order = self._settings.args.get("load")
         if order == "refuse":
             raise LoadFailed("this model has no heart")
         if order == "die":
             sys.stderr.write("error loading model: unknown model architecture: 'lxama'\n")
             os._exit(70)
+        if order == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
         embeds = self._settings.task is Task.EMBEDDING
         generation = {Operation.CHAT: GENERATION, Operation.COMPLETION: GENERATION}
         return Capabilities(
@@ -79,10 +86,10 @@ class FakeWorkerEngine:
         text = body["messages"][-1]["content"] if chat else body["prompt"]
         orders = dict(word.split("=", 1) for word in text.split() if "=" in word)
         words = int(orders.get("words", "3"))
-        time.sleep(float(orders.get("first_pause", "0")))
         sent = []
         for index in range(words):
             time.sleep(float(orders.get("pause", "0")))
+            _hold_at(index, orders)
             if reply.gone:
                 break
             if _stop_at(index, orders, reply):
@@ -90,9 +97,19 @@ class FakeWorkerEngine:
             sent.append(f"word{index} " + "x" * int(orders.get("big", "0")))
             if request.stream:
                 reply.chunk(_event(body["model"], sent[-1], chat))
-        if not request.stream:
+        if not request.stream and sent:
             reply.chunk(_whole(body["model"], "".join(sent), chat))
         reply.finish(Usage(prompt_tokens=len(text.split()), generated_tokens=len(sent)))
+
+
+def _hold_at(index: int, orders: dict[str, str]) -> None:
+    if "until" in orders and orders.get("hold_at", "0") == str(index):
+        _wait_for(Path(orders["until"]))
+
+
+def _wait_for(gate: Path) -> None:
+    while not gate.exists():
+        time.sleep(0.005)
 
 
 def _stop_at(index: int, orders: dict[str, str], reply: Reply) -> bool:

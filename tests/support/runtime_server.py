@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -22,6 +22,8 @@ from berth_runtime.server import Server
 from berth_store.detect import DetectedModel
 
 DEADLINE_SECONDS = 30.0
+START_SECONDS = 60.0
+T = TypeVar("T")
 SUPPORT = Path(__file__).parent
 
 
@@ -49,7 +51,7 @@ class RunningServer:
     async def status(self, name: str = "fake") -> dict[str, Any]:
         """One model of `/status`."""
         async with self.session.get(f"{self.base_url}/status") as response:
-            models = (await response.json())["models"]
+            models: list[dict[str, Any]] = (await response.json())["models"]
         return next(model for model in models if model["name"] == name)
 
     async def wait_for_state(self, state: str, name: str = "fake") -> dict[str, Any]:
@@ -62,7 +64,7 @@ class RunningServer:
         return await eventually(there)
 
 
-async def eventually(attempt: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS) -> Any:
+async def eventually(attempt: Callable[[], Awaitable[T | None]], *, seconds: float = DEADLINE_SECONDS) -> T:
     """What `attempt` returns once it is something."""
     async with asyncio.timeout(seconds):
         while not (found := await attempt()):
@@ -91,10 +93,9 @@ async def serve_fakes(
         return model
 
     resolvers = {model.order.settings.name: partial(resolve, model) for model in models or (a_fake_model("fake"),)}
-    os.environ["PYTHONPATH"] = str(SUPPORT)
     server = Server(resolvers, host="127.0.0.1", port=0, drain_timeout_seconds=drain_timeout_seconds)
-    port = await server.start()
-    async with aiohttp.ClientSession() as session:
+    async with python_path_with_support(), aiohttp.ClientSession() as session:
+        port = await server.start()
         running = RunningServer(server, f"http://127.0.0.1:{port}", session)
         try:
             if wait_ready:
@@ -104,7 +105,19 @@ async def serve_fakes(
         finally:
             await session.close()
             await server.stop()
-            del os.environ["PYTHONPATH"]
+
+
+@asynccontextmanager
+async def python_path_with_support() -> AsyncIterator[None]:
+    """Workers that are started meanwhile find the fakes; what the user had set stays, and comes back."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 @dataclass
@@ -113,12 +126,13 @@ class RuntimeProcess:
 
     process: asyncio.subprocess.Process
     base_url: str
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[dict[str, Any]]
 
     async def status(self) -> dict[str, dict[str, Any]]:
         """`/status`, by name."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.base_url}/status") as response:
-            return {model["name"]: model for model in (await response.json())["models"]}
+            models: list[dict[str, Any]] = (await response.json())["models"]
+        return {model["name"]: model for model in models}
 
     async def wait_for_states(self, wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """Poll `/status` until each model is in its state."""
@@ -142,17 +156,23 @@ async def start_runtime(*arguments: str) -> AsyncIterator[RuntimeProcess]:
         *(sys.executable, "-m", "berth_runtime", "--host", "127.0.0.1", "--port", "0", *arguments),
         stderr=asyncio.subprocess.PIPE,
     )
-    assert process.stderr is not None
-    listening = json.loads(await asyncio.wait_for(process.stderr.readline(), DEADLINE_SECONDS))
-    runtime = RuntimeProcess(process, f"http://127.0.0.1:{listening['port']}", [listening])
-    reader = asyncio.create_task(_read_log(process.stderr, runtime.log))
+    log: list[dict[str, Any]] = []
+    reader: asyncio.Task[None] | None = None
     try:
-        yield runtime
+        assert process.stderr is not None
+        first = await asyncio.wait_for(process.stderr.readline(), START_SECONDS)
+        if b'"port"' not in first:
+            process.kill()
+            raise AssertionError(f"no first line of a server: {(first + await process.stderr.read()).decode()}")
+        log.append(json.loads(first))
+        reader = asyncio.create_task(_read_log(process.stderr, log))
+        yield RuntimeProcess(process, f"http://127.0.0.1:{log[0]['port']}", log)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        await reader
+        if reader is not None:
+            await reader
 
 
 async def _read_log(stream: asyncio.StreamReader, log: list[dict[str, Any]]) -> None:

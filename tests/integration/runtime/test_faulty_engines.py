@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from runtime_server import RunningServer, a_fake_model, eventually, read_stream, serve_fakes
@@ -41,8 +42,11 @@ async def test_a_worker_that_is_killed_is_started_again_and_answers() -> None:
             assert response.status == 200
 
 
-async def test_while_it_restarts_a_model_is_loading_and_says_why() -> None:
-    async with serve_fakes() as running:
+async def test_while_it_restarts_a_model_is_loading_and_says_why(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    async with serve_fakes(a_fake_model("fake", until=str(gate))) as running:
+        gate.unlink()
         async with running.chat("die_at=0"):
             pass
         async with running.chat("words=1") as response:
@@ -82,10 +86,20 @@ async def test_a_model_that_gives_no_answer_is_never_ready() -> None:
     assert status["message"] == "the model was loaded, but gave no answer"
 
 
-async def test_the_head_waits_for_the_first_event() -> None:
-    async with serve_fakes() as running, running.chat("first_pause=0.3 fail_at=0 status=400", stream=True) as response:
-        assert response.status == 400
-        assert (await response.json())["error"]["code"] == "told_to_fail"
+async def test_the_head_waits_for_the_first_event(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with serve_fakes() as running:
+        asked = asyncio.create_task(ask(running, f"until={gate} fail_at=0 status=400", stream=True))
+        await in_flight_is(running, 1)
+        gate.touch()
+        assert await asked == 400
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_engine_that_ends_without_a_word_is_an_error(stream: bool) -> None:
+    async with serve_fakes() as running, running.chat("words=0", stream=stream) as response:
+        assert response.status == 500
+        assert (await response.json())["error"]["code"] == "engine_error"
 
 
 async def test_an_error_after_the_first_event_is_an_event_and_no_end() -> None:
@@ -104,30 +118,34 @@ async def test_an_error_in_a_plain_answer_is_its_status() -> None:
 
 async def test_a_client_that_leaves_gives_its_place_back() -> None:
     async with serve_fakes() as running:
-        async with running.chat("words=1000 pause=0.02", stream=True) as response:
+        async with running.chat("words=10000 pause=0.1", stream=True) as response:
             await response.content.readany()
             assert (await running.status())["inFlight"] == 1
         await in_flight_is(running, 0)
 
 
-async def test_a_client_that_leaves_before_the_first_event_gives_its_place_back() -> None:
+async def test_a_client_that_leaves_before_the_first_event_gives_its_place_back(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with serve_fakes() as running:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3), running.chat("first_pause=1", stream=True):
-                pass
+        asked = asyncio.create_task(ask(running, f"until={gate}", stream=True))
+        await in_flight_is(running, 1)
+        asked.cancel()
+
+        async def noticed() -> bool:
+            return running.server.drain.in_flight == 0
+
+        await eventually(noticed)
         assert (await running.status())["inFlight"] == 1, "the engine has not said that it has stopped"
+        gate.touch()
         await in_flight_is(running, 0)
 
 
-async def test_what_waits_in_the_queue_starts_when_a_place_is_free() -> None:
+async def test_what_waits_in_the_queue_starts_when_a_place_is_free_and_what_finds_no_room_is_turned_away(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "gate"
     async with serve_fakes(a_fake_model("fake", places="1")) as running:
-        statuses = await asyncio.gather(*(ask(running, "words=1 pause=0.1") for _ in range(5)))
-        assert statuses == [200] * 5
-
-
-async def test_beyond_the_queue_requests_are_turned_away_at_once() -> None:
-    async with serve_fakes(a_fake_model("fake", places="1")) as running:
-        asked = [asyncio.create_task(ask(running, "words=1 pause=0.5")) for _ in range(5)]
+        asked = [asyncio.create_task(ask(running, f"words=1 until={gate}")) for _ in range(5)]
 
         async def full() -> bool:
             return bool((await running.status())["queued"] == 4)
@@ -137,6 +155,7 @@ async def test_beyond_the_queue_requests_are_turned_away_at_once() -> None:
             assert response.status == 429
             assert response.headers["retry-after"] == "1"
             assert (await response.json())["error"]["code"] == "overloaded"
+        gate.touch()
         assert await asyncio.gather(*asked) == [200] * 5
 
 
@@ -162,8 +181,8 @@ async def in_flight_is(running: RunningServer, wanted: int) -> None:
     await eventually(reached)
 
 
-async def ask(running: RunningServer, orders: str) -> int:
-    async with running.chat(orders) as response:
+async def ask(running: RunningServer, orders: str, *, stream: bool = False) -> int:
+    async with running.chat(orders, stream=stream) as response:
         await response.read()
         return int(response.status)
 
