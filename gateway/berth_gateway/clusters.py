@@ -11,8 +11,9 @@ from berth_gateway import headers
 from berth_gateway.snapshot import Endpoint, ServedModel
 from berth_gateway.types import type_url
 
-# Engines close idle connections after 5 s (uvicorn's default). Envoy must let go first, or it sends into a closed one.
-IDLE_CONNECTION_SECONDS = 4
+# The runtime closes idle connections after 75 s. Envoy lets go first, or it sends into a closed one. An engine behind
+# uvicorn closes them after 5 s, and would need less.
+IDLE_CONNECTION_SECONDS = 60
 
 # Envoy's defaults (1,024 requests, 3 retries at once) are made for small services; each stream of tokens is a request.
 UNBOUNDED = 1_000_000
