@@ -5,10 +5,13 @@ can tell is asked once, then its name is removed, so nobody can connect any more
 """
 
 import http.client
+import os
 import secrets
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,15 +39,28 @@ def start_server(
     settings: EngineSettings, header: GgufHeader, plan: LlamaCppPlan
 ) -> tuple[xllamacpp.Server, ServerFacts]:
     """Load the model; blocks. llama.cpp's own exception says nothing, its stderr does."""
-    folder = Path(tempfile.mkdtemp(prefix="berth-"))
-    try:
-        address, key = folder / "llamacpp.sock", secrets.token_hex(32)
+    with private_address() as address:
+        key = secrets.token_hex(32)
         parameters = build_parameters(settings, header, plan)
         parameters.hostnames = [str(address)]
         parameters.api_keys = [key]
         server = xllamacpp.Server(parameters)
         return server, ask_facts(address, key)
+
+
+@contextmanager
+def private_address() -> Iterator[Path]:
+    """Where a socket may be bound that only this process reaches; its name is gone afterwards.
+
+    The kernel takes 107 bytes for the name of a socket, and a folder for temporary files may have a longer one: the
+    open folder is named by its number.
+    """
+    folder = tempfile.mkdtemp(prefix="berth-")
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Path(f"/proc/self/fd/{opened}/llamacpp.sock")
     finally:
+        os.close(opened)
         shutil.rmtree(folder)
 
 
