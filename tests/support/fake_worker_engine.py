@@ -37,7 +37,7 @@ from berth_runtime.engines.protocol import (
     Usage,
 )
 
-GENERATION = frozenset({"stream", "stream_options", "max_tokens", "n"})
+GENERATION = frozenset({"stream", "stream_options", "max_tokens", "n", "chat_template_kwargs"})
 
 
 def create(settings: EngineSettings) -> "FakeWorkerEngine":

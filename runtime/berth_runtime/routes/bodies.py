@@ -30,6 +30,14 @@ async def read_body(request: web.Request) -> Json:
     return body
 
 
+def encode_body(body: Json) -> bytes:
+    """The body for the engine; raises `ApiError` for what can be read but not written again."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise refuse(f"The body is nested too deeply: {error}.", param=None, code="invalid_json") from error
+
+
 def find_model(request: web.Request, body: Json) -> ServedModel:
     """Whom the request is for: the gateway's word wins over the client's, which may be an alias."""
     model = request.app[CATALOG].find(request.headers.get(MODEL_HEADER) or body.get("model"))

@@ -1,12 +1,11 @@
 """`/v1/chat/completions`, `/v1/completions`, `/generate`."""
 
-import orjson
 from aiohttp import web
 
 from berth_runtime.engines.protocol import ChatRequest, CompletionRequest, Operation
 from berth_runtime.openai.generate import read_generate, render_generate, render_generate_event
 from berth_runtime.openai.prompts import read_messages, read_prompt
-from berth_runtime.routes.bodies import Json, find_model, read_body, take_parameters
+from berth_runtime.routes.bodies import Json, encode_body, find_model, read_body, take_parameters
 from berth_runtime.routes.streams import Render, send_answer
 
 
@@ -18,7 +17,7 @@ async def answer_chat(request: web.Request) -> web.StreamResponse:
     given = take_parameters(request, body, Operation.CHAT, capabilities, subject="messages").given
     messages = read_messages(body.get("messages"))
     stream = bool(given.get("stream"))
-    asked = ChatRequest(orjson.dumps({**given, "messages": messages, "model": model.name}), stream)
+    asked = ChatRequest(encode_body({**given, "messages": messages, "model": model.name}), stream)
     exchange = await model.open(asked, weight=given.get("n", 1))
     return await send_answer(request, exchange, stream=stream)
 
@@ -42,6 +41,6 @@ async def complete(request: web.Request, body: Json, *, render: Render | None = 
     given = take_parameters(request, body, Operation.COMPLETION, capabilities, subject="prompt").given
     prompt, prompts = read_prompt(body.get("prompt"))
     stream = bool(given.get("stream"))
-    asked = CompletionRequest(orjson.dumps({**given, "prompt": prompt, "model": model.name}), stream)
+    asked = CompletionRequest(encode_body({**given, "prompt": prompt, "model": model.name}), stream)
     exchange = await model.open(asked, weight=prompts * given.get("n", 1))
     return await send_answer(request, exchange, stream=stream, render=render)

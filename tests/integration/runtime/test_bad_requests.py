@@ -40,6 +40,21 @@ async def test_a_body_that_is_no_json_object(running: RunningServer, body: bytes
     assert (status, error["code"], error["type"]) == (400, "invalid_json", "invalid_request_error")
 
 
+NESTED: Any = json.loads("[" * 400 + "]" * 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{**MESSAGES[0], "name": NESTED}]}),
+        ("/v1/chat/completions", {"messages": MESSAGES, "chat_template_kwargs": {"x": NESTED}}),
+    ],
+)
+async def test_what_is_nested_too_deeply_is_refused(running: RunningServer, path: str, body: Any) -> None:
+    status, error = await post(running, path, {"model": "smollm2", **body})
+    assert (status, error["code"]) == (400, "invalid_json")
+
+
 async def test_of_a_key_that_stands_twice_the_last_counts(running: RunningServer) -> None:
     body = b'{"model": "nobody", "messages": [{"role": "user", "content": "words=1"}], "model": "smollm2"}'
     status, answer = await post(running, "/v1/chat/completions", body)
