@@ -16,14 +16,12 @@ MAX_TOKEN_ID: Final = (1 << 31) - 1
 
 
 def read_messages(value: object) -> list[Json]:
-    """The messages of a chat, each with a role and, as that demands, a content of text."""
+    """The messages of a chat, each with a role and a content of text, whatever form they were given in."""
     if not isinstance(value, list) or not value:
         raise refuse("'messages' has to be a list with at least one message.", param="messages")
     if len(value) > MAX_MESSAGES:
         raise refuse(f"'messages' has {len(value)} messages, at most {MAX_MESSAGES} are taken.", param="messages")
-    for index, message in enumerate(value):
-        _check_message(message, f"messages[{index}]")
-    return value
+    return [_read_message(message, f"messages[{index}]") for index, message in enumerate(value)]
 
 
 def read_prompt(value: object) -> tuple[object, int]:
@@ -70,25 +68,31 @@ def _read_many_inputs(values: list[Any]) -> Inputs:
     return tuple(values) if wanted is str else tuple(tuple(each) for each in values)
 
 
-def _check_message(message: object, path: str) -> None:
+def _read_message(message: object, path: str) -> Json:
     if not isinstance(message, dict):
         raise refuse(f"'{path}' has to be an object.", param=path)
     role = message.get("role")
     if role not in ROLES:
         raise refuse(f"'{path}.role' has to be one of {', '.join(ROLES)}.", param=f"{path}.role")
-    content = message.get("content")
-    if content is None and role == "assistant" and message.get("tool_calls"):
-        return
-    if isinstance(content, list) and content:
-        for index, part in enumerate(content):
-            _check_part(part, f"{path}.content[{index}]")
-    elif not isinstance(content, str):
-        raise refuse(f"'{path}.content' has to be a text or a list of parts.", param=f"{path}.content")
+    return {**message, "content": _read_content(message.get("content"), role, f"{path}.content")}
 
 
-def _check_part(part: object, path: str) -> None:
+def _read_content(content: object, role: str, path: str) -> str | list[Json]:
+    """An answer that was only calls has none, and clients send it back like that."""
+    if content == [] or (content is None and role == "assistant"):
+        return ""
+    if isinstance(content, list):
+        return [_read_part(part, f"{path}[{index}]") for index, part in enumerate(content)]
+    if not isinstance(content, str):
+        raise refuse(f"'{path}' has to be a text or a list of parts.", param=path)
+    return content
+
+
+def _read_part(part: object, path: str) -> Json:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise refuse(f"'{path}' has to be an object with a type.", param=path)
+    if part["type"] == "refusal" and isinstance(part.get("refusal"), str):
+        return {"type": "text", "text": part["refusal"]}
     if part["type"] != "text":
         raise refuse(
             f"'{path}.type' is {part['type']!r}; this model takes only text.",
@@ -97,6 +101,7 @@ def _check_part(part: object, path: str) -> None:
         )
     if not isinstance(part.get("text"), str):
         raise refuse(f"'{path}.text' has to be a text.", param=f"{path}.text")
+    return part
 
 
 def _are_tokens(values: object) -> bool:

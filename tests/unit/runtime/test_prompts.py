@@ -16,12 +16,30 @@ from berth_runtime.openai.prompts import read_inputs, read_messages, read_prompt
         {"role": "system", "content": ""},
         {"role": "developer", "content": "be brief"},
         {"role": "user", "content": [{"type": "text", "text": "hi"}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]},
         {"role": "tool", "content": "5", "tool_call_id": "x"},
     ],
 )
 def test_messages_that_can_be(message: dict[str, Any]) -> None:
     assert read_messages([message]) == [message]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]},
+        {"role": "assistant", "tool_calls": [{"id": "x"}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": ""}},
+        {"role": "assistant"},
+        {"role": "user", "content": []},
+    ],
+)
+def test_a_message_without_words_is_an_empty_text(message: dict[str, Any]) -> None:
+    assert read_messages([message]) == [{**message, "content": ""}]
+
+
+def test_a_refusal_is_text() -> None:
+    message = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+    assert read_messages([message])[0]["content"] == [{"type": "text", "text": "No."}]
 
 
 @pytest.mark.parametrize(
@@ -33,8 +51,9 @@ def test_messages_that_can_be(message: dict[str, Any]) -> None:
         (["hi"], "messages[0]"),
         ([{"content": "hi"}], "messages[0].role"),
         ([{"role": "user", "content": 5}], "messages[0].content"),
-        ([{"role": "assistant", "content": None}], "messages[0].content"),
-        ([{"role": "user", "content": []}], "messages[0].content"),
+        ([{"role": "user", "content": None}], "messages[0].content"),
+        ([{"role": "tool"}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "refusal"}]}], "messages[0].content[0].type"),
         ([{"role": "user", "content": ["x"]}], "messages[0].content[0]"),
         ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text"),
         ([{"role": "user", "content": "x"}] * 5000, "messages"),
