@@ -274,6 +274,27 @@ async def test_stopping_tells_the_gateway_first_and_ends_all(tmp_path: Path) -> 
     assert laptop.view.stopping
 
 
+async def test_a_model_that_stops_is_only_ever_shown_as_draining_and_stopped(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    seen: list[tuple[str, ModelStage]] = []
+
+    async def watch() -> None:
+        async for view in laptop.instance.views.follow():
+            seen.extend((model.key, model.stage) for model in view.models if view.stopping)
+
+    laptop.launcher.stubborn = True
+    async with running(laptop):
+        await laptop.settled(laptop.take(a_model("a"), a_model("b")))
+        watcher = asyncio.create_task(watch())
+        laptop.instance.stop()
+        await laptop.until(lambda: ("default/b", ModelStage.DRAINING) in seen)
+        laptop.launcher.processes[0].end(0)
+        await laptop.until(lambda: ("default/a", ModelStage.STOPPED) in seen)
+        laptop.launcher.processes[1].end(0)
+    watcher.cancel()
+    assert {stage for _, stage in seen} == {ModelStage.DRAINING, ModelStage.STOPPED}
+
+
 async def test_stopping_at_once_does_not_wait_for_requests(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
     laptop.launcher.stubborn = True
