@@ -83,11 +83,19 @@ class Laptop:
 
     async def up(self, *files: Path, arguments: Sequence[str] = ()) -> None:
         """Starts `berth up` in the foreground and waits until it says what to try."""
+        await self._try_up(files, arguments)
+        if f"port {self.port} of 127.0.0.1 is taken" in self.output:
+            # Between the choice of a free port and its use, another program was quicker.
+            self.port = free_port()
+            await self._try_up(files, arguments)
+        assert self.process is not None
+        assert self.process.returncode is None, self.output
+
+    async def _try_up(self, files: Sequence[Path], arguments: Sequence[str]) -> None:
         self._output.unlink(missing_ok=True)  # What an earlier one said is no sign that this one is Ready.
         named = [part for file in files for part in ("-f", str(file))]
         self.process = await self.start("up", *named, "--port", str(self.port), *arguments)
         await self.until(lambda: "Try:" in self.output or self.process is None or self.process.returncode is not None)
-        assert self.process.returncode is None, self.output
 
     async def run(self, *arguments: str, stdin: str | None = None) -> Finished:
         """Runs `berth ARGUMENTS…` to its end."""
@@ -98,7 +106,7 @@ class Laptop:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
         )
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode() if stdin else None), READY_SECONDS)
+        out, err = await communicate(process, stdin.encode() if stdin else None)
         assert process.returncode is not None
         return Finished(process.returncode, out.decode(), err.decode())
 
@@ -145,6 +153,18 @@ async def laptop_with(manifest: str) -> AsyncIterator[Laptop]:
     async with laptop_in() as laptop:
         await laptop.up(laptop.write(manifest))
         yield laptop
+
+
+async def communicate(
+    process: asyncio.subprocess.Process, stdin: bytes | None = None, *, seconds: float = READY_SECONDS
+) -> tuple[bytes, bytes]:
+    """What a command says until its end; one that does not end in time is killed."""
+    try:
+        return await asyncio.wait_for(process.communicate(stdin), seconds)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def processes_of(home: Path) -> list[int]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import tools
-from laptop import laptop_in, processes_of
+from laptop import communicate, laptop_in, processes_of
 
 EXAMPLES = tools.REPOSITORY / "examples"
 
@@ -32,6 +32,6 @@ async def run(environment: dict[str, str], *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=environment, cwd=tools.REPOSITORY
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode == 0
+    out, _ = await communicate(process)
+    assert process.returncode == 0, out.decode()
     return out.decode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,20 @@ async def test_a_change_is_told_once_it_rests(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("one")
     sources = open_sources([str(file)])
-    changes = watch_changes(lambda: sources, poll_seconds=0.02)
+    looks = 0
+
+    def look() -> Sequence[Source]:
+        nonlocal looks
+        looks += 1
+        return sources
+
+    async def until_looked(times: int) -> None:
+        while looks < times:
+            await asyncio.sleep(0.01)
+
+    changes = watch_changes(look, poll_seconds=0.02)
     waiting = asyncio.ensure_future(anext(changes))
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(until_looked(5), 5)
     assert not waiting.done()
     file.write_text("other")
     await asyncio.wait_for(waiting, 5)
