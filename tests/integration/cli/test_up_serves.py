@@ -6,11 +6,15 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import openai
 import pytest
 import pytest_asyncio
 import tools
 from laptop import Laptop, children_of, laptop_in, processes_of
+from long_stream import LongStream, tokens_that_run_for
+
+from berth_cli.laptop.serve import STOP_SECONDS
 
 pytestmark = [
     pytest.mark.needs("envoy", "smollm2"),
@@ -25,7 +29,7 @@ metadata: {{name: {name}}}
 spec:
   source: {{uri: "file://{path}"}}
   contextLength: {context}
-  parallelSequences: 2
+  parallelSequences: 4
   rollout: {{drainTimeout: 2m}}
   aliases: [{aliases}]
 """
@@ -39,7 +43,11 @@ spec:
 """
 
 
-def manifest(*, aliases: str = "smol", context: int = 512, names: str = "chat", extra: str = "") -> str:
+CONTEXT, OTHER_CONTEXT = 2048, 1920
+MOST_TOKENS = 1900
+
+
+def manifest(*, aliases: str = "smol", context: int = CONTEXT, names: str = "chat", extra: str = "") -> str:
     model = MODEL.format(name="smollm2", path=tools.find("smollm2"), context=context, aliases=aliases)
     return model + "---\n" + ROUTE.format(names=names, model="smollm2") + extra
 
@@ -56,7 +64,7 @@ async def client(laptop: Laptop) -> AsyncIterator[openai.AsyncOpenAI]:
     """The official client; each test begins with the first manifest served, by one process."""
     laptop.write(manifest())
     async with openai.AsyncOpenAI(base_url=laptop.base_url, api_key="none", max_retries=0) as one:
-        await laptop.until(lambda: [command for _, command in engines_of(laptop) if "length 512 " in command])
+        await laptop.until(lambda: [command for _, command in engines_of(laptop) if serves_context(command, CONTEXT)])
         await laptop.until(lambda: len(engines_of(laptop)) == 1)
         await answered(one, "chat")
         await answered(one, "smol")
@@ -80,30 +88,26 @@ async def answered(client: openai.AsyncOpenAI, model: str, *, seconds: float = 6
                 await asyncio.sleep(0.1)
 
 
-async def count_slowly(client: openai.AsyncOpenAI, started: asyncio.Event, tokens: int = 60) -> tuple[int, str | None]:
-    """A stream of many tokens: how many pieces came, and how it ended."""
-    pieces, finish = 0, None
-    stream = await client.chat.completions.create(
-        model="chat",
-        messages=[{"role": "user", "content": "Write a very long story about a ship."}],
-        max_tokens=tokens,
-        stream=True,
-        extra_body={"ignore_eos": True},
-    )
-    async for event in stream:
-        if event.choices and event.choices[0].delta.content:
-            pieces += 1
-            started.set()
-        if event.choices and event.choices[0].finish_reason:
-            finish = event.choices[0].finish_reason
-    return pieces, finish
-
-
 def engines_of(laptop: Laptop) -> list[tuple[int, str]]:
     """The processes of the runtime, with their command lines."""
     assert laptop.process is not None
     below = children_of(laptop.process.pid)
     return [(pid, command) for pid, command in below.items() if "-m berth_runtime --model" in command]
+
+
+def serves_context(command: str, tokens: int) -> bool:
+    return f"--context-length {tokens} " in f"{command} "
+
+
+async def is_ready(command: str) -> bool:
+    """Whether the process of this command line says so itself."""
+    port = int(command.partition("--port ")[2].split()[0])
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.get(f"http://127.0.0.1:{port}/health/ready") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
 
 def engine_of(laptop: Laptop) -> int:
@@ -133,23 +137,23 @@ async def test_an_edit_of_names_takes_effect_without_cutting_a_stream(
     laptop: Laptop, client: openai.AsyncOpenAI
 ) -> None:
     engine = engine_of(laptop)
-    started = asyncio.Event()
-    stream = asyncio.create_task(count_slowly(client, started))
-    await asyncio.wait_for(started.wait(), 30)
+    stream = await LongStream.begin(
+        client, "chat", await tokens_that_run_for(client, "chat", seconds=8, most=MOST_TOKENS)
+    )
     laptop.write(manifest(aliases="fresh", names="talk"))
     assert await answered(client, "fresh") == "smollm2"
     assert await answered(client, "talk") == "smollm2"
     with pytest.raises(openai.NotFoundError):
         await ask(client, "smol")
-    pieces, finish = await stream
-    assert (pieces > 30, finish) == (True, "length")
+    assert stream.is_running
+    await stream.ends_whole()
     assert engine_of(laptop) == engine
 
 
 async def test_a_bad_edit_is_shown_with_its_line_and_takes_nothing_away(
     laptop: Laptop, client: openai.AsyncOpenAI
 ) -> None:
-    path = laptop.write(manifest().replace("contextLength: 512", "contextLength: many"))
+    path = laptop.write(manifest().replace(f"contextLength: {CONTEXT}", "contextLength: many"))
     await laptop.until(lambda: f"{path}:6: spec.contextLength" in laptop.output)
     assert "What served before serves on." in laptop.output
     assert await ask(client, "smol") == "smollm2"
@@ -161,21 +165,35 @@ async def test_a_bad_edit_is_shown_with_its_line_and_takes_nothing_away(
 async def test_a_changed_launch_takes_over_and_the_old_one_finishes_its_stream(
     laptop: Laptop, client: openai.AsyncOpenAI
 ) -> None:
-    old = engine_of(laptop)
-    started = asyncio.Event()
-    stream = asyncio.create_task(count_slowly(client, started))
-    await asyncio.wait_for(started.wait(), 30)
-    laptop.write(manifest(context=768))
-    failures = 0
-    while Path(f"/proc/{old}").exists():
-        try:
-            await ask(client, "smollm2")
-        except openai.APIStatusError:
-            failures += 1
-        await asyncio.sleep(0.5)
-    assert failures == 0
-    assert (await stream)[1] == "length"
-    assert engine_of(laptop) != old
+    ((old, old_command),) = engines_of(laptop)
+    tokens = await tokens_that_run_for(client, "chat", seconds=6, most=MOST_TOKENS // 2)
+    streams = [await LongStream.begin(client, "chat", tokens + more * tokens // 3) for more in (0, 1, 2)]
+    laptop.write(manifest(context=OTHER_CONTEXT))
+    new = await newer_engine(laptop, client, streams, tokens)
+    while await is_ready(old_command):
+        await asyncio.sleep(0.05)
+    # The old one drains now, and answers what it has begun.
+    assert [stream for stream in streams if stream.is_running]
+    assert Path(f"/proc/{old}").exists()
+    assert await ask(client, "smollm2") == "smollm2"
+    for stream in streams:
+        await stream.ends_whole()
+    await laptop.until(lambda: [pid for pid, _ in engines_of(laptop)] == [new])
+
+
+async def newer_engine(laptop: Laptop, client: openai.AsyncOpenAI, streams: list[LongStream], tokens: int) -> int:
+    """Waits until the process with the other context is Ready. Meanwhile streams run, and no request may fail."""
+    async with asyncio.timeout(120):
+        while True:
+            assert await ask(client, "smollm2") == "smollm2"
+            for ended in [stream for stream in streams if not stream.is_running]:
+                await ended.ends_whole()
+                streams.remove(ended)
+                streams.append(await LongStream.begin(client, "chat", tokens))
+            for pid, command in engines_of(laptop):
+                if serves_context(command, OTHER_CONTEXT) and await is_ready(command):
+                    return pid
+            await asyncio.sleep(0.1)
 
 
 async def test_an_engine_that_is_killed_is_started_again(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
@@ -232,14 +250,17 @@ async def test_one_model_that_fails_leaves_the_others_serving(laptop: Laptop, cl
 
 
 async def test_ctrl_c_lets_a_stream_end_and_leaves_nothing(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
-    started = asyncio.Event()
-    stream = asyncio.create_task(count_slowly(client, started, tokens=6))
-    await asyncio.wait_for(started.wait(), 30)
     await laptop.until(lambda: "broken: can't" not in laptop.output or "broken: removed" in laptop.output)
+    tokens = await tokens_that_run_for(client, "chat", seconds=STOP_SECONDS / 3, most=MOST_TOKENS)
     sockets = laptop.record.control_socket.parent
     assert list(sockets.glob("*.sock"))
-    assert await laptop.stop() == 0
-    assert (await stream)[1] == "length"
+    stream = await LongStream.begin(client, "chat", tokens)
+    assert laptop.process is not None
+    laptop.process.send_signal(signal.SIGINT)
+    await laptop.until(lambda: "Stopping:" in laptop.output, seconds=STOP_SECONDS)
+    assert stream.is_running
+    await stream.ends_whole()
+    assert await asyncio.wait_for(laptop.process.wait(), 30) == 0
     assert processes_of(laptop.home) == []
     assert list(sockets.glob("*.sock")) == []
     assert not (laptop.home / "run" / "instance.json").exists()
