@@ -24,7 +24,7 @@ class Happening(StrEnum):
     ANSWER = "answers"
     DIE_BEFORE_HEAD = "closes the connection without an answer"
     DIE_AFTER_TOKENS = "closes the connection in the middle of a stream"
-    ANSWER_LATE = "answers after 1.5 s"
+    ANSWER_LATE = "answers after `late_seconds`"
     STAY_SILENT = "takes the request and says nothing until the client leaves"
     OVERLOADED_429 = "429"
     OVERLOADED_503 = "503"
@@ -48,6 +48,7 @@ class FakeEngine:
     name: str
     port: int = 0
     stepwise: bool = False
+    late_seconds: float = 1.5
     plan: deque[Happening] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +86,7 @@ class FakeEngine:
             _hang_up(request)
             return web.Response()
         if happening is Happening.ANSWER_LATE:
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(self.late_seconds)
         if happening is Happening.STAY_SILENT:
             await asyncio.Event().wait()
         if happening.value.isdigit():
@@ -124,10 +125,10 @@ def _hang_up(request: web.Request) -> None:
 
 @asynccontextmanager
 async def running_engine(
-    name: str, *, stepwise: bool = False, port: int = 0, idle_connection_seconds: float = 60
+    name: str, *, stepwise: bool = False, port: int = 0, late_seconds: float = 1.5, idle_connection_seconds: float = 60
 ) -> AsyncIterator[FakeEngine]:
     """An engine on a free port, or on `port`; gone at the end."""
-    engine = FakeEngine(name, stepwise=stepwise)
+    engine = FakeEngine(name, stepwise=stepwise, late_seconds=late_seconds)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", engine.answer)
     # A client that leaves ends its generation, as with the real runtime.
