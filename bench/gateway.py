@@ -17,6 +17,7 @@ scheduler's.
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -129,8 +130,9 @@ def _missing() -> list[NotRun]:
 
 
 def _router() -> Path | None:
-    beside = Path(sys.executable).with_name("vllm-router")
-    return beside if beside.exists() else None
+    """vllm-router of this environment, or the one in PATH."""
+    found = shutil.which("vllm-router", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    return Path(found) if found else None
 
 
 def _start_proxies(programs: ExitStack, missing: frozenset[str]) -> dict[str, Proxy]:
