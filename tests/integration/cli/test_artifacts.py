@@ -10,7 +10,7 @@ from pathlib import Path
 import artifact_builders
 import pytest
 from laptop import Laptop, laptop_in
-from lying_registry import LyingRegistry, trickle
+from lying_registry import LyingRegistry, stall
 from oci_artifacts import make_artifact, random_bytes
 from registry import running_registry
 
@@ -91,14 +91,18 @@ async def test_a_pushed_artifact_is_pulled_by_another_machine(laptop: Laptop, tm
         assert (missing.code, missing.err[:7]) == (1, "Error: ")
 
 
+def partial_bytes(laptop: Laptop) -> int:
+    """What lies in the store of blobs that are not whole yet."""
+    return sum(path.stat().st_blocks for path in (laptop.home / "store" / "ingest").glob("*.partial"))
+
+
 async def test_a_pull_that_ctrl_c_ends_says_that_it_goes_on_and_does(laptop: Laptop) -> None:
     async with LyingRegistry() as registry:
-        weights = random_bytes(400_000)
+        weights = random_bytes(6_000_000)
         reference = registry.hold("team/slow", make_artifact({"m.gguf": weights}))
-        registry.always(trickle)
+        registry.always(stall)
         process = await laptop.start("pull", str(reference))
-        await laptop.until(lambda: any("/blobs/" in seen.path for seen in registry.seen))
-        await asyncio.sleep(0.5)
+        await laptop.until(lambda: partial_bytes(laptop) > 0)
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 20) == 130
         assert "Error: interrupted.\n  What was fetched is kept: `berth pull" in laptop.output
