@@ -286,16 +286,27 @@ async def test_what_a_cancelled_pull_had_received_is_kept(
 
 
 async def test_two_pulls_at_once_fetch_each_byte_once(store: Store, artifact: MadeArtifact) -> None:
-    moments: list[Progress] = []
-    async with LyingRegistry() as registry:
+    one_waits = asyncio.Event()
+
+    async def held(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        await one_waits.wait()
+        return await lies.honest(request, content, span)
+
+    def watch(moment: Progress) -> None:
+        if moment.stage is Stage.WAITING:
+            one_waits.set()
+
+    async with asyncio.timeout(20), LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
         other = registry.hold("a/model", artifact, tag="other")
+        registry.always(held)
+        patient = replace(QUICK, stall_timeout_seconds=30)
         await asyncio.gather(
-            pull(store, reference, registries=QUICK, progress=moments.append),
-            pull(store, other, registries=QUICK, progress=moments.append),
+            pull(store, reference, registries=patient, progress=watch),
+            pull(store, other, registries=patient, progress=watch),
         )
         assert sum(span.length for span in registry.spans() if span) == len(CONTENT)
-    assert Stage.WAITING in {moment.stage for moment in moments}
+    assert one_waits.is_set()
     assert_whole(store, reference, artifact)
     assert store.resolve(other) == artifact.digest
 
