@@ -18,7 +18,7 @@ import orjson
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
 from berth_runtime.engines.llamacpp_answers import CONTEXT_EXCEEDED, ChunkReader, translate_error, translate_refusal
-from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs
+from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_whole import join_chat, join_text
@@ -195,7 +195,7 @@ class Generation:
         reader = ChunkReader(
             prompts=1 if chat else count_prompts(body["prompt"]),
             choices=int(body.get("n", 1)),
-            logprobs=None if chat or body.get("logprobs") is None else CompletionLogprobs(),
+            logprobs=ask_for_logprobs(body, chat=chat),
         )
         return cls(chat, request.stream, request.stream and include_usage, orjson.dumps(body), reader)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs
+from berth_runtime.engines.llamacpp_logprobs import LogprobsWriter
 from berth_runtime.engines.protocol import Failure, Usage
 
 Json = dict[str, Any]
@@ -35,7 +35,7 @@ class ChunkReader:
 
     prompts: int = 1
     choices: int = 1
-    logprobs: CompletionLogprobs | None = None
+    logprobs: LogprobsWriter | None = None
     failure: Failure | None = None
     _events: int = 0
     _prompt_tokens: int = 0

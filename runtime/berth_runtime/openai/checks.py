@@ -13,12 +13,14 @@ class Field:
     """A field that OpenAI's API or an engine here knows.
 
     `neutral` are the values that ask for nothing, so that they are accepted where the field itself is not honoured.
+    `absent` are the values that are the same as leaving the field out, also where it is honoured.
     `inert` marks a field that never changes an answer (who asks, what to bill): any value is accepted and dropped.
     """
 
     expects: str
     accepts: Callable[[object], bool]
     neutral: tuple[object, ...] = ()
+    absent: tuple[object, ...] = ()
     inert: bool = False
 
 
@@ -45,14 +47,14 @@ def one_of(*words: str, neutral: tuple[object, ...] = ()) -> Field:
 
 
 def texts(most: int) -> Field:
-    """A text or a list of texts, none of them empty."""
+    """A text or a list of texts, none of them empty; an empty text or list is none at all."""
 
     def accepts(value: object) -> bool:
         if isinstance(value, str):
-            return bool(value)
+            return True
         return isinstance(value, list) and len(value) <= most and all(isinstance(v, str) and v for v in value)
 
-    return Field(f"a text that is not empty, or a list of up to {most}", accepts, neutral=([],))
+    return Field(f"a text, or a list of up to {most} texts that are not empty", accepts, absent=("", []))
 
 
 def mapping(expects: str, accepts: Callable[[dict[str, object]], bool], *, neutral: tuple[object, ...] = ()) -> Field:

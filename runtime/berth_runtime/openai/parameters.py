@@ -58,6 +58,7 @@ def _is_tool_choice(value: object) -> bool:
     return value in ("none", "auto", "required")
 
 
+# Who asks, and what that costs.
 _WHO_ASKS: Final = {
     "user": inert(),
     "metadata": inert(),
@@ -96,7 +97,7 @@ CHAT: Final[Mapping[str, Field]] = {
     **_GENERATION,
     "max_completion_tokens": integer(1),
     "logprobs": boolean(neutral=(False,)),
-    "top_logprobs": integer(0, 20),
+    "top_logprobs": integer(0, 20, neutral=(0,)),
     "response_format": mapping(
         "an object with type text, json_object, or json_schema and json_schema.schema",
         _is_response_format,
@@ -111,10 +112,10 @@ CHAT: Final[Mapping[str, Field]] = {
     "functions": unserved([]),
     "modalities": unserved(["text"]),
     "moderation": unserved(),
-    "prediction": unserved(),
-    "reasoning_effort": unserved(),
-    "store": unserved(False),
-    "verbosity": unserved("medium"),
+    "prediction": inert(),  # it may only make an answer come faster
+    "reasoning_effort": unserved(),  # refused, as OpenAI's own models without such a choice do
+    "store": inert(),  # an answer is never stored here
+    "verbosity": inert(),  # a hint, and the words of an answer are the model's
     "web_search_options": unserved(),
 }
 
@@ -161,6 +162,8 @@ def read_parameters(body: Json, operation: Operation, capabilities: Capabilities
             ignored.append(name)
         elif not known.accepts(value):
             raise refuse(f"{name!r} has to be {known.expects}.", param=name)
+        elif value in known.absent:
+            continue
         elif name in honoured:
             given[name] = value
         elif not known.inert and value not in known.neutral:
@@ -179,5 +182,5 @@ def _check_together(given: Json, capabilities: Capabilities) -> None:
         raise refuse(f"'n' is {choices}, and this model gives at most {most} choices at once.", param="n")
     if "stream_options" in given and not given.get("stream"):
         raise refuse("'stream_options' may only be given together with 'stream': true.", param="stream_options")
-    if "top_logprobs" in given and not given.get("logprobs"):
+    if not given.get("logprobs") and given.pop("top_logprobs", 0):
         raise refuse("'top_logprobs' may only be given together with 'logprobs': true.", param="top_logprobs")

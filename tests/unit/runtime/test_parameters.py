@@ -18,7 +18,7 @@ RIGHT: dict[str, list[Any]] = {
     "top_p": [1, 0.5],
     "n": [1, 4],
     "seed": [-1, 0, 2**40],
-    "stop": ["x", ["x", "y"], []],
+    "stop": ["x", ["x", "y"]],
     "max_tokens": [1, 100_000],
     "ignore_eos": [True, False],
     "logit_bias": [{}, {"50256": -100, "7": 1.5}],
@@ -36,7 +36,7 @@ WRONG: dict[str, list[Any]] = {
     "top_p": [1.1, "1"],
     "n": [0, 1.5, "2", True, -1],
     "seed": [1.5, "x", False],
-    "stop": [5, "", [""], [1], ["x"] * 17],
+    "stop": [5, [""], [1], ["x"] * 17],
     "max_tokens": [0, -1, 1.0, "5"],
     "logprobs": [1, "yes"],
     "top_logprobs": [21, -1, True],
@@ -76,7 +76,8 @@ def test_wrong_values_are_refused_with_the_fields_name(name: str, value: Any) ->
 
 @pytest.mark.parametrize("name", [*CHAT])
 def test_null_is_the_same_as_nothing(name: str) -> None:
-    assert read(**{name: None}).given == {}
+    body: dict[str, Any] = {name: None}
+    assert read(**body).given == {}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,20 @@ def test_some_fields_need_another_one() -> None:
             read(**body)
         assert refused.value.failure.param == param
     assert read(top_logprobs=2, logprobs=True).given
+    assert read(top_logprobs=0).given == {}
+    assert read(top_logprobs=0, logprobs=True).given == {"top_logprobs": 0, "logprobs": True}
+
+
+@pytest.mark.parametrize("capabilities", [EVERYTHING, NOTHING])
+@pytest.mark.parametrize("stop", ["", []])
+def test_nothing_to_stop_at_is_the_same_as_no_field(capabilities: Capabilities, stop: Any) -> None:
+    assert read(Operation.CHAT, capabilities, stop=stop).given == {}
+
+
+@pytest.mark.parametrize("name", ["store", "metadata", "prediction", "verbosity"])
+def test_what_changes_no_answer_is_taken_and_dropped(name: str) -> None:
+    parameters = read(Operation.CHAT, NOTHING, **{name: {"any": "thing"}})
+    assert (parameters.given, parameters.ignored) == ({}, ())
 
 
 def test_more_choices_than_places_are_refused() -> None:
