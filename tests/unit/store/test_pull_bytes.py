@@ -1,0 +1,189 @@
+"""Which bytes a pull fetches: each once, whatever was interrupted, and none that the disk has no room for."""
+
+import asyncio
+import errno
+import os
+from dataclasses import replace
+
+import lying_registry as lies
+import pytest
+from aiohttp import web
+from lying_registry import LyingRegistry
+from oci_artifacts import MadeArtifact, make_artifact, random_bytes
+from pulls import CHUNK, CONTENT, QUICK, assert_whole, kept_bytes, of_weights
+
+from berth_store import download
+from berth_store.errors import (
+    DiskFull,
+    SourceNotFound,
+)
+from berth_store.local import Store
+from berth_store.progress import Progress, Stage
+from berth_store.pull import pull
+from berth_store.ranges import Range
+
+
+async def test_a_blob_is_fetched_in_ranges_each_byte_once(store: Store, artifact: MadeArtifact) -> None:
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        assert await pull(store, reference, registries=QUICK) == artifact.digest
+        spans = sorted(span for span in registry.spans() if span)
+    assert [span.length for span in spans] == [CHUNK] * 10 + [321]
+    assert [span.start for span in spans] == [CHUNK * number for number in range(11)]
+    assert_whole(store, reference, artifact)
+
+
+async def test_a_stream_that_breaks_goes_on_past_what_was_kept(store: Store, artifact: MadeArtifact) -> None:
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.lie(lies.ignore_range, times=2)
+        registry.lie(lies.reset_midway, times=2)
+        await pull(store, reference, registries=replace(QUICK, connections=1))
+    assert_whole(store, reference, artifact)
+
+
+async def test_a_pull_that_was_given_up_goes_on_where_it_was(store: Store, artifact: MadeArtifact) -> None:
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.lie(lies.honest, times=5)
+        registry.always(lies.status(404))
+        with pytest.raises(SourceNotFound):
+            await pull(store, reference, registries=replace(QUICK, connections=1))
+        first = [span for span in registry.spans() if span]
+        registry.seen.clear()
+        registry.always(lies.honest)
+        await pull(store, reference, registries=replace(QUICK, connections=1))
+        second = [span for span in registry.spans() if span]
+    assert len(first) >= 3
+    assert sum(span.length for span in second) == len(CONTENT) - CHUNK * (len(first) - 1)
+    assert_whole(store, reference, artifact)
+
+
+async def test_a_broken_request_goes_on_from_the_byte_that_it_reached(store: Store, artifact: MadeArtifact) -> None:
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.lie(lies.honest)
+        registry.lie(lies.reset_midway)
+        await pull(store, reference, registries=replace(QUICK, connections=1))
+        asked = [span for span in registry.spans() if span]
+    broken, resumed = asked[:2]
+    assert broken.start < resumed.start <= broken.start + CHUNK // 2
+    assert resumed.stop == broken.stop
+    assert_whole(store, reference, artifact)
+
+
+async def test_what_a_cancelled_pull_had_received_is_kept(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "STRETCH_BYTES", 1)
+    patient, expected = replace(QUICK, stall_timeout_seconds=30), QUICK.connections * CHUNK // 2
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.always(of_weights(lies.stall))
+        work = asyncio.ensure_future(pull(store, reference, registries=patient))
+        async with asyncio.timeout(10):
+            while kept_bytes(store) < expected:
+                await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        registry.seen.clear()
+        registry.always(lies.honest)
+        await pull(store, reference, registries=QUICK)
+        assert sum(span.length for span in registry.spans() if span) == len(CONTENT) - expected
+    assert_whole(store, reference, artifact)
+
+
+async def test_two_pulls_at_once_fetch_each_byte_once(store: Store, artifact: MadeArtifact) -> None:
+    one_waits = asyncio.Event()
+
+    async def held(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        await one_waits.wait()
+        return await lies.honest(request, content, span)
+
+    def watch(moment: Progress) -> None:
+        if moment.stage is Stage.WAITING:
+            one_waits.set()
+
+    async with asyncio.timeout(20), LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        other = registry.hold("a/model", artifact, tag="other")
+        registry.always(held)
+        patient = replace(QUICK, stall_timeout_seconds=30)
+        await asyncio.gather(
+            pull(store, reference, registries=patient, progress=watch),
+            pull(store, other, registries=patient, progress=watch),
+        )
+        assert sum(span.length for span in registry.spans() if span) == len(CONTENT)
+    assert one_waits.is_set()
+    assert_whole(store, reference, artifact)
+    assert store.resolve(other) == artifact.digest
+
+
+async def test_requests_for_blobs_never_exceed_the_bound(store: Store) -> None:
+    artifact = make_artifact({f"part-{number}": random_bytes(CHUNK * 3, seed=number) for number in range(12)})
+    running = highest = 0
+
+    async def counted(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        nonlocal running, highest
+        running += 1
+        highest = max(highest, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+        return await lies.honest(request, content, span)
+
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.always(counted)
+        await pull(store, reference, registries=QUICK)
+    assert 2 <= highest <= QUICK.connections
+
+
+async def test_progress_ends_at_the_total_and_never_goes_beyond(store: Store, artifact: MadeArtifact) -> None:
+    moments: list[Progress] = []
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.lie(lies.reset_midway, times=3)
+        await pull(store, reference, registries=QUICK, progress=moments.append)
+    assert moments[0].stage is Stage.RESOLVING
+    assert moments[-1] == Progress(reference, Stage.DONE, artifact.size_bytes, artifact.size_bytes)
+    assert all(moment.bytes_done <= artifact.size_bytes for moment in moments)
+
+
+async def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = os.statvfs("/")
+    small = os.statvfs_result((free.f_bsize, 4096, *free[2:4], 100, *free[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda path: small)
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        with pytest.raises(DiskFull, match=r"bytes are still to be fetched and 409,600 are free") as failed:
+            await pull(store, reference, registries=QUICK)
+        assert registry.spans() == []
+    assert failed.value.reason == "DiskFull"
+
+
+async def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+    honest = os.pwritev
+
+    def almost_full(file: int, pieces: list[bytes], position: int) -> int:
+        nonlocal written
+        if written > 4 * CHUNK:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written += sum(map(len, pieces))
+        return honest(file, pieces, position)
+
+    monkeypatch.setattr(os, "pwritev", almost_full)
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        with pytest.raises(DiskFull, match="no room left"):
+            await pull(store, reference, registries=QUICK)
+        monkeypatch.setattr(os, "pwritev", honest)
+        registry.seen.clear()
+        await pull(store, reference, registries=QUICK)
+        assert sum(span.length for span in registry.spans() if span) <= len(CONTENT) - 4 * CHUNK
+    assert_whole(store, reference, artifact)
