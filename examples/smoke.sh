@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The newcomer's first five minutes, as a check: `make up`, a chat, a stream and an embedding, `make down`.
+# The newcomer's first five minutes, as a check: `make up`, everything that both clients ask, `make down`.
 # It uses a home and a port of its own, so that it disturbs nothing that is being served.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,4 +8,6 @@ BERTH_PORT=${BERTH_SMOKE_PORT:-$(python3 -c 'import socket; s = socket.socket();
 export BERTH_HOME BERTH_PORT
 trap 'make --no-print-directory down || true; rm -rf "$BERTH_HOME"' EXIT
 make --no-print-directory up
-BERTH_URL="http://127.0.0.1:$BERTH_PORT/v1" .venv/bin/python examples/openai_client.py
+export BERTH_URL="http://127.0.0.1:$BERTH_PORT/v1"
+.venv/bin/python examples/openai_client.py
+examples/curl.sh

@@ -24,13 +24,17 @@ async def test_the_quick_start_answers_a_chat_a_stream_and_an_embedding() -> Non
         said = await run(environment, str(EXAMPLES / "openai_client.py"))
         for what in ("models:", "chat:", "stream:", "embeddings: 384 numbers each"):
             assert what in said
+        said = await run(environment, program=str(EXAMPLES / "curl.sh"))
+        assert said.count("\n# ") + said.startswith("# ") == 6
+        assert "data: [DONE]" in said
+        assert '"code":"model_not_found"' in said.replace(" ", "")
         assert (await laptop.run("down")).code == 0
         assert processes_of(laptop.home) == []
 
 
-async def run(environment: dict[str, str], *arguments: str) -> str:
+async def run(environment: dict[str, str], *arguments: str, program: str = sys.executable) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=environment, cwd=tools.REPOSITORY
+        program, *arguments, stdout=asyncio.subprocess.PIPE, env=environment, cwd=tools.REPOSITORY
     )
     out, _ = await communicate(process)
     assert process.returncode == 0, out.decode()
