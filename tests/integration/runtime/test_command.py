@@ -15,6 +15,8 @@ pytestmark = pytest.mark.needs("smollm2")
 
 SMALL = ("--context-length", "512", "--parallel-sequences", "1")
 STORY = {"prompt": "Once upon a time", "max_tokens": 150, "temperature": 0, "stream": True}
+ENDLESS = STORY | {"max_tokens": 480, "ignore_eos": True}
+PATIENT = ("--drain-timeout", "300")
 
 
 def weights() -> Path:
@@ -47,9 +49,9 @@ async def test_one_process_serves_a_model_twice_under_two_names() -> None:
 
 
 async def test_sigterm_lets_a_stream_end_and_exits_with_0() -> None:
-    async with start_runtime("--model", f"smollm2={weights()}", *SMALL) as runtime:
+    async with start_runtime("--model", f"smollm2={weights()}", *SMALL, *PATIENT) as runtime:
         await runtime.wait_for_states({"smollm2": "Ready"})
-        async with aiohttp.ClientSession() as session, stream(session, runtime) as response:
+        async with aiohttp.ClientSession() as session, stream(session, runtime, STORY) as response:
             await response.content.readany()
             runtime.process.send_signal(signal.SIGTERM)
             text = (await response.read()).decode()
@@ -61,7 +63,7 @@ async def test_a_second_signal_ends_at_once_and_takes_the_worker_along() -> None
     async with start_runtime("--model", f"smollm2={weights()}", *SMALL) as runtime:
         await runtime.wait_for_states({"smollm2": "Ready"})
         worker = worker_pid(runtime)
-        async with aiohttp.ClientSession() as session, stream(session, runtime) as response:
+        async with aiohttp.ClientSession() as session, stream(session, runtime, ENDLESS) as response:
             await response.content.readany()
             runtime.process.send_signal(signal.SIGTERM)
             await eventually(lambda: is_draining(runtime))
@@ -72,7 +74,7 @@ async def test_a_second_signal_ends_at_once_and_takes_the_worker_along() -> None
 async def test_a_killed_worker_breaks_its_stream_and_comes_back() -> None:
     async with start_runtime("--model", f"smollm2={weights()}", *SMALL) as runtime:
         await runtime.wait_for_states({"smollm2": "Ready"})
-        async with aiohttp.ClientSession() as session, stream(session, runtime) as response:
+        async with aiohttp.ClientSession() as session, stream(session, runtime, ENDLESS) as response:
             await response.content.readany()
             os.kill(worker_pid(runtime), signal.SIGKILL)
             text, ended = await read_stream(response)
@@ -92,8 +94,22 @@ async def test_a_worker_does_not_outlive_its_parent() -> None:
         await eventually(lambda: has_ended(worker))
 
 
-def stream(session: aiohttp.ClientSession, runtime: RuntimeProcess) -> "aiohttp.client._RequestContextManager":
-    return session.post(f"{runtime.base_url}/v1/completions", json=STORY)
+async def test_a_model_is_served_however_long_the_name_of_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    async with start_runtime("--model", f"smollm2={weights()}", *SMALL) as runtime:
+        await runtime.wait_for_states({"smollm2": "Ready"})
+        assert await ask(runtime, "smollm2") == 200
+    assert list(folder.iterdir()) == []
+
+
+def stream(
+    session: aiohttp.ClientSession, runtime: RuntimeProcess, body: dict[str, object]
+) -> "aiohttp.client._RequestContextManager":
+    return session.post(f"{runtime.base_url}/v1/completions", json=body)
 
 
 async def ask(runtime: RuntimeProcess, model: str) -> int:
