@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_error, translate_refusal
-from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs
+from berth_runtime.engines.llamacpp_logprobs import CompletionLogprobs, ask_for_logprobs
 from berth_runtime.engines.llamacpp_whole import join_chat, join_text
 from berth_runtime.engines.protocol import Usage
 
@@ -101,6 +101,26 @@ def test_log_probabilities_of_completions_become_four_lists() -> None:
     assert second["text_offset"] == [4]
     whole = json.loads(join_text(events, Usage(1, 2)))["choices"][0]["logprobs"]
     assert (whole["tokens"], whole["text_offset"]) == ([" the", " the"], [0, 4])
+
+
+@pytest.mark.parametrize("body", [{"logprobs": True}, {"logprobs": True, "top_logprobs": 0}])
+def test_who_wants_no_alternatives_gets_the_chosen_tokens_alone(body: dict[str, Any]) -> None:
+    writer = ask_for_logprobs(body, chat=True)
+    assert body["top_logprobs"] == 1
+    assert writer is not None
+    choices: list[dict[str, Any]] = [
+        {"logprobs": {"content": [{"token": "a", "logprob": -1, "top_logprobs": [{"token": "a"}]}]}},
+        {},
+    ]
+    writer.rewrite(choices)
+    assert choices[0]["logprobs"]["content"] == [{"token": "a", "logprob": -1, "top_logprobs": []}]
+
+
+@pytest.mark.parametrize("body", [{}, {"logprobs": False}, {"logprobs": True, "top_logprobs": 3}])
+def test_the_alternatives_of_a_chat_go_through_as_they_are(body: dict[str, Any]) -> None:
+    before = dict(body)
+    assert ask_for_logprobs(body, chat=True) is None
+    assert body == before
 
 
 def test_a_plain_chat_is_put_together_choice_by_choice() -> None:
