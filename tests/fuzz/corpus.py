@@ -3,8 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import artifact_builders as build
-from artifact_builders import Tensor, gguf, onnx_node, onnx_tensor, onnx_value
+from folder_builders import sentence_files
+from gguf_builders import (
+    BOOL,
+    LLAMA_TENSORS,
+    U64,
+    Numbers,
+    Strings,
+    Tensor,
+    Typed,
+    bert_gguf,
+    gguf,
+    llama_gguf,
+    llama_metadata,
+)
+from onnx_builders import TOKEN_INPUTS, block, encoder_onnx, onnx, onnx_graph, onnx_node, onnx_tensor, onnx_value
+from safetensors_builders import Shapes, safetensors
 
 
 @dataclass(frozen=True)
@@ -22,44 +36,47 @@ def seeds() -> list[Seed]:
 
 
 def _gguf() -> list[Seed]:
-    few = {"tokenizer__ggml__tokens": build.Strings(["a", "bc"]), "tokenizer__ggml__scores": None}
-    many = build.llama_metadata(x__flags=build.Numbers(build.BOOL, [True, False]), x__big=build.Typed(build.U64, 2**40))
+    few = {"tokenizer__ggml__tokens": Strings(["a", "bc"]), "tokenizer__ggml__scores": None}
+    many = llama_metadata(
+        x__flags=Numbers(BOOL, [True, False]),
+        x__big=Typed(U64, 2**40),
+    )
     return [
-        Seed("model.gguf", build.llama_gguf(**few), {}),
-        Seed("model.gguf", build.bert_gguf(), {}),
-        Seed("model.gguf", bytes(gguf(many, build.LLAMA_TENSORS).content), {"chat_template.jinja": "x"}),
+        Seed("model.gguf", llama_gguf(**few), {}),
+        Seed("model.gguf", bert_gguf(), {}),
+        Seed("model.gguf", bytes(gguf(many, LLAMA_TENSORS).content), {"chat_template.jinja": "x"}),
         Seed("model.gguf", bytes(gguf({"general.alignment": 64}, [Tensor("t", (3, 5))], alignment=64).content), {}),
     ]
 
 
 def _safetensors() -> list[Seed]:
     settings = {"config.json": {"architectures": ["LlamaForCausalLM"]}}
-    packed: build.Shapes = {"a": ("U8", (3,)), "b": ("F8_E4M3", (2, 2)), "empty": ("F32", (0,))}
+    packed: Shapes = {"a": ("U8", (3,)), "b": ("F8_E4M3", (2, 2)), "empty": ("F32", (0,))}
     return [
-        Seed("model.safetensors", build.safetensors(metadata={"format": "pt"}), settings),
-        Seed("model.safetensors", build.safetensors(packed), settings),
-        Seed("model.safetensors", build.safetensors(dict.fromkeys("abc", ("F32", (4,)))), settings),
+        Seed("model.safetensors", safetensors(metadata={"format": "pt"}), settings),
+        Seed("model.safetensors", safetensors(packed), settings),
+        Seed("model.safetensors", safetensors(dict.fromkeys("abc", ("F32", (4,)))), settings),
     ]
 
 
 def _onnx() -> list[Seed]:
     outside = onnx_tensor("w", (2, 4), external={"location": "w.bin", "offset": "8", "length": "32"})
-    branch = onnx_node("If", attributes=[build.block(6, build.onnx_graph(initializers=[onnx_tensor("b", (2,))]))])
-    graph = build.onnx_graph(
+    branch = onnx_node("If", attributes=[block(6, onnx_graph(initializers=[onnx_tensor("b", (2,))]))])
+    graph = onnx_graph(
         nodes=[branch, onnx_node("Custom", domain="my.ops")],
-        inputs=build.TOKEN_INPUTS,
+        inputs=TOKEN_INPUTS,
         outputs=[onnx_value("sentence_embedding", ("b", 8))],
         initializers=[outside, onnx_tensor("p", (3,), packed_dims=True)],
     )
     return [
-        Seed("model.onnx", build.encoder_onnx(), build.sentence_files()),
-        Seed("model.onnx", build.onnx(graph, metadata={"k": "v"}), {"w.bin": b"\0" * 64, "tokenizer.json": {}}),
+        Seed("model.onnx", encoder_onnx(), sentence_files()),
+        Seed("model.onnx", onnx(graph, metadata={"k": "v"}), {"w.bin": b"\0" * 64, "tokenizer.json": {}}),
     ]
 
 
 def _settings() -> list[Seed]:
     """The JSON files beside a graph, each in turn the one that is damaged."""
-    files: dict[str, object] = {**build.sentence_files(), "model.onnx": build.encoder_onnx()}
+    files: dict[str, object] = {**sentence_files(), "model.onnx": encoder_onnx()}
     texts = {
         "modules.json": b'[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]',
         "config.json": b'{"architectures": ["BertModel"], "id2label": {"0": "a"}, "max_position_embeddings": 512}',

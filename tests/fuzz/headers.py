@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-import artifact_builders as build
+import folder_builders
 from tests.fuzz.corpus import Seed, seeds
 from tests.fuzz.mutations import mutate
 
@@ -77,7 +77,7 @@ def _places(folder: Path) -> Iterator[tuple[Path, Seed]]:
     for number, seed in enumerate(seeds()):
         home = folder / str(number)
         home.mkdir(parents=True)
-        build.write_files(home, {**seed.beside, seed.name: seed.content})
+        folder_builders.write_files(home, {**seed.beside, seed.name: seed.content})
         yield home / seed.name, seed
 
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import artifact_builders
+import gguf_builders
 import pytest
 from laptop import Laptop, laptop_in
 from lying_registry import LyingRegistry, stall
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 async def laptop() -> AsyncIterator[Laptop]:
     async with laptop_in() as one:
-        (one.folder / "m.gguf").write_bytes(artifact_builders.llama_gguf())
+        (one.folder / "m.gguf").write_bytes(gguf_builders.llama_gguf())
         yield one
 
 

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-import artifact_builders
+import folder_builders
+import gguf_builders
+import onnx_builders
 import pytest
 from lying_registry import LyingRegistry
 from model_builders import a_model
@@ -30,7 +32,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "m.gguf"
-        self.file.write_bytes(artifact_builders.llama_gguf())
+        self.file.write_bytes(gguf_builders.llama_gguf())
         self.store = Store(folder / "store")
         self.steps: list[tuple[ModelStage, Transfer | None]] = []
 
@@ -106,7 +108,7 @@ async def test_an_engine_that_is_named_gets_its_own_format(machine: Machine, tmp
     folder = tmp_path / "both"
     folder.mkdir()
     (folder / "m.gguf").write_bytes(machine.file.read_bytes())
-    artifact_builders.write_files(folder, {"model.onnx": artifact_builders.encoder_onnx()})
+    folder_builders.write_files(folder, {"model.onnx": onnx_builders.encoder_onnx()})
     source = {"uri": f"file://{folder}"}
     prepared = await machine.prepare(a_model("m", source=source, engine={"type": "LlamaCpp"}))
     assert f"m={folder / 'm.gguf'}" in prepared.launch(1).argv

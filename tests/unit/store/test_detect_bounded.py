@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from artifact_builders import bert_gguf, encoder_onnx, llama_gguf, safetensors, sentence_files, write_files
+from folder_builders import sentence_files, write_files
+from gguf_builders import bert_gguf, llama_gguf
+from onnx_builders import encoder_onnx
+from safetensors_builders import safetensors
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import Unavailable, UnsupportedModel

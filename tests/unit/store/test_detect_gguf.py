@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import artifact_builders as build
+import gguf_builders as build
 import pytest
-from artifact_builders import CHAT_TEMPLATE, Strings, Typed, bert_gguf, gguf, llama_gguf, write_files, write_gguf_shards
+from folder_builders import write_files
+from gguf_builders import CHAT_TEMPLATE, Strings, Typed, bert_gguf, gguf, llama_gguf, write_gguf_shards
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel

@@ -3,17 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import artifact_builders as build
+import onnx_builders as build
 import pytest
-from artifact_builders import (
-    SENTENCE_MODULES,
-    TEXT,
-    encoder_onnx,
-    onnx_value,
-    onnx_with_outputs,
-    sentence_files,
-    write_files,
-)
+from folder_builders import SENTENCE_MODULES, sentence_files, write_files
+from onnx_builders import TEXT, encoder_onnx, onnx_value, onnx_with_outputs
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel

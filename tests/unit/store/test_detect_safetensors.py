@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artifact_builders import Shapes, safetensors, sentence_files, write_files
+from folder_builders import sentence_files, write_files
+from safetensors_builders import Shapes, safetensors
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel

@@ -25,11 +25,6 @@ FIRST = make_artifact({"model.gguf": SHARED, "LICENSE": b"free"})
 SECOND = make_artifact({"model.gguf": SHARED, "LICENSE": b"not so free"})
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def put(store: Store, reference: Reference, artifact: MadeArtifact) -> Digest:
     with store.using():
         for blob in (*artifact.blobs.values(), artifact.manifest):

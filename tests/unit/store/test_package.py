@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from artifact_builders import encoder_onnx, llama_gguf, safetensors, write_gguf_shards
+from gguf_builders import llama_gguf, write_gguf_shards
+from onnx_builders import encoder_onnx
+from safetensors_builders import safetensors
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import InvalidSpec, UnsupportedModel
@@ -22,11 +24,6 @@ from berth_store.reference import Reference
 
 NAME = Reference.parse("localhost/mine")
 CONFIG = b'{"architectures": ["BertModel"], "model_type": "bert"}'
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 @pytest.fixture(autouse=True)

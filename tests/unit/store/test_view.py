@@ -21,11 +21,6 @@ FILES = {"model.gguf": b"weights", "sub/deep/config.json": b"{}", "LICENSE": b"f
 ZEROS = Digest("sha256:" + "0" * 64)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def put(store: Store, artifact: MadeArtifact) -> Digest:
     with store.using():
         for blob in (*artifact.blobs.values(), artifact.manifest):

@@ -4,9 +4,9 @@ import contextlib
 import struct
 from pathlib import Path
 
-import artifact_builders as build
+import gguf_builders as build
 import pytest
-from artifact_builders import Numbers, Strings, Tensor, Typed, gguf, llama_gguf, llama_metadata
+from gguf_builders import Numbers, Strings, Tensor, Typed, gguf, llama_gguf, llama_metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,8 +156,14 @@ REFUSED = {
     "a key that is not ASCII": (gguf({"käse": 1}), "not ASCII"),
     "an unknown value type": (gguf({"a.b": Typed(13, b"\0" * 8)}), "is 13, and the types are numbered 0 to 12"),
     "a BOOL of 2": (gguf({"a.b": Typed(build.BOOL, 2)}), "BOOL of value 2"),
-    "nested arrays": (gguf({"a.b": Typed(build.ARRAY, struct.pack("<IQ", build.ARRAY, 1))}), "holds arrays"),
-    "an array beyond the end": (gguf({"a.b": Numbers(build.U64, [], count=2**61)}), "the array 'a.b' of 2,305,843"),
+    "nested arrays": (
+        gguf({"a.b": Typed(build.ARRAY, struct.pack("<IQ", build.ARRAY, 1))}),
+        "holds arrays",
+    ),
+    "an array beyond the end": (
+        gguf({"a.b": Numbers(build.U64, [], count=2**61)}),
+        "the array 'a.b' of 2,305,843",
+    ),
     "a vocabulary beyond the end": (gguf({"a.b": Strings(["x"], count=10**9)}), "1,000,000,000 strings"),
     "an alignment of 48": (gguf({"general.alignment": 48}), "'general.alignment' is 48"),
     "an alignment of 0": (gguf({"general.alignment": 0}), "'general.alignment' is 0"),

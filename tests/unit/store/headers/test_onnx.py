@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-import artifact_builders as build
+import onnx_builders as build
 import pytest
-from artifact_builders import FLOAT, INT64, UINT8, block, number, onnx, onnx_graph, onnx_node, onnx_tensor, onnx_value
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx_builders import FLOAT, INT64, UINT8, block, number, onnx, onnx_graph, onnx_node, onnx_tensor, onnx_value
 
 from berth_api.errors import UnsupportedModel
 from berth_store.headers.onnx import OnnxHeader, OnnxValue, read_onnx

@@ -5,11 +5,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import artifact_builders as build
+import folder_builders
 import pytest
-from artifact_builders import SMALL_SHAPES, safetensors, safetensors_entries
+import safetensors_builders
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors_builders import SMALL_SHAPES, safetensors, safetensors_entries
 
 from berth_api.errors import UnsupportedModel
 from berth_store.headers.safetensors import DTYPE_BITS, SafetensorsHeader, read_index, read_safetensors
@@ -171,7 +172,7 @@ def test_flipped_bytes_leave_a_valid_header_or_a_refusal(
 
 
 def shards(tmp_path: Path, weight_map: Any) -> Path:
-    build.write_files(tmp_path, {"a.safetensors": safetensors(), "index.json": {"weight_map": weight_map}})
+    folder_builders.write_files(tmp_path, {"a.safetensors": safetensors(), "index.json": {"weight_map": weight_map}})
     return tmp_path / "index.json"
 
 
@@ -196,7 +197,7 @@ def test_an_index_without_names_is_refused(tmp_path: Path, weight_map: Any) -> N
 
 
 def test_a_header_of_many_tensors_is_read_in_one_pass(tmp_path: Path) -> None:
-    shapes: build.Shapes = {f"layer.{number}.weight": ("U8", (1,)) for number in range(20_000)}
+    shapes: safetensors_builders.Shapes = {f"layer.{number}.weight": ("U8", (1,)) for number in range(20_000)}
     assert read(tmp_path, safetensors(shapes)).parameters == 20_000
 
 
