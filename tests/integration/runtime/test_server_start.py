@@ -1,6 +1,7 @@
 """The first and the last words of the process: an address that can't be had, a bug, what `/status` says of a retry."""
 
 import asyncio
+import errno
 import logging
 import socket
 import sys
@@ -11,7 +12,7 @@ from runtime_server import a_fake_model, serve_fakes
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.served import ResolvedModel, ServedModel
-from berth_runtime.server import STATUS_BUG, CannotListen, Server, serve
+from berth_runtime.server import STATUS_BUG, CannotListen, Server, explain_address, serve
 
 NOBODY = ("--model", "fake=/nowhere/model.gguf")
 
@@ -32,6 +33,11 @@ async def test_an_address_that_is_not_of_this_machine_is_refused_with_the_remedy
     server = Server({}, host=host, port=0, drain_timeout_seconds=1)
     with pytest.raises(CannotListen, match=rf"can't listen on {host}:0: .* Give one by --host"):
         await server.start()
+
+
+def test_a_port_that_only_root_may_take_is_said_with_the_remedy() -> None:
+    said = explain_address("0.0.0.0", 80, PermissionError(errno.EACCES, "Permission denied"))
+    assert said == "can't listen on 0.0.0.0:80: this user may not take that port. Choose one from 1024 on by --port."
 
 
 async def test_a_bug_in_the_life_of_a_model_ends_the_process(caplog: pytest.LogCaptureFixture) -> None:
