@@ -8,45 +8,32 @@ proxy adds when nothing waits.
 **Why it is fair.** One worker each, on a core of its own with nothing else on it; upstream (nginx, one fixed JSON
 answer from memory) and wrk share the other core. The sides run in changing order, each warm. The processor time is of
 the proxy with everything it started (our agent, nginx's master), read from /proc: it says what a request costs even
-where the other core or a neighbour limits the throughput. No side writes an access log. vllm-router has its cheapest
-policy and does not look for the model; ours parses the body, finds the model, refuses unknown ones, and sets the
-name that the engine expects. nginx does neither: it is the floor, not an alternative.
+where the other core or a neighbour limits the throughput. No side writes an access log. vllm-router runs with its
+default policy, and again with its cheapest; with neither it looks for the model. Ours parses the body, finds the
+model, refuses unknown ones, and sets the name that the engine expects. nginx does none of that: it is the floor, not
+an alternative.
 
 **What it can't show.** More than one worker, TLS, many upstreams, or long streams; p99 on shared cores is mostly the
-scheduler's.
+scheduler's. One prompt for all requests is kind to vllm-router's default policy, whose tree of prompts stays small.
 """
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.machine import cores, package_versions, program_version
-from bench.peers import berth_gateway, nginx, vllm_router
-from bench.process import Program, free_port
+from bench.proxies import DIRECT, MODEL, NGINX, OURS, ROUTER_POLICIES, Proxy, Stage, find_router
 from bench.result import Better, Fact, Figure, NotRun, Result, Round, Sample, fact, figure
 from bench.rounds import Effort, run_rounds
 from bench.wrk import Load, run_wrk
 
-OURS, NGINX, ROUTER, DIRECT = "berth_gateway", "nginx", "vllm-router", "upstream alone"
-MODEL = "smollm2"
 BODY_BYTES = 1024
 CONNECTIONS = 32
 BUSY_SECONDS, QUIET_SECONDS = 3, 2
 PATH = "/v1/chat/completions"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proxy:
-    """A started proxy (or the upstream itself) and where it listens."""
-
-    program: Program
-    port: int
 
 
 def run(effort: Effort) -> Result:
@@ -56,11 +43,12 @@ def run(effort: Effort) -> Result:
     if nothing:
         return Result(bench="gateway", not_run=tuple(nothing))
     with ExitStack() as programs:
-        proxies = _start_proxies(programs, frozenset(each.name for each in missing))
+        folder = Path(programs.enter_context(tempfile.TemporaryDirectory(prefix="berth-bench-")))
+        proxies = Stage(programs, folder, chat_answer()).start()
         sides = {name: partial(_measure, proxy) for name, proxy in proxies.items()}
         rounds = run_rounds(sides, effort, label="gateway")
     rounds = tuple(with_added_latency(each) for each in rounds)
-    peers = [name for name in (ROUTER, NGINX) if name in proxies]
+    peers = [name for name in (*ROUTER_POLICIES, NGINX) if name in proxies]
     return Result(
         bench="gateway",
         figures=tuple(each for peer in peers for each in _figures(rounds, peer)),
@@ -122,51 +110,11 @@ def _missing() -> list[NotRun]:
         for program, package in (("wrk", "wrk"), ("nginx", "nginx-light"))
         if shutil.which(program) is None
     ]
-    if _router() is None:
+    if find_router() is None:
         missing.append(
             NotRun(name=ROUTER, why="vllm-router was not found (run `make bench`, which installs the group bench)")
         )
     return missing
-
-
-def _router() -> Path | None:
-    """vllm-router of this environment, or the one in PATH."""
-    found = shutil.which("vllm-router", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    return Path(found) if found else None
-
-
-def _start_proxies(programs: ExitStack, missing: frozenset[str]) -> dict[str, Proxy]:
-    folder = Path(programs.enter_context(tempfile.TemporaryDirectory(prefix="berth-bench-")))
-    proxy_core, other_core = [cores()[0]], [cores()[1]]
-    server = Path(shutil.which("nginx") or "nginx")
-
-    def start(name: str, command: tuple[str, ...], port: int, core: list[int], path: str = "/health") -> Proxy:
-        environment = vllm_router.ENVIRONMENT if name == ROUTER else {}
-        program = Program(command, log=folder / f"{name}.log", pinned_to=core, environment=environment)
-        programs.enter_context(program).wait_until_answers(port, path)
-        return Proxy(program=program, port=port)
-
-    def place(name: str) -> Path:
-        (folder / name).mkdir()
-        return folder / name
-
-    upstream_port, port = free_port(), free_port()
-    configuration = nginx.upstream_configuration(folder=place("upstream"), port=upstream_port, answer=chat_answer())
-    upstream = start(DIRECT, nginx.command(server, configuration, folder / "upstream"), upstream_port, other_core)
-    proxies = {}
-    run_dir = str(place("ours"))
-    settings = berth_gateway.Settings(run_dir=run_dir, port=port, upstream_port=upstream_port, model=MODEL)
-    ours = (sys.executable, "-m", "bench.peers.berth_gateway", settings.as_argument())
-    proxies[OURS] = start(OURS, ours, port, proxy_core, "/v1/models")
-    router = _router()
-    if router is not None and ROUTER not in missing:
-        port, metrics_port = free_port(), free_port()
-        command = vllm_router.command(router, port=port, metrics_port=metrics_port, upstream_port=upstream_port)
-        proxies[ROUTER] = start(ROUTER, command, port, proxy_core)
-    port = free_port()
-    configuration = nginx.proxy_configuration(folder=place("nginx"), port=port, upstream_port=upstream_port)
-    proxies[NGINX] = start(NGINX, nginx.command(server, configuration, folder / "nginx"), port, proxy_core)
-    return {**proxies, DIRECT: upstream}
 
 
 def _measure(proxy: Proxy) -> Sample:
@@ -197,7 +145,7 @@ def _load(proxy: Proxy, *, connections: int, seconds: int) -> Load:
 
 def _figures(rounds: tuple[Round, ...], peer: str) -> list[Figure]:
     busy = f"{CONNECTIONS} connections"
-    ahead = 1.0 if peer == ROUTER else None
+    ahead = 1.0 if peer in ROUTER_POLICIES else None
     compare = partial(figure, rounds, ours=OURS, peer=peer)
     lower = Better.LOWER
     return [

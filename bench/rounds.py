@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.load import BadAnswer
 from bench.pairs import turn_order
 from bench.result import Round, Sample
 
@@ -22,16 +23,23 @@ class Effort:
 def run_rounds(sides: Mapping[str, Callable[[], Sample]], effort: Effort, *, label: str) -> tuple[Round, ...]:
     """One discarded run of each side, then rounds in changing order. At least one round is taken."""
     deadline = time.monotonic() + effort.limit_seconds
-    for measure in sides.values():
-        measure()
+    for side in sides:
+        _run(side, sides)
     rounds: list[Round] = []
     for number in range(effort.pairs):
-        samples = {side: sides[side]() for side in turn_order(tuple(sides), number)}
+        samples = {side: _run(side, sides) for side in turn_order(tuple(sides), number)}
         rounds.append(samples)
         _say(label, number + 1, effort.pairs, samples)
         if time.monotonic() > deadline:
             break
     return tuple(rounds)
+
+
+def _run(side: str, sides: Mapping[str, Callable[[], Sample]]) -> Sample:
+    try:
+        return sides[side]()
+    except BadAnswer as error:
+        raise BadAnswer(f"{side}: {error}") from error
 
 
 def _say(label: str, number: int, of: int, samples: Round) -> None:

@@ -119,14 +119,20 @@ def test_a_stream_without_usage_is_never_counted() -> None:
 
 
 def test_the_line_of_wrk_is_read_among_its_other_words() -> None:
-    line = 'BENCH {"requests": 9000, "microseconds": 3000000, "failed": 0, "p50_us": 812.0, "p99_us": 4100.0}'
+    line = (
+        'BENCH {"requests": 9000, "microseconds": 3000000, "p50_us": 812.0, "p99_us": 4100.0, "failures": {"read": 0}}'
+    )
     load = parse_load(f"Running 3s test\n{line}\n")
     assert (load.requests, load.seconds, load.p50_milliseconds, load.p99_milliseconds) == (9000, 3.0, 0.812, 4.1)
 
 
 @pytest.mark.parametrize(
-    "output", ["unable to connect", 'BENCH {"requests": 10, "microseconds": 1, "failed": 1, "p50_us": 1, "p99_us": 1}']
+    ("output", "why"),
+    [
+        ("unable to connect", "gave no result: 'unable to connect'"),
+        ('BENCH {"requests": 10, "failures": {"read": 1, "status": 0}}', "'read': 1} of 10 requests failed"),
+    ],
 )
-def test_a_load_with_a_failure_is_never_counted(output: str) -> None:
-    with pytest.raises(BadAnswer):
+def test_a_load_with_a_failure_is_never_counted(output: str, why: str) -> None:
+    with pytest.raises(BadAnswer, match=why):
         parse_load(output)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from bench import rounds
+from bench.load import BadAnswer
 from bench.result import Sample
 from bench.rounds import Effort, run_rounds
 
@@ -25,3 +26,11 @@ def test_no_round_starts_after_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(rounds.time, "monotonic", lambda: next(clock))
     found = run_rounds({"a": _counting(), "b": _counting()}, Effort(pairs=100, limit_seconds=25), label="test")
     assert len(found) == 3
+
+
+def test_a_side_that_answers_badly_is_named() -> None:
+    def fail() -> Sample:
+        raise BadAnswer("503 instead of 200")
+
+    with pytest.raises(BadAnswer, match="b: 503 instead of 200"):
+        run_rounds({"a": _counting(), "b": fail}, Effort(pairs=1), label="test")
