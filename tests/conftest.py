@@ -2,6 +2,17 @@
 
 import pytest
 import tools
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about what else the machine does than about the code. Where BERTH_REQUIRE is set,
+# as in CI, each run tries the same examples; elsewhere each run tries others.
+settings.register_profile(
+    "berth",
+    deadline=None,
+    derandomize=bool(tools.required()),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("berth")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
