@@ -112,7 +112,9 @@ def _missing() -> list[NotRun]:
     ]
     if find_router() is None:
         missing.append(
-            NotRun(name=ROUTER, why="vllm-router was not found (run `make bench`, which installs the group bench)")
+            NotRun(
+                name="vllm-router", why="vllm-router was not found (run `make bench`, which installs the group bench)"
+            )
         )
     return missing
 
