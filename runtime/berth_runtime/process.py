@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Self
 
 from berth_runtime.channel import WorkerChannel
@@ -32,8 +32,8 @@ class WorkerProcess:
         self._ended = asyncio.create_task(self._watch(), name=f"worker of {name}")
 
     @classmethod
-    async def start(cls, name: str, environment: Mapping[str, str], on_news: Callable[[Frame], None]) -> Self:
-        """Start a worker; it says `STARTED` when it listens. This process' own environment wins over `environment`."""
+    async def start(cls, name: str, on_news: Callable[[Frame], None]) -> Self:
+        """Start a worker; it says `STARTED` when it listens."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
@@ -45,7 +45,6 @@ class WorkerProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env={**environment, **os.environ},
             )
         loop = asyncio.get_running_loop()
         _, channel = await loop.create_unix_connection(lambda: WorkerChannel(on_news), sock=ours)

@@ -11,7 +11,7 @@ from berth_api.artifact import EngineType, Task
 from berth_api.engines import choose_engine
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import ModelArgument, Options
-from berth_runtime.engines import ENGINES, ENVIRONMENT
+from berth_runtime.engines import ENGINES
 from berth_runtime.engines.protocol import EngineSettings
 from berth_runtime.machine import usable_cores, usable_memory_bytes
 from berth_runtime.messages import LoadOrder
@@ -42,9 +42,7 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
         parallel_sequences=options.parallel_sequences,
         args=options.engine_args,
     )
-    return ResolvedModel(
-        engine, task, model.format, LoadOrder(_module_of(engine), settings), ENVIRONMENT.get(engine, {})
-    )
+    return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
 
 
 def _module_of(engine: EngineType) -> str:

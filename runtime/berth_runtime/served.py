@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from berth_api.artifact import EngineType, Format, Task
@@ -27,13 +27,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """What a path turned out to be, what its worker is told, and what its environment holds by default."""
+    """What a path turned out to be, and what its worker is told."""
 
     engine: EngineType
     task: Task
     format: Format
     order: LoadOrder
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 Resolve = Callable[[], Awaitable[ResolvedModel]]
@@ -134,7 +133,7 @@ class ServedModel:
             return Cause(f"The model could not be looked at: {error}")
         self._stage_ended("Detected")
         try:
-            worker = self.worker = await WorkerProcess.start(self.name, self.resolved.environment, self._take_news)
+            worker = self.worker = await WorkerProcess.start(self.name, self._take_news)
         except OSError as error:
             return Cause(f"A worker process could not be started: {error}")
         worker.channel.load(self.resolved.order)

@@ -1,7 +1,4 @@
-"""The tables of engines: their modules, and what their processes find in the environment.
-
-A module is imported only inside a worker process, by `create_engine`.
-"""
+"""The table of engines. A module is imported only inside a worker process, by `create_engine`."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -14,12 +11,6 @@ ENGINES: Mapping[EngineType, str] = {
     EngineType.LLAMA_CPP: "berth_runtime.engines.llamacpp",
     EngineType.ONNX_RUNTIME: "berth_runtime.engines.onnxruntime",
 }
-
-
-# llama.cpp's threads meet at a barrier some 500 times a token, and GNU OpenMP spins there for up to 10 ms. On cores
-# that are shared with anything, a thread then spins away the time that its partner waits for: 2 tokens/s were seen
-# there, and five times as many with 1,000 rounds (some 30 µs). On idle cores that costs 1 to 2 %, fewer much more.
-ENVIRONMENT: Mapping[EngineType, Mapping[str, str]] = {EngineType.LLAMA_CPP: {"GOMP_SPINCOUNT": "1000"}}
 
 
 def create_engine(module: str, settings: EngineSettings) -> Engine:

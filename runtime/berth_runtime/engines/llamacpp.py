@@ -8,6 +8,7 @@ first token: the context length bounds that.
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from berth_runtime.engines.llamacpp_answers import CONTEXT_EXCEEDED, ChunkReader
 from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
+from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
 from berth_runtime.engines.llamacpp_whole import join_chat, join_text
 from berth_runtime.engines.protocol import (
     Capabilities,
@@ -71,6 +73,7 @@ class LlamaCppEngine:
         self._settings = settings
         self._embeds = settings.task is Task.EMBEDDING
         self._jobs: SimpleQueue[tuple[Request, Reply]] = SimpleQueue()
+        self._spin: AbstractContextManager[None] = nullcontext()
         self._server: xllamacpp.Server
 
     def load(self) -> Capabilities:
@@ -78,6 +81,9 @@ class LlamaCppEngine:
         header = read_gguf(self._settings.model.weights[0])
         plan = plan_llamacpp(self._settings, header)
         self._server, facts = start_server(self._settings, header, plan)
+        openmp = find_openmp()
+        if openmp is not None:
+            self._spin = SpinGovernor(openmp, plan.threads)
         for number in range(plan.sequences):
             threading.Thread(target=self._work, name=f"request-{number}", daemon=True).start()
         return Capabilities(
@@ -102,7 +108,8 @@ class LlamaCppEngine:
         while True:
             request, reply = self._jobs.get()
             try:
-                self._answer(request, reply)
+                with self._spin:
+                    self._answer(request, reply)
             except Exception:  # noqa: BLE001 - the outermost loop of this thread; one request's bug is not the others'
                 traceback.print_exc()
                 reply.fail(Failure(500, "engine_error", "The engine failed on this request; its log has the reason."))
