@@ -1,6 +1,5 @@
 """`package`, `push`, `pull` and `list` as commands, against a real registry and one that is slow."""
 
-import asyncio
 import json
 import shutil
 import signal
@@ -101,10 +100,11 @@ async def test_a_pull_that_ctrl_c_ends_says_that_it_goes_on_and_does(laptop: Lap
         weights = random_bytes(6_000_000)
         reference = registry.hold("team/slow", make_artifact({"m.gguf": weights}))
         registry.always(stall)
-        process = await laptop.start("pull", str(reference))
+        process = laptop.process = await laptop.start("pull", str(reference))
         await laptop.until(lambda: partial_bytes(laptop) > 0)
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 20) == 130
+        await laptop.until(lambda: process.returncode is not None, seconds=20)
+        assert process.returncode == 130
         assert "Error: interrupted.\n  What was fetched is kept: `berth pull" in laptop.output
         registry.always(None)  # type: ignore[arg-type]
         finished = await laptop.run("pull", str(reference))
