@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV ?= .tools/uv/bin/uv
 BIN := .venv/bin
-SOURCES := api cli gateway runtime store
+SOURCES := api cli gateway kube operator runtime store
 
 # One line for each part of a long verb: its name and how long it took.
 define part

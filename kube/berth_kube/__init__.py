@@ -1,0 +1,1 @@
+"""Talking to the Kubernetes API server: reflector, server-side apply, status, Lease and events; nothing of models."""

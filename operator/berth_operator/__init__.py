@@ -1,0 +1,1 @@
+"""The operator: reconciles Models and ModelRoutes into what serves them."""
