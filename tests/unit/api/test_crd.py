@@ -9,13 +9,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
+from manifest_tables import GOOD
 
 from berth_api.crd import RESOURCES, build_crd, build_crds
 from berth_api.schema import KINDS, kind_schema
 
 ROOT = Path(__file__).parents[3]
-GOOD = yaml.safe_load(Path(__file__).with_name("good_manifests.yaml").read_text(encoding="utf-8"))
 
 # What a structural schema may say at a node: k8s.io/apiextensions-apiserver, pkg/apis/apiextensions/validation.
 ALLOWED = {

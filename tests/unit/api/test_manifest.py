@@ -1,13 +1,13 @@
 """Manifests: what is taken in, what is refused, and with which words."""
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manifest_tables import BAD, GOOD, document
 from model_builders import a_manifest, a_model, a_route
 
 from berth_api.document import MAX_DEPTH, MAX_VALUES
@@ -15,20 +15,6 @@ from berth_api.errors import FieldError, InvalidSpec
 from berth_api.manifest import parse_object, to_manifest
 from berth_api.model_spec import Exposure
 from berth_api.route_spec import RetryOn
-
-HERE = Path(__file__).parent
-GOOD = yaml.safe_load((HERE / "good_manifests.yaml").read_text(encoding="utf-8"))
-BAD = yaml.safe_load((HERE / "bad_manifests.yaml").read_text(encoding="utf-8"))
-
-
-def document(entry: dict[str, Any]) -> Any:
-    """The whole manifest that an entry of the two tables stands for."""
-    if "document" in entry:
-        return entry["document"]
-    if "model" in entry:
-        return a_manifest("Model", "m", spec={"source": {"uri": "oci://r/m"}, **entry["model"]})
-    rule = {"backends": [{"backendRef": {"name": "qwen"}}], **entry.get("rule", {})}
-    return a_manifest("ModelRoute", "m", spec={"names": ["chat"], "rules": [rule], **entry.get("route", {})})
 
 
 def errors_of(raw: Any) -> dict[str, str]:
