@@ -4,7 +4,7 @@ Every method raises a `ClusterError` of `berth_kube.errors` and nothing else, an
 its implementation, and may be called from many tasks of one event loop at once.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -56,10 +56,15 @@ class Cluster(Protocol):
     async def list_page(
         self, resource: Resource, scope: Scope, *, limit: int = 500, more: str = "", metadata_only: bool = False
     ) -> Page:
-        """One page of a list. With `metadata_only` items are PartialObjectMetadata. Raises Expired if `more` is old."""
+        """One page of a list; items have `apiVersion` and `kind`. Raises Expired if `more` is old.
 
-    def watch(self, resource: Resource, scope: Scope, *, since: str) -> AsyncIterator[WatchEvent]:
+        With `metadata_only` items are PartialObjectMetadata: nothing but `metadata` counts in them.
+        """
+
+    def watch(self, resource: Resource, scope: Scope, *, since: str) -> AsyncGenerator[WatchEvent, None]:
         """Everything that happens after the version `since`, bookmarks included, until the stream ends by itself.
+
+        The first event is a bookmark of ours, with the version `since`: the server has accepted the watch.
 
         Raises Expired where the version is too old, by status or by an ERROR event, and Unreachable where the stream
         breaks or is silent for longer than bookmarks allow.
