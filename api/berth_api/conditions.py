@@ -87,6 +87,8 @@ class Reason(StrEnum):
     INSUFFICIENT_GPU = "InsufficientGPU"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    FORBIDDEN = "Forbidden"
+    CONTAINER_NOT_CREATED = "ContainerNotCreated"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     DISK_FULL = "DiskFull"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
@@ -101,6 +103,9 @@ class Reason(StrEnum):
     NO_READY_REPLICAS = "NoReadyReplicas"
     SLEEPING = "Sleeping"
     SUSPENDED = "Suspended"
+
+    # Programmed, False: a gateway replica does not have it yet.
+    PROGRAMMING = "Programming"
 
 
 MESSAGE_MAX = 4096

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
+from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 
 _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
@@ -11,16 +12,22 @@ _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
 
 @dataclass(frozen=True)
 class Served:
-    """What one engine can serve: formats and tasks, and whether this version has the engine at all."""
+    """What one engine can serve: formats and tasks, and whether this version has the engine at all.
+
+    `most_devices` is how many GPUs one process of it can use together; 0 where this version runs it on the CPU alone.
+    """
 
     formats: frozenset[Format]
     tasks: frozenset[Task]
     available: bool
+    most_devices: int = 0
 
 
 SERVED: Mapping[EngineType, Served] = {
-    EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING}, available=True),
-    EngineType.ONNX_RUNTIME: Served(frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True),
+    EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING}, available=True, most_devices=64),
+    EngineType.ONNX_RUNTIME: Served(
+        frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True, most_devices=1
+    ),
     EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
     EngineType.LITERT: Served(frozenset({Format.TFLITE}), frozenset(Task), available=False),
@@ -40,14 +47,27 @@ def available_tasks() -> tuple[Task, ...]:
 def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, gpu: bool = False) -> EngineType:
     """The engine for an artifact: the wanted one if it can, else the first that can.
 
-    Raises InvalidSpec if the wanted engine can't serve this artifact, UnsupportedModel if none can.
+    Raises InvalidSpec if the wanted engine can't serve this artifact, or can't use a GPU though one is asked for, and
+    UnsupportedModel if no engine can serve it at all.
     """
+    engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact)
     if gpu:
-        raise InvalidSpec(
-            FieldError("spec.accelerator", "no engine of this version uses a GPU", "leave it out to serve on the CPU")
-        )
-    if wanted is not EngineType.AUTO:
-        return _checked(wanted, artifact)
+        check_devices(engine, 1)
+    return engine
+
+
+def check_devices(engine: EngineType, count: int) -> None:
+    """Raise InvalidSpec if one process of the engine can't use so many GPUs."""
+    most = SERVED[engine].most_devices
+    if most == 0:
+        message, remedy = f"{engine} uses no GPU in this version", "leave it out to serve on the CPU"
+        raise InvalidSpec(FieldError("spec.accelerator", message, remedy, Reason.UNSUPPORTED_FIELD))
+    if count > most:
+        message = f"{engine} uses at most {most} GPU in a pod, and {count} are asked for"
+        raise InvalidSpec(FieldError("spec.accelerator.count", message, f"give at most {most}, or more replicas"))
+
+
+def _first_that_serves(artifact: Artifact) -> EngineType:
     for engine in available_engines():
         if _serves(engine, artifact):
             return engine

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from berth_api.arguments import engine_arguments
-from berth_api.artifact import Artifact, Task
-from berth_api.engines import choose_engine
+from berth_api.artifact import Artifact, EngineType, Task
+from berth_api.engines import check_devices, choose_engine
 from berth_api.model import Model
 
 RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
+
+# llama.cpp keeps layers in the host's memory unless it is told to move them.
+_ON_DEVICES: Mapping[EngineType, dict[str, str]] = {EngineType.LLAMA_CPP: {"n-gpu-layers": "-1"}}
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,10 @@ def build_launch(
     """
     spec = model.spec
     wanted_task = artifact.task if spec.task is Task.AUTO else spec.task
-    engine = choose_engine(
-        artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=spec.accelerator is not None
-    )
+    devices = spec.accelerator.count if spec.accelerator is not None else 0
+    engine = choose_engine(artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=devices > 0)
+    if devices:
+        check_devices(engine, devices)
     options: dict[str, object] = {
         "--model": f"{model.metadata.name}={model_path}",
         "--host": host,
@@ -55,7 +59,7 @@ def build_launch(
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
     }
-    arguments = engine_arguments(engine, spec.engine.args)
+    arguments = (_ON_DEVICES.get(engine, {}) if devices else {}) | engine_arguments(engine, spec.engine.args)
     argv = ("python", "-m", RUNTIME_MODULE, *_given(options), *_repeated("--engine-arg", arguments))
     env = {variable.name: variable.value or "" for variable in spec.pod.env if variable.value_from is None}
     return Launch(argv, port, spec.rollout.drain_timeout.seconds, MappingProxyType(env))

@@ -41,6 +41,7 @@ class Loading(StatusPart):
     bytes_done: Count | None = Field(default=None, description="Bytes done.")
     bytes_total: Count | None = Field(default=None, description="Bytes to do.")
     seconds_left: Count | None = Field(default=None, description="Time left, as far as it can be told.")
+    time: AwareDatetime | None = Field(default=None, description="When this was seen.")
 
 
 class ServedArtifact(Artifact):

@@ -22,6 +22,12 @@ LABEL_LOADING = f"{GROUP}/loading"
 
 ANNOTATION_APPLIED_HASH = f"{GROUP}/applied-hash"
 ANNOTATION_DIGEST = f"{GROUP}/digest"
+ANNOTATION_RESOLUTION = f"{GROUP}/resolution"
+"""On a Deployment: what is known of the artifact, and which question (`inputs`) that is the answer to."""
+ANNOTATION_PROFILE = f"{GROUP}/profile"
+ANNOTATION_INPUTS = f"{GROUP}/inputs"
+ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
+"""On a resolver Job: how many there were in a row for the same inputs, from 1 on."""
 ANNOTATION_GOOD_REVISION = f"{GROUP}/last-good-revision"
 ANNOTATION_FAILED_REVISION = f"{GROUP}/last-failed-revision"
 

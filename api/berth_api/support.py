@@ -48,13 +48,6 @@ MODEL: tuple[Refused, ...] = (
         unless=_scheme("oci", "file"),
     ),
     Refused("spec.source.files", remedy="remove it: all files of the artifact are used"),
-    Refused("spec.source.secretRef", remedy="remove it, and log in with Docker's or Podman's own `login`"),
-    Refused("spec.artifact.format"),
-    Refused("spec.artifact.task", remedy="use `spec.task`"),
-    Refused("spec.artifact.parameters"),
-    Refused("spec.artifact.quantization"),
-    Refused("spec.artifact.contextLength", remedy="use `spec.contextLength`"),
-    Refused("spec.artifact.sizeBytes"),
     Refused("spec.trust.pickle"),
     Refused("spec.trust.remoteCode"),
     Refused(
@@ -69,25 +62,12 @@ MODEL: tuple[Refused, ...] = (
         "use one of these, or leave it out",
         unless=lambda engine: engine is EngineType.AUTO or engine in available_engines(),
     ),
-    Refused("spec.engine.image"),
-    Refused("spec.accelerator", "no engine of this version uses a GPU", "remove it to serve on the CPU"),
     Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
     Refused("spec.rollout.strategy"),
     Refused("spec.cache.type"),
     Refused("spec.adapters"),
     Refused("spec.access.keys"),
     Refused("spec.limits"),
-    Refused("spec.allowedRoutes.namespaces"),
-    Refused("spec.pod.labels"),
-    Refused("spec.pod.annotations"),
-    Refused("spec.pod.nodeSelector"),
-    Refused("spec.pod.tolerations"),
-    Refused("spec.pod.affinity"),
-    Refused("spec.pod.topologySpreadConstraints"),
-    Refused("spec.pod.priorityClassName"),
-    Refused("spec.pod.runtimeClassName"),
-    Refused("spec.pod.serviceAccountName"),
-    Refused("spec.pod.imagePullSecrets"),
 )
 
 ROUTE: tuple[Refused, ...] = (
@@ -101,7 +81,20 @@ ROUTE: tuple[Refused, ...] = (
 )
 
 _ONE_MACHINE = "a laptop has no {}"
+_LOOKED_AT = "on a laptop the files themselves are looked at"
 LAPTOP_MODEL: tuple[Refused, ...] = (
+    Refused(
+        "spec.source.secretRef",
+        _ONE_MACHINE.format("Secrets"),
+        "remove it, and log in with Docker's or Podman's own `login`",
+    ),
+    Refused("spec.artifact.format", _LOOKED_AT),
+    Refused("spec.artifact.task", _LOOKED_AT, "use `spec.task`"),
+    Refused("spec.artifact.parameters", _LOOKED_AT),
+    Refused("spec.artifact.quantization", _LOOKED_AT),
+    Refused("spec.artifact.contextLength", _LOOKED_AT, "use `spec.contextLength`"),
+    Refused("spec.artifact.sizeBytes", _LOOKED_AT),
+    Refused("spec.engine.image", "on a laptop engines run as processes, without an image"),
     Refused("spec.chatTemplate", _ONE_MACHINE.format("ConfigMaps"), "remove it, or put the template into the artifact"),
     Refused("spec.pod.env[].valueFrom", _ONE_MACHINE.format("Secrets and ConfigMaps"), "give the variable a `value`"),
 )
@@ -123,7 +116,7 @@ def refusals_of(kind: str) -> tuple[Refused, ...]:
 def unsupported_fields(obj: Model | ModelRoute, *, laptop: bool = False) -> tuple[FieldError, ...]:
     """Every field of the object that this version can't carry out, on a laptop or in a cluster."""
     if isinstance(obj, ModelRoute):
-        return (*_refusals(obj, ROUTE), *_foreign_backends(obj))
+        return tuple(_refusals(obj, ROUTE))
     return tuple(_refusals(obj, (*MODEL, *(LAPTOP_MODEL if laptop else CLUSTER_MODEL))))
 
 
@@ -131,11 +124,16 @@ def laptop_notes(obj: Model | ModelRoute) -> tuple[str, ...]:
     """What a laptop does otherwise than a cluster for this object, one sentence each."""
     if isinstance(obj, ModelRoute):
         return ()
-    notes = []
-    if obj.spec.replicas > 1:
-        notes.append(f"spec.replicas: {obj.spec.replicas} is kept for a cluster; here one process runs")
-    if obj.spec.resources.requests or obj.spec.resources.limits:
+    spec, notes = obj.spec, []
+    if spec.replicas > 1:
+        notes.append(f"spec.replicas: {spec.replicas} is kept for a cluster; here one process runs")
+    if spec.resources.requests or spec.resources.limits:
         notes.append("spec.resources: kept for a cluster; here the process may use the whole machine")
+    if spec.accelerator is not None:
+        notes.append("spec.accelerator: kept for a cluster; here the CPU computes")
+    options = [f"spec.pod.{_alias(spec.pod, name)}" for name in sorted(spec.pod.model_fields_set - {"env"})]
+    if options:
+        notes.append(f"{', '.join(options)}: kept for a cluster; here there is no pod")
     return tuple(notes)
 
 
@@ -144,15 +142,6 @@ def _refusals(obj: BaseModel, table: tuple[Refused, ...]) -> Iterator[FieldError
         for path, value, default in _find(obj, line.path):
             if not (value == default if line.unless is None else line.unless(value)):
                 yield FieldError(render_path(path), line.message, line.remedy, REASON)
-
-
-def _foreign_backends(route: ModelRoute) -> Iterator[FieldError]:
-    """Another namespace's Model must allow the route first (`allowedRoutes`), which is still to come."""
-    for end in ("backends", "fallbacks"):
-        for path, namespace, _ in _find(route, f"spec.rules[].{end}[].backendRef.namespace"):
-            if namespace not in ("", route.metadata.namespace):
-                message = "this version routes within one namespace only"
-                yield FieldError(render_path(path), message, "remove it, and name a Model beside the route", REASON)
 
 
 def _find(obj: BaseModel, path: str) -> Iterator[tuple[FieldPath, Any, Any]]:
@@ -173,3 +162,7 @@ def _find(obj: BaseModel, path: str) -> Iterator[tuple[FieldPath, Any, Any]]:
 
 def _attribute(obj: BaseModel, alias: str) -> str:
     return next(name for name, field in type(obj).model_fields.items() if field.alias == alias)
+
+
+def _alias(obj: BaseModel, attribute: str) -> str:
+    return str(type(obj).model_fields[attribute].alias)

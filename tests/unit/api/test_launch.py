@@ -6,7 +6,7 @@ import pytest
 from model_builders import a_model, an_artifact
 
 from berth_api.artifact import EngineType, Format, Task
-from berth_api.engines import SERVED, available_engines, available_tasks, choose_engine
+from berth_api.engines import SERVED, available_engines, available_tasks, check_devices, choose_engine
 from berth_api.errors import InvalidSpec, UnsupportedModel
 from berth_api.launch import build_launch
 
@@ -135,9 +135,29 @@ def test_a_model_that_no_engine_serves_says_what_would_be_served(form: Format, t
     assert says in str(refused.value)
 
 
-def test_no_engine_uses_a_gpu_yet() -> None:
-    with pytest.raises(InvalidSpec, match=r"spec\.accelerator"):
-        choose_engine(an_artifact(), gpu=True)
+@pytest.mark.parametrize("form", [Format.GGUF, Format.ONNX])
+def test_the_engines_of_this_version_use_a_gpu(form: Format) -> None:
+    task = Task.EMBEDDING
+    assert choose_engine(an_artifact(form, task), gpu=True) is choose_engine(an_artifact(form, task))
+
+
+def test_an_engine_that_uses_one_gpu_is_not_given_more() -> None:
+    model = a_model(accelerator={"memory": "24Gi", "count": 2})
+    with pytest.raises(InvalidSpec, match=r"spec\.accelerator\.count: OnnxRuntime uses at most 1 GPU"):
+        build_launch(model, an_artifact(Format.ONNX, Task.EMBEDDING), model_path="/m", port=1)
+    build_launch(model, an_artifact(Format.GGUF), model_path="/m", port=1)
+
+
+def test_an_engine_without_a_gpu_says_so() -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.accelerator: LiteRT uses no GPU in this version; leave it out"):
+        check_devices(EngineType.LITERT, 1)
+
+
+def test_llama_cpp_moves_all_layers_to_the_gpu_unless_told_otherwise() -> None:
+    gpu = {"memory": "24Gi"}
+    assert argv_of(accelerator=gpu)[-2:] == ["--engine-arg", "n-gpu-layers=-1"]
+    assert argv_of(accelerator=gpu, engine={"args": ["n_gpu_layers=20"]})[-2:] == ["--engine-arg", "n-gpu-layers=20"]
+    assert "--engine-arg" not in argv_of()
 
 
 def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:

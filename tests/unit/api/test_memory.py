@@ -1,0 +1,34 @@
+"""The arithmetic of memory and disk: what is known is added up, what is not stays open."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from model_builders import an_artifact
+
+from berth_api.memory import GIBIBYTE, MEBIBYTE, fit_on_devices, fit_on_host, host_request_bytes, volume_bytes
+
+
+def test_the_weights_are_shared_by_the_devices_and_each_has_its_overhead() -> None:
+    fit = fit_on_devices(an_artifact(size_bytes=5 * GIBIBYTE), count=2, device_bytes=24 * GIBIBYTE)
+    assert fit.per_device_bytes == 5 * GIBIBYTE // 2 + GIBIBYTE
+    assert (fit.weights_bytes, fit.device_bytes, fit.kv_cache_bytes) == (5 * GIBIBYTE, 24 * GIBIBYTE, None)
+
+
+def test_on_the_host_one_pod_needs_the_weights_and_the_engine() -> None:
+    assert fit_on_host(an_artifact(size_bytes=GIBIBYTE)).per_device_bytes == GIBIBYTE + 512 * MEBIBYTE
+
+
+def test_an_unknown_size_leaves_the_sum_open() -> None:
+    assert fit_on_host(an_artifact()).per_device_bytes is None
+    assert fit_on_devices(an_artifact(), count=1, device_bytes=1).per_device_bytes is None
+
+
+def test_a_request_covers_the_weights_on_the_cpu_and_a_tenth_of_them_with_gpus() -> None:
+    assert host_request_bytes(10 * GIBIBYTE, on_devices=False) == 12 * GIBIBYTE + 512 * MEBIBYTE
+    assert host_request_bytes(10 * GIBIBYTE, on_devices=True) == 2 * GIBIBYTE
+
+
+@given(st.integers(0, 1 << 50))
+def test_what_is_set_aside_is_never_less_than_the_files_and_always_whole_mebibytes(size: int) -> None:
+    for found in (host_request_bytes(size, on_devices=False), volume_bytes(size)):
+        assert found > size
+        assert found % MEBIBYTE == 0
