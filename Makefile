@@ -57,6 +57,7 @@ lint: install ## Check format, rules, the one-way layers, and that generated fil
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/python crds/generate.py --check
+	@$(BIN)/python charts/generate.py --check
 
 .PHONY: type
 type: install ## Check the types
@@ -65,6 +66,10 @@ type: install ## Check the types
 .PHONY: crds
 crds: install ## Write the CRDs and the field reference from the types
 	@$(BIN)/python crds/generate.py
+
+.PHONY: chart
+chart: install ## Write the chart's CRDs and deploy/ from types and chart (wants Helm: `make cluster-programs`)
+	@$(BIN)/python charts/generate.py
 
 .PHONY: unit
 unit: install ## Run the tests that need nothing but Python
