@@ -1,0 +1,100 @@
+"""Bring the cluster up, whatever state it is in, and down without a trace."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from e2e.cluster import addresses, cgroups, machine, pause
+from e2e.cluster.configuration import write_configuration
+from e2e.cluster.fleet import KINDS, build_fleet
+from e2e.cluster.identities import write_identities
+from e2e.cluster.layout import CONFIG, Layout
+from e2e.cluster.namespaces import anchor_pid, end_namespaces, make_namespaces
+from e2e.cluster.node import CommandFailed, Node
+from e2e.cluster.processes import CLIENTS, FOUNDATION
+
+ANSWER_SECONDS = 120.0
+
+
+def bring_up(node: Node) -> None:
+    """Make the cluster, or start what of it does not run. Nothing is done where it is up."""
+    machine.demand_root()
+    machine.demand(machine.CLUSTER_NEEDS)
+    with _alone(node.layout):
+        if anchor_pid(node.layout) is None:
+            _remove(node.layout)
+            _prepare(node)
+        if not is_up(node):
+            _start(node)
+
+
+def bring_down(layout: Layout) -> None:
+    """End the cluster and remove everything that it wrote. Nothing is done where there is none."""
+    machine.demand_root()
+    with _alone(layout):
+        _remove(layout)
+    layout.lock.unlink(missing_ok=True)
+
+
+def is_up(node: Node) -> bool:
+    """Whether every program runs and the node is Ready."""
+    return anchor_pid(node.layout) is not None and None not in node.processes.values() and _is_node_ready(node)
+
+
+def _prepare(node: Node) -> None:
+    layout = node.layout
+    layout.state.mkdir(mode=0o700)
+    for folder in (layout.logs, layout.pids, layout.config):
+        folder.mkdir(parents=True)
+    write_identities(layout.config)
+    write_configuration(layout.config, layout.name)
+    shutil.copyfile(layout.config / "admin.kubeconfig", layout.kubeconfig)
+    layout.kubeconfig.chmod(0o600)
+    pause.write_archive(node.programs.path("pause"), layout.state / "pause.tar")
+    cgroups.make_group(layout.name)
+    make_namespaces(layout)
+
+
+def _start(node: Node) -> None:
+    for process in FOUNDATION:
+        node.start(process.name)
+    # The kubelet gives up where no container runtime answers, and finds no sandbox where its image is missing.
+    node.wait_until(lambda: _succeeds(node, "ctr", "version"), ANSWER_SECONDS, "containerd to answer")
+    node.load(node.layout.state / "pause.tar")
+    node.wait_until(lambda: _succeeds(node, "kubectl", "get", "--raw=/readyz"), ANSWER_SECONDS, "the API server")
+    for process in CLIENTS:
+        node.start(process.name)
+    node.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CONFIG}/system.yaml")
+    node.apply(build_fleet(dict.fromkeys(KINDS, 1)))
+    node.wait_until(lambda: _is_node_ready(node), ANSWER_SECONDS, f"the node {addresses.NODE_NAME} to be Ready")
+
+
+def _remove(layout: Layout) -> None:
+    end_namespaces(layout)
+    cgroups.remove_group(layout.name)
+    if layout.state.exists():
+        shutil.rmtree(layout.state)
+
+
+def _succeeds(node: Node, program: str, *arguments: str) -> bool:
+    try:
+        node.run([str(node.programs.path(program)), *arguments])
+    except CommandFailed:
+        return False
+    return True
+
+
+def _is_node_ready(node: Node) -> bool:
+    path = '--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    try:
+        return node.kubectl("get", "node", addresses.NODE_NAME, path, "--request-timeout=5s") == "True"
+    except CommandFailed:
+        return False
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    with layout.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

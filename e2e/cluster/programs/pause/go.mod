@@ -1,0 +1,3 @@
+module berth.dev/e2e/programs/pause
+
+go 1.25.0
