@@ -5,7 +5,7 @@ A bare name belongs to its oldest claimant; a ModelRoute beats the Models of its
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -73,15 +73,22 @@ class Claims:
         return tuple(conflict for conflict in self.conflicts if conflict.loser == owner)
 
 
-def claim_names(models: Iterable[Model], routes: Iterable[ModelRoute]) -> Claims:
-    """Decide who owns which name. The order of the arguments does not matter."""
+def claim_names(
+    models: Iterable[Model], routes: Iterable[ModelRoute], *, bare_namespaces: Collection[str] | None = None
+) -> Claims:
+    """Decide who owns which name. The order of the arguments does not matter.
+
+    Only objects of `bare_namespaces` (None: of all) can own a bare name. The others lose nothing by that: they are
+    reached as `namespace/name`.
+    """
     claimants: dict[str, list[_Claim]] = defaultdict(list)
     for claim in (*_claims_of_models(models), *_claims_of_routes(routes)):
         claimants[claim.name].append(claim)
-    bare = {name: _choose(claims) for name, claims in sorted(claimants.items())}
+    contested = _of_namespaces(claimants, bare_namespaces)
+    bare = {name: _choose(claims) for name, claims in sorted(contested.items())}
     conflicts = tuple(
         NameConflict(name, claim.owner, bare[name])
-        for name, claims in sorted(claimants.items())
+        for name, claims in sorted(contested.items())
         for claim in sorted(claims)
         if claim.owner != bare[name]
     )
@@ -99,6 +106,17 @@ class _Claim:
     @property
     def is_route(self) -> bool:
         return self.owner.kind == "ModelRoute"
+
+
+def _of_namespaces(
+    claimants: Mapping[str, Sequence[_Claim]], namespaces: Collection[str] | None
+) -> Mapping[str, Sequence[_Claim]]:
+    if namespaces is None:
+        return claimants
+    kept = {
+        name: [claim for claim in claims if claim.owner.namespace in namespaces] for name, claims in claimants.items()
+    }
+    return {name: claims for name, claims in kept.items() if claims}
 
 
 def _claims_of_models(models: Iterable[Model]) -> Iterable[_Claim]:

@@ -4,7 +4,7 @@
 Nothing here knows of Envoy.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -130,9 +130,18 @@ class Snapshot:
     names: Mapping[str, Owner] = field(default_factory=dict)
 
 
-def build_snapshot(models: Sequence[Model], routes: Sequence[ModelRoute], states: Mapping[str, ModelState]) -> Snapshot:
-    """What to serve for these manifests. `states` goes by key; a Model that it lacks counts as loading."""
-    claims = claim_names(models, routes)
+def build_snapshot(
+    models: Sequence[Model],
+    routes: Sequence[ModelRoute],
+    states: Mapping[str, ModelState],
+    *,
+    bare_namespaces: Collection[str] | None = None,
+) -> Snapshot:
+    """What to serve for these manifests. `states` goes by key; a Model that it lacks counts as loading.
+
+    Only what lies in `bare_namespaces` (None: anywhere) may answer to a name without its namespace.
+    """
+    claims = claim_names(models, routes, bare_namespaces=bare_namespaces)
     by_key = {model.key: model for model in models}
     return Snapshot(
         models={key: _served(model, states.get(key, LOADING)) for key, model in by_key.items()},
