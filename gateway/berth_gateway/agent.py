@@ -7,11 +7,13 @@ the command line): while the agent is away, Envoy serves on with what it knows.
 import asyncio
 import json
 import time
+from collections.abc import Callable
 
 from berth_api.errors import Unavailable
 from berth_gateway.agent_http import AgentServer
 from berth_gateway.bootstrap import render_bootstrap
 from berth_gateway.codec import Codec, Encoded
+from berth_gateway.envoy_admin import EnvoyAdmin
 from berth_gateway.metrics import GatewayMetrics
 from berth_gateway.render import render
 from berth_gateway.settings import GatewaySettings
@@ -20,15 +22,19 @@ from berth_gateway.xds import DiscoveryServer, UpdateRejected
 
 
 class Agent:
-    """One gateway's agent. `start` it, start Envoy, `apply` a snapshot whenever something changes."""
+    """One gateway's agent. `start` it, start Envoy, `apply` a snapshot whenever something changes.
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    `on_connect` is called whenever an Envoy comes, or comes back.
+    """
+
+    def __init__(self, settings: GatewaySettings, on_connect: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._snapshot = Snapshot()
         self._codec = Codec()
         self._metrics = GatewayMetrics()
-        self._xds = DiscoveryServer(settings.xds_socket)
-        self._http = AgentServer(settings.agent_socket, settings.admin_socket, lambda: self._snapshot, self._metrics)
+        self._admin = EnvoyAdmin(settings.admin_socket)
+        self._xds = DiscoveryServer(settings.xds_socket, on_connect)
+        self._http = AgentServer(settings.agent_socket, lambda: self._snapshot, self._metrics, self.render_metrics)
         self._applying = asyncio.Lock()
 
     async def start(self) -> None:
@@ -47,6 +53,18 @@ class Agent:
     def is_connected(self) -> bool:
         """Whether Envoy is connected."""
         return self._xds.is_connected
+
+    def remember(self, snapshot: Snapshot) -> None:
+        """Answer by `snapshot` until the first one is applied; Envoy keeps what it has."""
+        self._snapshot = snapshot
+        self._metrics.observe_snapshot(snapshot)
+
+    async def render_metrics(self) -> bytes:
+        """The agent's numbers and Envoy's in Prometheus' text format; without Envoy's while it does not answer."""
+        try:
+            return self._metrics.render() + await self._admin.statistics()
+        except Unavailable:
+            return self._metrics.render()
 
     async def apply(self, snapshot: Snapshot) -> None:
         """Make Envoy serve `snapshot`; returns when it does.

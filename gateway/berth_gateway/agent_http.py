@@ -3,12 +3,11 @@
 Clients never reach it but through Envoy, which strips Berth's headers from what they send and sets its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote
 
-import aiohttp
 from aiohttp import web
 
 from berth_gateway import answers, headers
@@ -18,20 +17,23 @@ from berth_gateway.metrics import GatewayMetrics
 from berth_gateway.routes import LIST_PATH, MODEL_PATHS
 from berth_gateway.snapshot import Snapshot
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_ENVOY_STATISTICS_SECONDS = 5
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class AgentServer:
-    """Serves answers about the snapshot that `current` returns."""
+    """Serves answers about the snapshot that `current` returns; `render_metrics` gives what `/metrics` shows."""
 
     def __init__(
-        self, socket: Path, admin_socket: Path, current: Callable[[], Snapshot], metrics: GatewayMetrics
+        self,
+        socket: Path,
+        current: Callable[[], Snapshot],
+        metrics: GatewayMetrics,
+        render_metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         self._socket = socket
-        self._admin_socket = admin_socket
         self._current = current
         self._metrics = metrics
+        self._render_metrics = render_metrics
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -57,21 +59,7 @@ class AgentServer:
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        body = self._metrics.render() + await self._envoy_statistics()
-        return web.Response(body=body, headers={"content-type": _METRICS_TYPE})
-
-    async def _envoy_statistics(self) -> bytes:
-        """Envoy's own, or nothing while it does not answer."""
-        connector = aiohttp.UnixConnector(str(self._admin_socket))
-        timeout = aiohttp.ClientTimeout(total=_ENVOY_STATISTICS_SECONDS)
-        try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get("http://envoy/stats/prometheus") as response,
-            ):
-                return await response.read()
-        except (aiohttp.ClientError, TimeoutError):
-            return b""
+        return web.Response(body=await self._render_metrics(), headers={"content-type": METRICS_TYPE})
 
 
 def choose_answer(request: web.BaseRequest, snapshot: Snapshot) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 from berth_gateway import headers
 from berth_gateway.actions import AGENT_CLUSTER, BODY_FILTER, SCAN_FILTER
 from berth_gateway.replies import local_reply_config
-from berth_gateway.routes import ROUTE_CONFIG
+from berth_gateway.routes import READY_PATH, ROUTE_CONFIG
 from berth_gateway.scripts import script
 from berth_gateway.settings import GatewaySettings
 from berth_gateway.snapshot import Policy
@@ -52,12 +52,18 @@ def _listener(settings: GatewaySettings) -> dict[str, Any]:
     manager = {"name": "http", "typed_config": _connection_manager(settings)}
     return {
         "name": "gateway",
-        "address": {"socket_address": {"address": settings.host, "port_value": settings.port}},
+        "address": {"socket_address": _address(settings)},
         # A second gateway on the same port must fail, not take half of the connections.
         "enable_reuse_port": False,
         "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [{"filters": [manager]}],
     }
+
+
+def _address(settings: GatewaySettings) -> dict[str, Any]:
+    address = {"address": settings.host, "port_value": settings.port}
+    # Where the wildcard of IPv6 is asked for, IPv4 is meant too: a pod may have both.
+    return address | ({"ipv4_compat": True} if settings.host == "::" else {})
 
 
 def _connection_manager(settings: GatewaySettings) -> dict[str, Any]:
@@ -86,6 +92,7 @@ def _connection_manager(settings: GatewaySettings) -> dict[str, Any]:
 
 def _filters(settings: GatewaySettings) -> list[dict[str, Any]]:
     return [
+        _filter("health", "health_check.v3.HealthCheck", **_readiness()),
         # The limit answers at once where the length is announced; the body filter where it is not, and holds the body
         # for the scan and for retries.
         _filter("limit", "body_size_limit.v3.BodySizeLimit", max_request_bytes=settings.max_body_bytes),
@@ -93,6 +100,12 @@ def _filters(settings: GatewaySettings) -> list[dict[str, Any]]:
         _filter(SCAN_FILTER, "lua.v3.Lua", default_source_code={"inline_string": script("scan")}),
         _filter("router", "router.v3.Router", suppress_envoy_headers=True),
     ]
+
+
+def _readiness() -> dict[str, Any]:
+    """Passed on to the route table, so that it is 200 only with routes; 503 by itself once the health check fails."""
+    path = {"name": ":path", "string_match": {"exact": READY_PATH}}
+    return {"pass_through_mode": True, "headers": [path]}
 
 
 def _filter(name: str, message: str, **config: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from berth_gateway.types import type_url
 ROUTE_CONFIG = "gateway"
 
 LIST_PATH = "/v1/models"
-HEALTH_PATHS = ("/health", "/health/live", "/health/ready")
+READY_PATH = "/health/ready"
+HEALTH_PATHS = ("/health", "/health/live", READY_PATH)
 MODEL_PATHS = ("/v1/", "/v2/", "/rerank", "/generate", "/embeddings")
 """Posts to these paths, and to what is below, name their model in the body."""
 

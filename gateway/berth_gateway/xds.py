@@ -4,7 +4,7 @@ Every stream is a Conversation (discovery.py); here are the socket, the publicat
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,14 @@ class UpdateRejected(BerthError):  # noqa: N818 - reads as what happened
 
 
 class DiscoveryServer:
-    """Holds the state that Envoy is to have. Before the first one it answers nothing, and Envoy keeps what it has."""
+    """Holds the state that Envoy is to have. Before the first one it answers nothing, and Envoy keeps what it has.
 
-    def __init__(self, socket: Path) -> None:
+    `on_connect` is called for each Envoy that comes.
+    """
+
+    def __init__(self, socket: Path, on_connect: Callable[[], None] = lambda: None) -> None:
         self._socket = socket
+        self._on_connect = on_connect
         self._server: grpc.aio.Server | None = None
         self._target = NOTHING
         self._accepted = NOTHING
@@ -94,6 +98,7 @@ class DiscoveryServer:
     async def _converse(self, requests: AsyncIterator[DiscoveryRequest], context: Any) -> None:
         conversation, changed = Conversation(self._accepted), asyncio.Event()
         self._streams.add(changed)
+        self._on_connect()
         listening = asyncio.create_task(_listen(requests, conversation, changed))
         try:
             while not listening.done():
