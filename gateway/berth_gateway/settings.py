@@ -59,3 +59,8 @@ class GatewaySettings:
     def bootstrap_file(self) -> Path:
         """The static part of Envoy's configuration, written by `Agent.start`."""
         return self.run_dir / "envoy.json"
+
+    @property
+    def last_state_file(self) -> Path:
+        """What was served last, for a start without the API server; in clusters only."""
+        return self.run_dir / "last-state.json"
