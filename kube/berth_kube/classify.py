@@ -7,6 +7,7 @@
 | 401, 403, 404, 410, 429 | Unauthorized, Forbidden, NotFound, Expired, Overloaded |
 | 504 with the cause ResourceVersionTooLarge | Expired: the server's history begins anew, as after a restore |
 | 409 | AlreadyExists by its reason, else Conflict |
+| 422 whose only field is `metadata.uid` | Conflict: the UID that was given as a precondition is another object's |
 | other 5xx, redirects | Unreachable |
 
 The body is a `Status`: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/. Proxies on the
@@ -81,6 +82,8 @@ def _error(  # noqa: PLR0911 - a table in the form of a match
             return Rejected(text, status=status, fields=_patch_faults(fault["faults"]))
         case 504 if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in _causes(document)):
             return Expired(text, status=status)
+        case 422 if {fault.field for fault in _cause_faults(document)} == {"metadata.uid"}:
+            return Conflict(text, status=status)
         case _ if 400 <= status < 500:
             return Rejected(text, status=status, fields=_cause_faults(document))
         case _:

@@ -96,7 +96,7 @@ class HttpCluster:
         }
         request = _Request(what, "GET", resource.path(namespace=scope.namespace), query, timeout=WATCH_TIMEOUT)
         try:
-            async with await self._open(request) as response:
+            async with await self._open(request) as response, _cut_off(response):
                 async for event in read_events(what, since, response.content.iter_any()):
                     yield event
         except _NETWORK_FAULTS as error:
@@ -200,6 +200,20 @@ class HttpCluster:
             return self._credentials.access()
         except InvalidSpec as error:
             raise Unauthorized(f"the credentials can't be read: {error}") from error
+
+
+@asynccontextmanager
+async def _cut_off(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """Drop the connection of a stream that is left before its end.
+
+    TLS would wait half a minute for the farewell of a peer that is busy sending, or dead.
+    """
+    try:
+        yield
+    finally:
+        transport = response.connection.transport if response.connection is not None else None
+        if transport is not None:
+            transport.abort()
 
 
 def _selectors(scope: Scope) -> dict[str, str]:
