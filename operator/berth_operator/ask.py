@@ -1,0 +1,60 @@
+"""Asking pods over HTTP: short, bounded, and never a failure. Used by progress.py and gateway_reports.py."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiohttp
+
+from berth_kube.resources import Object
+
+ASK_SECONDS: Final = 1.0
+_AT_ONCE: Final = 32
+_ANSWER_MAX_BYTES: Final = 256 * 1024
+
+Ask = Callable[[str], Awaitable[Object | None]]
+"""The JSON object at a URL; None where there was no such answer within a second."""
+
+
+class HttpAsker:
+    """An `Ask` over a session that somebody else closes."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+
+    async def __call__(self, url: str) -> Object | None:
+        """See `Ask`."""
+        async with self._slots:
+            try:
+                async with self._session.get(url, timeout=self._timeout, allow_redirects=False) as response:
+                    body = await _read_bounded(response)
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                return None
+        if body is None:
+            return None
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return None
+        return answer if isinstance(answer, dict) else None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body. It comes from a pod that runs what users chose, so its size is not trusted."""
+    if response.status >= 400:
+        return None
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _ANSWER_MAX_BYTES:
+            return None
+    return bytes(body)
+
+
+def url_of(address: str, port: int, path: str) -> str:
+    """The URL of a port of a pod, whose address may be of either version of IP."""
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}{path}"

@@ -1,0 +1,65 @@
+"""What is kept of the objects of other kinds: a cluster has many pods and nodes, and facts need little of each.
+
+Called by the reflectors for each object that comes in. Keeping less also means that fewer changes count as one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from berth_kube.resources import Object
+
+_IDENTITY: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
+_CONTAINER: Final = ("name", "image", "resources", "restartPolicy")
+
+
+def keep_pod(pod: Object) -> Object:
+    """Metadata and status whole; of the spec where it runs, and what its containers are and ask for."""
+    spec = pod.get("spec") or {}
+    kept: dict[str, Any] = _pick(spec, ("nodeName", "priorityClassName", "runtimeClassName"))
+    for group in ("initContainers", "containers"):
+        kept[group] = [_pick(container, _CONTAINER) for container in spec.get(group) or ()]
+    return {**pod, "spec": kept}
+
+
+def keep_node(node: Object) -> Object:
+    """What decides whether a pod fits: labels, taints, what is allocatable, whether it is Ready."""
+    status = node.get("status") or {}
+    return {
+        "metadata": _pick(node["metadata"], _IDENTITY),
+        "spec": _pick(node.get("spec") or {}, ("unschedulable", "taints")),
+        "status": _pick(status, ("allocatable", "capacity")) | {"conditions": _ready_only(status)},
+    }
+
+
+def keep_gateway_pod(pod: Object) -> Object:
+    """Where to ask it, and whether it is worth asking."""
+    status = pod.get("status") or {}
+    return {
+        "metadata": _pick(pod["metadata"], _IDENTITY),
+        "status": _pick(status, ("phase", "podIP")) | {"conditions": _ready_only(status)},
+    }
+
+
+def is_same(old: Object | None, new: Object | None) -> bool:
+    """Whether nothing but the version differs between two kept objects."""
+    return old is not None and new is not None and _without_version(old) == _without_version(new)
+
+
+def is_ready(obj: Object) -> bool:
+    """Whether a pod or node says that it is Ready."""
+    return any(one.get("status") == "True" for one in _ready_only(obj.get("status") or {}))
+
+
+def _ready_only(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The condition without its heartbeat, which changes for ever."""
+    found = (one for one in status.get("conditions") or () if one.get("type") == "Ready")
+    return [_pick(one, ("type", "status", "reason", "lastTransitionTime")) for one in found]
+
+
+def _without_version(obj: Object) -> Object:
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "resourceVersion"}
+    return {**obj, "metadata": metadata}
+
+
+def _pick(source: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: source[name] for name in names if name in source}

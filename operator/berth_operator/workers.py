@@ -1,0 +1,125 @@
+"""Takes keys from the queue while this replica leads, and turns the outcome of each look into when to look again."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from berth_kube.errors import ClusterError, Conflict
+from berth_operator.metrics import OperatorMetrics
+from berth_operator.queue import WorkQueue
+from berth_operator.reconcile import Outcome
+from berth_operator.subject import Subject
+from berth_operator.write import NotLeading
+
+AT_ONCE: Final = 16
+"""More than may write at once: most of a look is waiting for a turn to write, or for an answer of a pod."""
+
+log = logging.getLogger(__name__)
+
+
+class Looks(Protocol):
+    """What is done with a key. See `Reconciler`."""
+
+    async def reconcile(self, subject: Subject) -> Outcome:
+        """Look at one object."""
+
+
+class Leads(Protocol):
+    """Whether this replica leads. See `Leadership`."""
+
+    @property
+    def leading(self) -> bool:
+        """Now."""
+
+    async def wait(self) -> None:
+        """Until it does."""
+
+
+class Workers:
+    """Drains a queue. `clock` is monotonic seconds, `ended_at` when a look last ended."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[Subject],
+        leads: Leads,
+        looks: Looks,
+        metrics: OperatorMetrics,
+        clock: Callable[[], float],
+        *,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._queue = queue
+        self._leads = leads
+        self._looks = looks
+        self._metrics = metrics
+        self._clock = clock
+        self._slots = asyncio.Semaphore(at_once)
+        self._running: set[asyncio.Task[None]] = set()
+        self.ended_at = clock()
+
+    async def run(self) -> None:
+        """Until it is cancelled; looks under way go on, see `finish`."""
+        while True:
+            await self._slots.acquire()
+            subject = await self._next()
+            task = asyncio.create_task(self._look(subject), name=f"look at {subject}")
+            self._running.add(task)
+            task.add_done_callback(self._end)
+
+    async def finish(self, seconds: float) -> None:
+        """Let the looks under way end, and stop those that need longer."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=seconds)
+        for task in late:
+            log.warning("not finished in time", extra={"task": task.get_name()})
+            task.cancel()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _next(self) -> Subject:
+        """The next key to look at. One that comes while another replica leads waits until this one does."""
+        while True:
+            await self._leads.wait()
+            subject = await self._queue.take()
+            if self._leads.leading:
+                return subject
+            self._queue.done(subject)
+            self._queue.add(subject)
+
+    async def _look(self, subject: Subject) -> None:
+        started = self._clock()
+        try:
+            word = self._settle(subject, await self._looks.reconcile(subject))
+        except NotLeading:
+            word = "lost"  # whoever leads next starts with everything
+        except Conflict:
+            word = self._fail(subject, "stale", "it changed while it was looked at", logging.DEBUG)
+        except ClusterError as error:
+            word = self._fail(subject, "error", str(error))
+        except TimeoutError:
+            word = self._fail(subject, "timeout", "the look took too long")
+        except Exception:
+            # A fault of ours that one object brings out must not keep all others from being looked at.
+            log.exception("bug", extra={"subject": str(subject)})
+            word = self._fail(subject, "bug", "see the exception")
+        finally:
+            self._queue.done(subject)
+        self.ended_at = self._clock()
+        self._metrics.count_reconcile(subject.kind, word, self.ended_at - started)
+
+    def _settle(self, subject: Subject, outcome: Outcome) -> str:
+        if outcome.trouble is not None:
+            return self._fail(subject, "error", str(outcome.trouble))
+        self._queue.reset(subject)
+        if outcome.again_after_seconds is not None:
+            self._queue.add_after(subject, outcome.again_after_seconds)
+        return "refused" if outcome.refused else "ok"
+
+    def _fail(self, subject: Subject, word: str, why: str, level: int = logging.WARNING) -> str:
+        delay = self._queue.retry(subject)
+        log.log(level, word, extra={"subject": str(subject), "why": why, "again_in_seconds": round(delay, 1)})
+        return word
