@@ -6,6 +6,8 @@ import chart
 import pytest
 from chart import names_of, pick
 
+from berth_gateway.arguments import Options, parse_arguments
+
 pytestmark = pytest.mark.needs("helm")
 
 TEAMS = {"watchNamespaces": ["team-a", "team-b"]}
@@ -28,8 +30,22 @@ def test_an_installation_for_namespaces_tells_both_programs(tmp_path: Path) -> N
     objects = chart.render(tmp_path, TEAMS)
     assert 'watchNamespaces: ["team-a","team-b"]' in chart.settings_text(objects)
     assert "readNodes: false" in chart.settings_text(objects)
+    assert options_of(objects).watch_namespaces == ("team-a", "team-b")
+
+
+def options_of(objects: list[chart.Object]) -> Options:
+    """The agent's arguments, as the agent reads them."""
     agent, _ = chart.containers_of(chart.pod_templates(objects)["berth-gateway"])
-    assert agent["args"][-4:] == ["--watch-namespace", "team-a", "--watch-namespace", "team-b"]
+    return parse_arguments(agent["args"])
+
+
+def test_values_of_the_gateway_reach_the_agent(tmp_path: Path) -> None:
+    values = {"bareNames": ["team-a", "team-b"], "drainSeconds": 7, "accessLog": True, "host": "::"}
+    options = options_of(chart.render(tmp_path, {"gateway": values}))
+    assert options.bare_names == ("team-a", "team-b")
+    assert options.drain_timeout_seconds == 7
+    assert options.settings.access_log == "/dev/stdout"
+    assert options.settings.host == "::"
 
 
 def test_nodes_are_read_only_where_that_is_wanted(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pydantic.alias_generators import to_camel
 
 from berth_api.crd import build_crds
 from berth_api.names import GATEWAY_SERVICE
+from berth_gateway import envoy
+from berth_gateway.arguments import parse_arguments
 from berth_operator.settings import OperatorSettings, Section, read_settings
 
 OBJECTS = chart.plain_manifests()
@@ -118,6 +120,24 @@ def test_the_operator_finds_its_settings_where_they_are_mounted() -> None:
     operator = CONTAINERS["berth-operator/operator"]
     mounts = {mount["name"]: mount["mountPath"] for mount in operator["volumeMounts"]}
     assert operator["args"] == ["--config", f"{mounts['settings']}/operator.yaml"]
+
+
+def test_the_agent_takes_the_arguments_that_the_chart_gives() -> None:
+    options = parse_arguments(CONTAINERS["berth-gateway/agent"]["args"])
+    assert (options.namespace, options.agent_port, options.settings.port) == ("berth-system", 8081, 8080)
+    assert options.watch_namespaces == options.bare_names == ()
+    assert options.drain_timeout_seconds < TEMPLATES["berth-gateway"]["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_envoy_is_started_as_everywhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envoy, "find_envoy", lambda: Path("envoy"))
+    settings = parse_arguments(CONTAINERS["berth-gateway/agent"]["args"]).settings
+    container = CONTAINERS["berth-gateway/envoy"]
+    assert (*container["command"], *container["args"]) == envoy.envoy_command(settings)
+
+
+def test_envoy_is_of_the_version_that_its_configuration_is_checked_against() -> None:
+    assert CONTAINERS["berth-gateway/envoy"]["image"] == f"docker.io/envoyproxy/envoy:distroless-v{envoy.VERSION}"
 
 
 def test_clients_know_one_address() -> None:
