@@ -27,6 +27,7 @@ DEFAULT_HOST = "docker.io"
 DEFAULT_NAMESPACE = "ai"
 DEFAULT_TAG = "latest"
 LOCAL_HOST = "localhost"
+DIGEST_FIELD = "spec.source.digest"
 MAX_NAME_LENGTH = 255
 TAG_RULE = "use at most 128 letters, digits, '_', '.' and '-', the first no '.' or '-'"
 
@@ -123,6 +124,18 @@ class Reference:
     def _is_in_default_namespace(self) -> bool:
         namespace, slash, rest = self.repository.partition("/")
         return bool(slash) and namespace == DEFAULT_NAMESPACE and "/" not in rest
+
+
+def source_reference(uri: str, digest: str | None) -> Reference:
+    """The reference of a Model's `spec.source`: its `oci://` address, pinned if `spec.source.digest` pins it."""
+    reference = Reference.parse(uri)
+    if digest is None:
+        return reference
+    pinned = parse_digest(digest, path=DIGEST_FIELD)
+    if reference.digest not in {None, pinned}:
+        message = f"it pins {pinned}, and spec.source.uri pins {reference.digest}"
+        raise InvalidSpec(FieldError(DIGEST_FIELD, message, "keep one of the two"))
+    return reference.with_digest(pinned)
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from berth_api.artifact import EngineType, Format
-from berth_api.engines import SERVED, choose_engine
+from berth_api.engines import choose_engine, only_format
 from berth_api.errors import FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
@@ -21,15 +20,13 @@ from berth_cli.laptop.rate import RateMeter
 from berth_cli.laptop.standing import LOOPBACK
 from berth_cli.laptop.view import ModelStage
 from berth_store.detect import DetectedModel, detect_bounded
-from berth_store.digest import Digest, parse_digest
+from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch, SourceNotFound
 from berth_store.local import Store
 from berth_store.progress import Progress, Stage
 from berth_store.pull import pull
-from berth_store.reference import Reference
+from berth_store.reference import DIGEST_FIELD, Reference, source_reference
 from berth_store.registries import RegistryConfig
-
-_DIGEST_FIELD = "spec.source.digest"
 
 
 class LocalPreparer:
@@ -84,15 +81,7 @@ class LocalPreparer:
 
 def wanted_reference(model: Model) -> Reference:
     """The reference of an `oci://` source, pinned if the Model pins it. Raises `InvalidSpec`."""
-    source = model.spec.source
-    reference = Reference.parse(source.uri)
-    if source.digest is None:
-        return reference
-    pinned = parse_digest(source.digest, path=_DIGEST_FIELD)
-    if reference.digest is not None and reference.digest != pinned:
-        message = f"it pins {pinned}, and spec.source.uri pins {reference.digest}"
-        raise InvalidSpec(FieldError(_DIGEST_FIELD, message, "keep one of the two"))
-    return reference.with_digest(pinned)
+    return source_reference(model.spec.source.uri, model.spec.source.digest)
 
 
 def local_path(model: Model) -> Path:
@@ -104,7 +93,7 @@ def local_path(model: Model) -> Path:
         raise InvalidSpec(FieldError("spec.source.uri", message, "write the whole path after three slashes: file:///…"))
     if model.spec.source.digest is not None:
         remedy = "remove it, or make an artifact of the files with `berth package` and use oci://"
-        raise InvalidSpec(FieldError(_DIGEST_FIELD, "files of this machine are not checked against a digest", remedy))
+        raise InvalidSpec(FieldError(DIGEST_FIELD, "files of this machine are not checked against a digest", remedy))
     if not path.exists():
         raise UnsupportedModel(f"there is no file or folder {path}; correct spec.source.uri")
     return path
@@ -112,7 +101,7 @@ def local_path(model: Model) -> Path:
 
 def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
     spec = model.spec
-    wanted_format = _only_format(spec.engine.type)
+    wanted_format = only_format(spec.engine.type)
     detected = detect_bounded(path, task=spec.task, weights_format=wanted_format)
     if wanted_format is not None and path.is_dir():
         path = detected.weights[0]  # The runtime looks for itself, and is to find what the Model's engine needs.
@@ -129,11 +118,6 @@ def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
         start_deadline_seconds=float(spec.rollout.start_deadline.seconds),
         notes=detected.notes,
     )
-
-
-def _only_format(engine: EngineType) -> Format | None:
-    formats = SERVED[engine].formats if engine in SERVED else frozenset()
-    return next(iter(formats)) if len(formats) == 1 else None
 
 
 def _fingerprint(launch: Launch, *, identity: str) -> str:

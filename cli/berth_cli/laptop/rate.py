@@ -1,30 +1,21 @@
-"""How fast a transfer goes and how long it will take, from byte counts with their times."""
-
-from collections import deque
+"""A pull as the view shows it: byte counts, with the rate and the time that is left."""
 
 from berth_cli.laptop.view import Transfer
-
-WINDOW_SECONDS = 10.0
-# A rate of the first moments would promise anything.
-_SHORTEST_SECONDS = 0.5
+from berth_store.pace import PaceMeter
 
 
 class RateMeter:
-    """The rate over the last seconds. A transfer that resumes begins with bytes that nobody waited for."""
+    """Turns counts into what can be said of the transfer."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()
+        self._meter = PaceMeter()
 
     def measure(self, bytes_done: int, bytes_total: int, now: float) -> Transfer:
         """Takes one count and returns what can be said now."""
-        if self._samples and bytes_done < self._samples[-1][1]:
-            self._samples.clear()
-        self._samples.append((now, bytes_done))
-        while self._samples[0][0] < now - WINDOW_SECONDS and len(self._samples) > 2:
-            self._samples.popleft()
-        begun, first_bytes = self._samples[0]
-        if now - begun < _SHORTEST_SECONDS:
-            return Transfer(bytes_done=bytes_done, bytes_total=bytes_total)
-        rate = (bytes_done - first_bytes) / (now - begun)
-        left = (bytes_total - bytes_done) / rate if rate > 0 and bytes_total else None
-        return Transfer(bytes_done=bytes_done, bytes_total=bytes_total, bytes_per_second=rate, seconds_left=left)
+        pace = self._meter.measure(bytes_done, bytes_total, now)
+        return Transfer(
+            bytes_done=bytes_done,
+            bytes_total=bytes_total,
+            bytes_per_second=pace.bytes_per_second,
+            seconds_left=pace.seconds_left,
+        )
