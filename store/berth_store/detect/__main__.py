@@ -1,6 +1,7 @@
 """`python -m berth_store.detect PATH`: prints what PATH is as JSON; the child of `detect_bounded`, and useful by hand.
 
-Exit code 0 with a model, 3 with the reason why there is none.
+Exit code 0 with a model, 3 with the reason why there is none. With `--paged`, the child of `detect_paged`: it prints
+each stretch that it wants to read, and waits for a line on stdin that says it is there.
 """
 
 import argparse
@@ -14,21 +15,33 @@ from berth_store.detect.bounded import (
     DEFAULT_TIMEOUT_SECONDS,
     REFUSED_EXIT_CODE,
     Answer,
+    Want,
     limit_myself,
 )
 from berth_store.detect.detection import detect
+from berth_store.headers.reads import read_through
 
 
 def main() -> int:
     """Detect within limits and print the answer."""
     asked = _parser().parse_args()
     limit_myself(asked.cpu_seconds, asked.memory_bytes)
+    if asked.paged:
+        read_through(_ask_for)
     try:
         answer = Answer(model=detect(asked.path, task=asked.task, weights_format=asked.format))
     except UnsupportedModel as error:
         answer = Answer(refused=str(error))
     sys.stdout.write(answer.model_dump_json())
     return 0 if answer.model else REFUSED_EXIT_CODE
+
+
+def _ask_for(path: Path, start: int, stop: int) -> None:
+    """Have the parent supply a stretch; end where it is gone."""
+    sys.stdout.write(Answer(want=Want(path=path, start=start, stop=stop)).model_dump_json(exclude_none=True) + "\n")
+    sys.stdout.flush()
+    if not sys.stdin.readline():
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", type=Format, default=None)
     parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
     parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)
+    parser.add_argument("--paged", action="store_true", help="ask on stdout for each stretch before it is read")
     return parser
 
 

@@ -1,5 +1,6 @@
 """`detect_bounded`: detection of a file from elsewhere, in a process of its own with limits, so that no file can hurt
-the caller. The runtime, the CLI and packaging call it; `python -m berth_store.detect` is the other end.
+the caller. The runtime, the CLI and packaging call it; `python -m berth_store.detect` is the other end. For files that
+are not all there, `berth_store.detect.paged` talks with the same child.
 
 The child sets its limits on itself before it opens the file: the code is ours, only the file is not.
 """
@@ -30,11 +31,20 @@ REFUSED_EXIT_CODE = 3
 _REMEDY = "fetch it again from a source that you trust"
 
 
+class Want(BaseModel):
+    """A stretch that has to be there before the child reads on: from the byte `start` up to, and without, `stop`."""
+
+    path: Path
+    start: int
+    stop: int
+
+
 class Answer(BaseModel):
-    """What the child prints: what it found, or why there is nothing."""
+    """A line that the child prints: what it found, why there is nothing, or what it wants first."""
 
     model: DetectedModel | None = None
     refused: str | None = None
+    want: Want | None = None
 
 
 def detect_bounded(
@@ -51,22 +61,41 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = _command(path, task, weights_format, cpu_seconds, memory_bytes)
+    command = child_command(path, task, weights_format, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        why = f"its headers were not read within {timeout_seconds:g} seconds, for want of processor or disk"
-        remedy = "it is tried again; look at what else this machine does, and at the file system"
-        raise Unavailable(f"{path}: {why}; {remedy}", retry_after_seconds=RETRY_AFTER_SECONDS) from error
+        raise too_slow(path, timeout_seconds) from error
     if child.returncode not in (0, REFUSED_EXIT_CODE):
-        raise UnsupportedModel(f"{path}: {_ending(child, memory_bytes)}; {_REMEDY}")
+        raise no_answer(path, child.returncode, child.stderr, memory_bytes)
+    return model_in(parse_answer(path, child.stdout), path)
+
+
+def parse_answer(path: Path, line: bytes) -> Answer:
+    """What the child printed."""
     try:
-        answer = Answer.model_validate_json(child.stdout)
+        return Answer.model_validate_json(line)
     except ValidationError as error:
         raise UnsupportedModel(f"{path}: the reading ended without an answer; {_REMEDY}") from error
+
+
+def model_in(answer: Answer, path: Path) -> DetectedModel:
+    """The model in the last answer, or the child's refusal raised."""
     if answer.model is None:
         raise UnsupportedModel(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
     return answer.model
+
+
+def too_slow(path: Path, timeout_seconds: float) -> Unavailable:
+    """The error for a child that was not done in time."""
+    why = f"its headers were not read within {timeout_seconds:g} seconds, for want of processor or disk"
+    remedy = "it is tried again; look at what else this machine does, and at the file system"
+    return Unavailable(f"{path}: {why}; {remedy}", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def no_answer(path: Path, returncode: int, stderr: bytes, memory_bytes: int) -> UnsupportedModel:
+    """The error for a child that ended without an answer."""
+    return UnsupportedModel(f"{path}: {_ending(returncode, stderr, memory_bytes)}; {_REMEDY}")
 
 
 def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
@@ -84,7 +113,10 @@ def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def _command(path: Path, task: Task, weights_format: Format | None, cpu_seconds: int, memory_bytes: int) -> list[str]:
+def child_command(
+    path: Path, task: Task, weights_format: Format | None, *, cpu_seconds: int, memory_bytes: int
+) -> list[str]:
+    """The child for `path`."""
     # -P keeps the working folder, which may be the model's own, off the way of imports.
     command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
@@ -92,15 +124,15 @@ def _command(path: Path, task: Task, weights_format: Format | None, cpu_seconds:
     return [*command, "--", os.fspath(path)]
 
 
-def _ending(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> str:
+def _ending(returncode: int, stderr: bytes, memory_bytes: int) -> str:
     """How a child that gave no answer ended, in words."""
-    if child.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
+    if returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
         return "reading its headers takes too much processor time"
-    if child.returncode < 0:
+    if returncode < 0:
         with contextlib.suppress(ValueError):
-            name = signal.Signals(-child.returncode).name
+            name = signal.Signals(-returncode).name
             return f"the process that read its headers was ended by {name}"
-    last = child.stderr.decode("utf-8", errors="replace").strip().rsplit("\n", 1)[-1][-300:]
+    last = stderr.decode("utf-8", errors="replace").strip().rsplit("\n", 1)[-1][-300:]
     if "MemoryError" in last:
         return f"reading its headers takes more than {memory_bytes:,} bytes of memory"
     return f"the process that read its headers failed with {last!r}"

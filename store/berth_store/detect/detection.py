@@ -17,6 +17,7 @@ from berth_store.detect.safetensors import detect_safetensors
 from berth_store.detect.tasks import is_generative
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.file import open_regular
+from berth_store.headers.reads import read_at
 
 FORMATS = {
     Kind.GGUF: Format.GGUF,
@@ -143,7 +144,7 @@ def _detect_tflite(path: Path, wish: Wish) -> DetectedModel:
     descriptor = open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
-        root_offset = int.from_bytes(os.pread(descriptor, 4, 0), "little")
+        root_offset = int.from_bytes(read_at(path, descriptor, 4, 0), "little")
     finally:
         os.close(descriptor)
     if not 8 <= root_offset <= size - 4:

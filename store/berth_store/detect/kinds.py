@@ -6,6 +6,7 @@ from pathlib import Path
 
 from berth_api.errors import UnsupportedModel
 from berth_store.headers.file import open_regular
+from berth_store.headers.reads import read_at
 from berth_store.headers.safetensors import MAX_HEADER_BYTES
 
 HEAD_BYTES = 512
@@ -71,7 +72,7 @@ def sniff(path: Path) -> Kind:
     descriptor = open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, HEAD_BYTES, 0)
+        head = read_at(path, descriptor, HEAD_BYTES, 0)
     except OSError as error:
         raise UnsupportedModel(f"{path} can't be read: {error.strerror}; check the disk") from error
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from berth_api.errors import UnsupportedModel
 from berth_store.headers.file import open_regular
+from berth_store.headers.reads import read_at
 
 Json = Mapping[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -29,8 +30,10 @@ class _DuplicateKeyError(ValueError):
 def read_bounded(path: Path, most_bytes: int) -> bytes:
     """The bytes of a regular file that may have `most_bytes`."""
     descriptor = open_regular(path)
-    with os.fdopen(descriptor, "rb") as stream:
-        content = stream.read(most_bytes + 1)
+    try:
+        content = read_at(path, descriptor, min(os.fstat(descriptor).st_size, most_bytes) + 1, 0)
+    finally:
+        os.close(descriptor)
     if len(content) > most_bytes:
         raise UnsupportedModel(
             f"{path.name} has more than {most_bytes:,} bytes, and no real one does; remove it or fetch it again"

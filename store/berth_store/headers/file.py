@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from berth_api.errors import UnsupportedModel
+from berth_store.headers.reads import read_at
 
 REMEDY_DAMAGED = "fetch the file again, or compare its size and checksum with those of its source"
 
@@ -131,7 +132,7 @@ class HeaderFile:
         wanted = max(count, min(self._window_bytes, self.length_bytes - self.at))
         if wanted > self._left_bytes:
             raise self.refuse(f"its header is longer than {self._limit_bytes:,} bytes, and no real one is")
-        self._window = os.pread(self._descriptor, wanted, self.at)
+        self._window = read_at(self.path, self._descriptor, wanted, self.at)
         self._window_at = self.at
         self._left_bytes -= len(self._window)
         if len(self._window) < count:

@@ -66,7 +66,7 @@ def test_reading_that_takes_too_much_processor_time_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spin = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass"
-    monkeypatch.setattr(bounded, "_command", lambda *_: [sys.executable, "-c", spin])
+    monkeypatch.setattr(bounded, "child_command", lambda *_, **__: [sys.executable, "-c", spin])
     with pytest.raises(UnsupportedModel, match="too much processor time"):
         detect_bounded(tmp_path / "model.gguf")
 
@@ -90,7 +90,7 @@ def test_reading_that_a_busy_machine_does_not_get_to_is_tried_again(tmp_path: Pa
 def test_a_process_that_breaks_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
 ) -> None:
-    monkeypatch.setattr(bounded, "_command", lambda *_: [sys.executable, "-c", code])
+    monkeypatch.setattr(bounded, "child_command", lambda *_, **__: [sys.executable, "-c", code])
     with pytest.raises(UnsupportedModel) as refused:
         detect_bounded(tmp_path)
     assert why in str(refused.value)

@@ -1,0 +1,87 @@
+"""`detect_paged`: detection of files that are not all there, in the bounded child, supplied with what it reads.
+
+The resolver calls it. The child reads headers only, so of a large file a small part is asked for, and the caller
+decides where it comes from.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from berth_api.artifact import Format, Task
+from berth_store.detect.bounded import (
+    DEFAULT_CPU_SECONDS,
+    DEFAULT_MEMORY_BYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_ANSWER_BYTES,
+    REFUSED_EXIT_CODE,
+    Answer,
+    child_command,
+    model_in,
+    no_answer,
+    parse_answer,
+    too_slow,
+)
+from berth_store.detect.model import DetectedModel
+from berth_store.ranges import Range
+
+AsyncSupply = Callable[[Path, Range], Awaitable[None]]
+
+
+async def detect_paged(
+    path: Path,
+    supply: AsyncSupply,
+    *,
+    task: Task = Task.AUTO,
+    weights_format: Format | None = None,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+) -> DetectedModel:
+    """What `detect` says of `path`, whose files have their true size, and the content that `supply` has put there.
+
+    `supply` gets a file below `path` and the stretch that is about to be read; what it raises is raised here. The
+    bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
+    """
+    command = child_command(
+        path, task, weights_format, cpu_seconds=DEFAULT_CPU_SECONDS, memory_bytes=DEFAULT_MEMORY_BYTES
+    )
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        *command[:-2], "--paged", *command[-2:], stdin=pipe, stdout=pipe, stderr=pipe, limit=MAX_ANSWER_BYTES
+    )
+    try:
+        return await _converse(child, path, supply, timeout_seconds)
+    finally:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+async def _converse(
+    child: asyncio.subprocess.Process, path: Path, supply: AsyncSupply, timeout_seconds: float
+) -> DetectedModel:
+    assert child.stdin is not None
+    while True:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await _next_answer(child, path)
+        except TimeoutError as error:
+            raise too_slow(path, timeout_seconds) from error
+        if answer.want is None:
+            return model_in(answer, path)
+        await supply(answer.want.path, Range(answer.want.start, answer.want.stop))
+        child.stdin.write(b"\n")
+        with suppress(ConnectionError):  # A child that was ended meanwhile is found at the next answer.
+            await child.stdin.drain()
+
+
+async def _next_answer(child: asyncio.subprocess.Process, path: Path) -> Answer:
+    assert child.stdout is not None
+    assert child.stderr is not None
+    line = await child.stdout.readline()
+    if not line:
+        stderr = await child.stderr.read(MAX_ANSWER_BYTES)
+        returncode = await child.wait()
+        if returncode not in (0, REFUSED_EXIT_CODE):
+            raise no_answer(path, returncode, stderr, DEFAULT_MEMORY_BYTES)
+    return parse_answer(path, line)
