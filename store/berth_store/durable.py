@@ -25,9 +25,7 @@ def writing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(
-                f"{root}: no room left on this file system; free some, or move the store with BERTH_HOME"
-            ) from error
+            raise DiskFull(f"{root}: no room left on this file system") from error
         if error.errno in _FORBIDDEN:
             raise Unavailable(
                 f"{error.filename or root}: {error.strerror}; this user must be able to write here, or set BERTH_HOME"

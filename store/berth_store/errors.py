@@ -60,6 +60,10 @@ class DigestMismatch(SourceError):
 
 
 class DiskFull(SourceError):
-    """The store's file system has not enough room."""
+    """The store's file system has not enough room. `what` is the message without what to do about it."""
 
     reason: ClassVar[str] = "DiskFull"
+
+    def __init__(self, what: str, *, remedy: str = "free some, or move the store with BERTH_HOME") -> None:
+        self.what = what
+        super().__init__(f"{what}; {remedy}")

@@ -49,10 +49,10 @@ async def pull(
     meter.enter(Stage.RESOLVING)
     digest = await in_thread(_already_here, store, reference)
     if digest is None:
-        _refuse_local(reference)
+        refuse_local(reference)
         async with Transport(config) as transport:
             registry = Registry(transport, config, reference)
-            fetched, manifest = await _fetch_manifest(registry, reference)
+            fetched, manifest = await fetch_model_manifest(registry, reference)
             bounds = slots or asyncio.Semaphore(config.connections)
             digest = await _Pull(store, registry, reference, meter, bounds).run(fetched, manifest)
     meter.enter(Stage.DONE)
@@ -73,7 +73,8 @@ def _already_here(store: Store, reference: Reference) -> Digest | None:
     return digest
 
 
-def _refuse_local(reference: Reference) -> None:
+def refuse_local(reference: Reference) -> None:
+    """Raise SourceNotFound for a name that no registry can have."""
     if reference.is_local:
         raise SourceNotFound(
             f"{reference}: names on localhost are in this machine's store only, and it has no such one, or not all of "
@@ -81,8 +82,8 @@ def _refuse_local(reference: Reference) -> None:
         )
 
 
-async def _fetch_manifest(registry: Registry, reference: Reference) -> tuple[FetchedManifest, Manifest]:
-    """The model's manifest; an index leads to the one model in it."""
+async def fetch_model_manifest(registry: Registry, reference: Reference) -> tuple[FetchedManifest, Manifest]:
+    """The model's manifest, of a kind that Berth reads; an index leads to the one model in it."""
     retry = registry.config.first_contact
     fetched = await with_retries(retry, lambda: registry.fetch_manifest(reference))
     parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(reference))
@@ -165,7 +166,7 @@ def check_room(store: Store, blobs: Sequence[Descriptor]) -> None:
     if needed and needed + SPARE_BYTES > free:
         raise DiskFull(
             f"{store.root}: {needed:,} bytes are still to be fetched and {free:,} are free on this file system "
-            f"({SPARE_BYTES:,} are left alone); free some, or move the store with BERTH_HOME"
+            f"({SPARE_BYTES:,} are left alone)"
         )
 
 

@@ -1,0 +1,79 @@
+"""`python -m berth_store.resolver --source oci://…`: says what an artifact is, on stdout and as termination message.
+
+Ends with 0 and `{"artifact": {…}, "weights": "…", "notes": […]}`, or with 1 and `{"reason": "…", "message": "…"}`.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from berth_api.artifact import EngineType, Task
+from berth_api.errors import BerthError
+from berth_store.errors import SourceUnreachable
+from berth_store.reference import source_reference
+from berth_store.registries import RegistryConfig
+from berth_store.resolver.resolve import Resolution, resolve
+from berth_store.signals import end_at_once_on_signals
+from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, render_success, write_termination
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+
+
+def main() -> int:
+    """Resolve, and tell; the exit status."""
+    asked = build_parser().parse_args()
+    end_at_once_on_signals()
+    try:
+        found = asyncio.run(find_out(asked))
+        status, message = 0, render_resolution(found)
+    except (BerthError, OSError) as error:
+        status, message = 1, render_failure(reason_of(error), str(error))
+    write_termination(asked.termination_log, message)
+    sys.stdout.write(message.decode() + "\n")
+    return status
+
+
+async def find_out(asked: argparse.Namespace) -> Resolution:
+    """What the command line asks for. Raises `BerthError`."""
+    reference = source_reference(asked.source, asked.digest)
+    try:
+        with tempfile.TemporaryDirectory(prefix="berth-", dir=asked.scratch, ignore_cleanup_errors=True) as scratch:
+            async with asyncio.timeout(asked.timeout):
+                return await resolve(
+                    reference,
+                    registries=RegistryConfig.from_environment(),
+                    scratch=Path(scratch),
+                    task=asked.task,
+                    engine=asked.engine,
+                )
+    except TimeoutError as error:
+        raise SourceUnreachable(
+            f"{reference}: {reference.registry} did not deliver what is needed within {asked.timeout:g} seconds; "
+            "it is tried again"
+        ) from error
+
+
+def render_resolution(found: Resolution) -> bytes:
+    """The termination message of a success."""
+    artifact = found.artifact.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return render_success({"artifact": artifact, "weights": found.weights}, found.notes)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options and their words."""
+    parser = argparse.ArgumentParser(prog="python -m berth_store.resolver", description="Say what an artifact is.")
+    add = parser.add_argument
+    add("--source", required=True, metavar="URI", help="oci://host/name:tag")
+    add("--digest", metavar="DIGEST", help="the digest that the source has to have")
+    add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")
+    add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help="whose format to look for")
+    add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
+    add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
+    add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
