@@ -1,0 +1,4 @@
+"""Brings a Model's artifact into a pod's volume: `python -m berth_store.loader`, the init container of a Model's pod.
+
+It leaves a store at `INTO/store` and the view of the artifact at `INTO/model`, which the runtime is given as `--model`.
+"""

@@ -1,0 +1,72 @@
+"""The command line of `python -m berth_store.loader`, parsed into `Options`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from berth_store.termination import DEFAULT_LOG
+
+DEFAULT_PORT = 8001
+DEFAULT_PATIENCE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The whole command line. `patience_seconds` is how long no byte may come while trouble that may pass is tried."""
+
+    source: str
+    digest: str | None
+    into: Path
+    progress_port: int
+    patience_seconds: float
+    termination_log: Path
+
+
+def parse_arguments(argv: Sequence[str]) -> Options:
+    """The options; ends the process with status 2 and a sentence where they can't be."""
+    given = build_parser().parse_args(argv)
+    return Options(
+        source=given.source,
+        digest=given.digest,
+        into=given.into,
+        progress_port=given.progress_port,
+        patience_seconds=given.patience,
+        termination_log=given.termination_log,
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options and their words."""
+    parser = argparse.ArgumentParser(
+        prog="python -m berth_store.loader",
+        description="Bring a model's artifact into a folder, and say how far it is.",
+    )
+    add = parser.add_argument
+    add("--source", required=True, metavar="URI", help="oci://host/name:tag")
+    add("--digest", metavar="DIGEST", help="the digest that the source has to have")
+    add("--into", type=Path, required=True, metavar="FOLDER", help="where store and model will lie")
+    add("--progress-port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="where /progress answers (0: any)")
+    add(
+        "--patience",
+        type=_seconds,
+        default=DEFAULT_PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="how long to go on trying while not a byte comes (default: %(default)s)",
+    )
+    add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where a failure is told")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; ports are 0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return seconds
