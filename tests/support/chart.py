@@ -104,9 +104,9 @@ def refusal(folder: Path, values: Mapping[str, Any]) -> str:
     return done.stderr
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Helm to its end."""
-    command = [str(tools.find("helm")), *arguments]
+def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Helm to its end, with a cluster or without."""
+    command = [str(tools.find("helm")), *(["--kubeconfig", str(kubeconfig)] if kubeconfig else []), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
 
 

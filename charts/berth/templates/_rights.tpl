@@ -56,9 +56,9 @@
   resourceNames: [berth-operator]
   verbs: [get, update]
 # Which gateways there are, to ask them what Envoy has.
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* The operator in the whole cluster, where it may. */}}

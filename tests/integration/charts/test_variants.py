@@ -174,3 +174,8 @@ def test_a_longer_drain_gets_a_longer_grace(tmp_path: Path) -> None:
         "berth-gateway"
     ]
     assert template["spec"]["terminationGracePeriodSeconds"] == 630
+
+
+def test_the_number_of_gateways_may_be_left_to_an_autoscaler(tmp_path: Path) -> None:
+    objects = chart.render(tmp_path, {"gateway": {"replicas": None}})
+    assert "replicas" not in pick(objects, "Deployment", "berth-gateway")["spec"]
