@@ -16,7 +16,7 @@ from berth_kube.credentials import find_credentials
 def main() -> None:
     """The agent's process."""
     options = parse_arguments(sys.argv[1:])
-    set_up_logs()
+    set_up_logs(options.log_level)
     try:
         sys.exit(asyncio.run(_serve(options)))
     except (InvalidSpec, OSError) as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 from berth_api.errors import InvalidSpec
 from berth_gateway.settings import GatewaySettings
 
+_LEVELS = ("debug", "info", "warning", "error")
+
 _EPILOG = """
 Envoy is started by somebody else, with the file envoy.json in the run folder, as the same user; it may start before or
 after the agent. The agent's own port answers /health/live, /health/ready, /metrics and /programmed; /drain is for the
@@ -25,6 +27,7 @@ class Options:
     watch_namespaces: tuple[str, ...] = ()
     bare_names: tuple[str, ...] = ()
     drain_timeout_seconds: float = 120.0
+    log_level: str = "info"
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -44,6 +47,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         watch_namespaces=tuple(dict.fromkeys(given.watch_namespace)),
         bare_names=tuple(dict.fromkeys(given.bare_names)),
         drain_timeout_seconds=given.drain_timeout,
+        log_level=given.log_level,
     )
 
 
@@ -82,6 +86,7 @@ def _build_parser() -> argparse.ArgumentParser:
         help="time for running requests when the pod ends (default: 120); its grace period must be longer",
     )
     add("--access-log", metavar="FILE", help="one JSON line for each request, without its content; /dev/stdout works")
+    add("--log-level", choices=_LEVELS, default="info", help="what the agent logs (default: info)")
     return parser
 
 

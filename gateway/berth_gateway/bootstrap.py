@@ -136,7 +136,8 @@ def _access_log(settings: GatewaySettings) -> list[dict[str, Any]]:
         "path": settings.access_log,
         "log_format": {"json_format": fields},
     }
-    return [{"name": "file", "typed_config": config}]
+    # The kubelet asks every few seconds.
+    return [{"name": "file", "filter": {"not_health_check_filter": {}}, "typed_config": config}]
 
 
 def _xds_cluster(settings: GatewaySettings) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class ClusterAgent:
         self._agent = Agent(options.settings, on_connect=self._look)
         self._admin = EnvoyAdmin(options.settings.admin_socket)
         self._recorder = Recorder(options.settings.last_state_file)
-        self._publisher = Publisher(self._agent, self._served, lambda served: self._recorder.record(served.documents))
+        self._publisher = Publisher(self._agent, self, lambda served: self._recorder.record(served.documents))
         self._intake = Intake(cluster, options.watch_namespaces, self._look)
         self._watchdog = Watchdog(cluster, self._intake.watches)
         self._port = AgentPort(options.agent_port, self)
@@ -102,8 +102,8 @@ class ClusterAgent:
         acknowledged = self._publisher.acknowledged or Served()
         return {
             "envoy": self._agent.is_connected,
-            "routes": versions_of(acknowledged.documents.routes),
-            "models": versions_of(acknowledged.documents.models),
+            "routes": versions_of(acknowledged.routes),
+            "models": versions_of(acknowledged.models),
             "restored": self._restored is not None,
             "refusal": self._publisher.refusal,
         }
@@ -124,6 +124,18 @@ class ClusterAgent:
         _log.info("this gateway takes itself out of service")
         return await drain(self._admin, Patience(self._options.drain_timeout_seconds))
 
+    def newest(self) -> Served:
+        """See `Source`."""
+        return self._build.all_of(self._documents)
+
+    def with_newest_endpoints(self, served: Served) -> Served:
+        """See `Source`."""
+        return self._build.with_slices(served, self._documents.slices)
+
+    @property
+    def _documents(self) -> Documents:
+        return self._intake.documents() if self._restored is None else self._restored
+
     @property
     def _has_state(self) -> bool:
         return self._intake.is_synced or self._restored is not None
@@ -133,15 +145,11 @@ class ClusterAgent:
         if self._has_state:
             self._publisher.poke()
 
-    def _served(self) -> Served:
-        restored = self._restored
-        return self._build(self._intake.documents() if restored is None else restored)
-
     async def _stay_fresh(self) -> None:
         """Serve from disk where the API server is away at the start, then from it; and see that the watches live."""
         last = await asyncio.to_thread(read_documents, self._options.settings.last_state_file)
         if last is not None:
-            self._agent.remember(self._build(last).snapshot)
+            self._agent.remember(self._build.all_of(last).snapshot)
         watching = asyncio.create_task(self._watchdog.run(), name="watchdog")
         try:
             with contextlib.suppress(TimeoutError):

@@ -6,9 +6,9 @@ import sys
 from berth_api.json_logs import JsonFormatter
 
 
-def set_up_logs() -> None:
-    """Everything from INFO on."""
+def set_up_logs(level: str) -> None:
+    """Everything from this level on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.ERROR)

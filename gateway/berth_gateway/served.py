@@ -1,6 +1,6 @@
-"""From what was read of the API server to what is served: one value in, one value out. Used by publisher.py."""
+"""From what was read of the API server to what is served: one value in, one value out. Used by cluster.py."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,19 @@ class Documents:
 
 @dataclass(frozen=True)
 class Served:
-    """A snapshot, and the documents that it was made of: of each object the version that counts."""
+    """A snapshot, and what it was made of: of each object the version that counts."""
 
     snapshot: Snapshot = field(default_factory=Snapshot)
-    documents: Documents = field(default_factory=Documents)
+    models: Sequence[Good[Model]] = ()
+    routes: Sequence[Good[ModelRoute]] = ()
+    slices: Sequence[Object] = ()
+
+    @property
+    def documents(self) -> Documents:
+        """What makes the same again."""
+        return Documents(
+            tuple(good.document for good in self.models), tuple(good.document for good in self.routes), self.slices
+        )
 
 
 class Build:
@@ -34,34 +43,39 @@ class Build:
 
     def __init__(self, bare_namespaces: Collection[str] | None = None) -> None:
         self._bare_namespaces = bare_namespaces
-        self._models = Declared(Model)
-        self._routes = Declared(ModelRoute)
-
-    def __call__(self, documents: Documents) -> Served:
-        """What to serve now that these are all objects there are."""
-        models, routes = self._models.take(documents.models), self._routes.take(documents.routes)
-        parsed = [good.parsed for good in models]
-        snapshot = build_snapshot(
-            parsed,
-            [good.parsed for good in routes],
-            build_states(parsed, documents.slices),
-            bare_namespaces=self._bare_namespaces,
-        )
-        return Served(snapshot, Documents(_documents(models), _documents(routes), documents.slices))
+        self._models: Declared[Model] = Declared(Model)
+        self._routes: Declared[ModelRoute] = Declared(ModelRoute)
 
     @property
     def refused(self) -> int:
         """How many objects have a newest version that is not valid."""
         return len(self._models.refused) + len(self._routes.refused)
 
+    def all_of(self, documents: Documents) -> Served:
+        """What to serve when these are all objects there are."""
+        return self._serve(self._models.take(documents.models), self._routes.take(documents.routes), documents.slices)
 
-def _documents(versions: Sequence[Good[Model]] | Sequence[Good[ModelRoute]]) -> tuple[Object, ...]:
-    return tuple(version.document for version in versions)
+    def with_slices(self, served: Served, slices: Sequence[Object]) -> Served:
+        """The same Models and ModelRoutes at the endpoints of other slices."""
+        return self._serve(served.models, served.routes, slices)
+
+    def _serve(
+        self, models: Sequence[Good[Model]], routes: Sequence[Good[ModelRoute]], slices: Sequence[Object]
+    ) -> Served:
+        parsed = [good.parsed for good in models]
+        snapshot = build_snapshot(
+            parsed,
+            [good.parsed for good in routes],
+            build_states(parsed, slices),
+            bare_namespaces=self._bare_namespaces,
+        )
+        return Served(snapshot, models, routes, slices)
 
 
-def versions_of(documents: Sequence[Object]) -> dict[str, dict[str, Any]]:
+def versions_of(versions: Sequence[Good[Model]] | Sequence[Good[ModelRoute]]) -> Mapping[str, Mapping[str, Any]]:
     """UID and generation of each object by `namespace/name`, as `/programmed` tells them."""
-    return {
-        str(key_of(document)): {"uid": uid_of(document), "generation": document["metadata"].get("generation", 0)}
-        for document in documents
-    }
+    return {str(key_of(good.document)): _version(good.document) for good in versions}
+
+
+def _version(document: Object) -> Mapping[str, Any]:
+    return {"uid": uid_of(document), "generation": document["metadata"].get("generation", 0)}
