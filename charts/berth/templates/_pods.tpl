@@ -68,14 +68,15 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* The service account's token as a volume, for the one container that needs it; the kubelet renews it. */}}
+{{/* The service account's token as a volume, for the one container that needs it; the kubelet renews it.
+     `apiVersion` is what the API server would add: written out, nobody who applies the same is told of a conflict. */}}
 {{- define "berth.tokenVolume" -}}
 name: token
 projected:
   sources:
   - serviceAccountToken: {path: token, expirationSeconds: 3600}
   - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
-  - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+  - downwardAPI: {items: [{path: namespace, fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}}]}
 {{- end }}
 
 {{- define "berth.tokenMount" -}}

@@ -163,6 +163,16 @@ def test_a_release_of_another_name_takes_the_kinds_only_when_told(releases: Rele
     assert releases.install("other", "--take-ownership") == ""
 
 
+def test_a_release_takes_over_from_the_plain_manifests(releases: Releases) -> None:
+    for one in chart.plain_manifests():
+        metadata = one["metadata"]
+        path = KINDS[one["kind"]].path(Key(metadata.get("namespace", ""), metadata["name"]))
+        apply = "application/apply-patch+yaml"
+        releases.server.ask(f"{path}?fieldManager=kubectl", method="PATCH", body=one, content_type=apply)
+    assert "invalid ownership metadata" in releases.install("berth")
+    assert releases.install("berth", "--take-ownership") == ""
+
+
 def test_kinds_that_the_release_does_not_keep_go_with_it(releases: Releases) -> None:
     assert releases.install("berth", "--set", "crds.keep=false") == ""
     releases.uninstall("berth")
