@@ -1,0 +1,80 @@
+"""Sources that can't be had: each says why, in a condition that names the cause. Leaves nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster.addresses import NODE_ADDRESS
+from e2e.cluster.node import Node
+from e2e.support.manifests import a_model, a_namespace, apply
+from e2e.support.objects import MODELS, Json, Objects, condition_of, is_true
+from e2e.support.programs import kubectl
+from e2e.support.release import Release
+from e2e.support.until import until
+
+NAMESPACE = "mistaken"
+WRONG = "sha256:" + "1" * 64
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace(release: Release) -> Iterator[None]:
+    apply(a_namespace(NAMESPACE))
+    yield
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def resolved(objects: Objects, name: str, reason: str) -> Json:
+    """`Resolved` once it has this reason."""
+    return until(
+        lambda: found if (found := resolution(objects, name)) and found["reason"] == reason else None,
+        seconds=45,
+        what=f"{name} is {reason}",
+        seen=lambda: objects.read(MODELS, NAMESPACE, name).get("status"),
+    )
+
+
+def resolution(objects: Objects, name: str) -> Json | None:
+    return condition_of(objects.read(MODELS, NAMESPACE, name), "Resolved")
+
+
+def test_a_tag_that_is_not_there_is_named(objects: Objects, pushed: dict[str, str]) -> None:
+    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
+    apply(a_model("no-tag", NAMESPACE, source={"uri": f"{uri}-gone"}))
+    condition = resolved(objects, "no-tag", "SourceNotFound")
+    assert condition["status"] == "False"
+    assert "-gone" in condition["message"]
+
+
+def test_a_repository_that_is_not_there_is_named(objects: Objects, node: Node) -> None:
+    apply(a_model("no-repository", NAMESPACE, source={"uri": f"oci://{node.registry}/ai/nothing:1"}))
+    assert "ai/nothing" in resolved(objects, "no-repository", "SourceNotFound")["message"]
+
+
+def test_content_of_another_digest_is_refused_with_both(objects: Objects, pushed: dict[str, str]) -> None:
+    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
+    apply(a_model("other-digest", NAMESPACE, source={"uri": uri, "digest": WRONG}))
+    condition = resolved(objects, "other-digest", "DigestMismatch")
+    assert WRONG in condition["message"]
+
+
+def test_a_registry_that_does_not_answer_is_named(objects: Objects) -> None:
+    apply(a_model("no-registry", NAMESPACE, source={"uri": f"oci://{NODE_ADDRESS}:5999/ai/m:1"}))
+    assert f"{NODE_ADDRESS}:5999" in resolved(objects, "no-registry", "SourceUnreachable")["message"]
+
+
+def test_a_source_that_comes_back_is_found_without_an_edit(
+    objects: Objects, node: Node, pushed: dict[str, str]
+) -> None:
+    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
+    node.kill("registry")
+    try:
+        apply(a_model("back-again", NAMESPACE, source={"uri": uri}, replicas=0))
+        resolved(objects, "back-again", "SourceUnreachable")
+    finally:
+        node.start("registry")
+    until(
+        lambda: is_true(objects.read(MODELS, NAMESPACE, "back-again"), "Resolved"),
+        seconds=60,
+        what="the resolver was tried again and found it",
+        seen=lambda: objects.read(MODELS, NAMESPACE, "back-again")["status"],
+    )

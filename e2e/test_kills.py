@@ -1,0 +1,91 @@
+"""The operator killed without a word twenty times in the midst of its work ends where an undisturbed one ends.
+
+Both runs carry out the same steps: apply, scale, edit and delete of Models on a fake node, and of a route. What is
+random comes from one seed, which BERTH_E2E_SEED sets and a failure shows. Leaves nothing.
+"""
+
+import json
+import os
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.support.end_state import settled_state
+from e2e.support.manifests import a_namespace, apply
+from e2e.support.objects import Objects
+from e2e.support.operator_pods import OperatorPods
+from e2e.support.programs import kubectl
+from e2e.support.release import Release
+from e2e.support.steps import Step, build_steps, carry_out
+from e2e.support.until import until
+
+SEED = int(os.environ.get("BERTH_E2E_SEED") or random.SystemRandom().randrange(10**6))
+STEPS, KILLS = 60, 20
+LATEST_SECONDS = 0.6
+# Twenty take-overs are waited for: a short Lease makes them quick.
+SHORT_LEASE = {"operator": {"lease": {"durationSeconds": 5, "renewDeadlineSeconds": 3, "retrySeconds": 0.5}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_lease(release: Release) -> Iterator[None]:
+    release.upgrade(SHORT_LEASE)
+    yield
+    release.upgrade({})
+
+
+def run_undisturbed(objects: Objects, namespace: str, steps: tuple[Step, ...]) -> str:
+    apply(a_namespace(namespace))
+    for step in steps:
+        carry_out(step, namespace)
+    return settled_state(objects, namespace)
+
+
+@pytest.mark.timeout(600)
+def test_twenty_kills_end_where_an_undisturbed_run_ends(objects: Objects, release: Release) -> None:
+    print(f"BERTH_E2E_SEED={SEED}")
+    chosen = random.Random(SEED)
+    steps = build_steps(chosen, STEPS)
+    calm = run_undisturbed(objects, "undisturbed", steps)
+    # Bare names belong to their oldest claimant, so the first run has to be gone.
+    kubectl("delete", "namespace", "undisturbed", seconds=120)
+    apply(a_namespace("disturbed"))
+    operators, moments = OperatorPods(objects), set(chosen.sample(range(STEPS), KILLS))
+    killed = []
+    for index, step in enumerate(steps):
+        if index in moments:
+            killed.append(carry_out_and_kill(step, operators, chosen.uniform(0, LATEST_SECONDS)))
+        else:
+            carry_out(step, "disturbed")
+    assert len(killed) == KILLS
+    release.wait()
+    until(
+        lambda: settled_state(objects, "disturbed") == calm,
+        seconds=60,
+        what=f"the end of the undisturbed run is reached (BERTH_E2E_SEED={SEED})",
+        seen=lambda: difference(calm, settled_state(objects, "disturbed")),
+    )
+    kubectl("delete", "namespace", "disturbed", "--wait=false")
+
+
+def carry_out_and_kill(step: Step, operators: OperatorPods, after_seconds: float) -> str:
+    """Carry out a step, and so long after the beginning kill whoever leads; the pod's name."""
+    operators.leader()
+    killed: list[str] = []
+    timer = threading.Timer(after_seconds, lambda: killed.append(operators.kill_leader()))
+    timer.start()
+    carry_out(step, "disturbed")
+    timer.join()
+    (name,) = killed
+    return name
+
+
+def difference(wanted: str, found: str) -> str:
+    """The lines in which two states differ."""
+    ours, theirs = json.loads(wanted), json.loads(found)
+    return "\n".join(
+        f"{name}:\n  undisturbed {json.dumps(ours.get(name))}\n  disturbed   {json.dumps(theirs.get(name))}"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    )
