@@ -15,7 +15,7 @@ endef
 
 .PHONY: help
 help: ## List the verbs
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .tools/uv/bin/uv:
 	@python3 -m venv .tools/uv || { echo 'python3 has no venv: install the package python3-venv'; rm -rf .tools/uv; exit 1; }
@@ -78,6 +78,13 @@ unit: install ## Run the tests that need nothing but Python
 .PHONY: integration
 integration: install tools ## Run the tests with real Envoy, registry, engines and weights
 	@$(BIN)/pytest tests/integration
+
+.PHONY: e2e
+E2E ?= e2e
+e2e: install ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)
+	@$(BIN)/python -m e2e.cluster down && $(BIN)/python -m e2e.cluster up && $(BIN)/python -m e2e.cluster images
+	@BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run -- $(BIN)/pytest $(E2E); \
+	  code=$$?; [ -n "$(KEEP)" ] || $(BIN)/python -m e2e.cluster down; exit $$code
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 300

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import embeddings, gateway, runtime_tokens
+from bench import cluster, embeddings, gateway, runtime_tokens
 from bench.machine import describe_machine, load_average
 from bench.report import render_result, replace_between_markers
 from bench.result import Result, from_json, to_json
@@ -29,6 +29,7 @@ BENCHES: Mapping[str, tuple[Callable[[Effort], Result], float]] = {
     "runtime-tokens": (runtime_tokens.run, 480.0),
     "embeddings": (embeddings.run, 300.0),
     "gateway": (gateway.run, 540.0),
+    "cluster": (cluster.run, 60.0),
 }
 
 # One at a time on a machine: the engines' threads spin, so two measurements at once make both a hundred times slower.
