@@ -1,4 +1,4 @@
-"""`python -m e2e.cluster up | down | run -- COMMAND… | load ARCHIVE | status | gpus COUNT | fleet KIND=COUNT…`."""
+"""`python -m e2e.cluster VERB …`: bring the cluster up and down, and reach into it; `--help` lists the verbs."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from e2e.cluster import lifecycle, machine
 from e2e.cluster.fleet import KINDS, build_fleet
+from e2e.cluster.images.build import bring_images
 from e2e.cluster.layout import StateFolderRefused
 from e2e.cluster.namespaces import NotUp
 from e2e.cluster.node import CommandFailed, NeverHappened, Node
@@ -41,6 +42,12 @@ def _run(node: Node, arguments: argparse.Namespace) -> int:
     os.execvpe(argv[0], argv, node.environment)  # noqa: S606 - an argument list, and our own process becomes it
 
 
+def _images(node: Node, arguments: argparse.Namespace) -> int:
+    bring_images(node, arguments.names)
+    sys.stdout.write("".join(f"{name} {reference}\n" for name, reference in node.images.items()))
+    return 0
+
+
 def _load(node: Node, arguments: argparse.Namespace) -> int:
     node.load(arguments.archive)
     return 0
@@ -70,6 +77,7 @@ COMMANDS: Mapping[str, Callable[[Node, argparse.Namespace], int]] = {
     "up": _up,
     "down": _down,
     "run": _run,
+    "images": _images,
     "load": _load,
     "status": _status,
     "gpus": _gpus,
@@ -90,6 +98,8 @@ def _parse_arguments() -> argparse.Namespace:
     verbs.add_parser("up", help="make the cluster, or heal it; prints the kubeconfig's path")
     verbs.add_parser("down", help="end it and remove everything that it wrote")
     verbs.add_parser("run", help="run a command inside").add_argument("command", nargs="+")
+    images = verbs.add_parser("images", help="build what changed, and push it to the cluster's registry")
+    images.add_argument("names", nargs="*", metavar="NAME")
     verbs.add_parser("load", help="import an image archive").add_argument("archive")
     verbs.add_parser("status", help="what runs, and which images the registry holds")
     verbs.add_parser("gpus", help="give the real node fake GPUs").add_argument("count", type=int)

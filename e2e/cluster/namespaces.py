@@ -46,6 +46,12 @@ def entering(layout: Layout) -> list[str]:
     return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--"]
 
 
+def entering_network(layout: Layout) -> list[str]:
+    """The same for a command that needs the machine's own files, and of the cluster its network alone."""
+    words = entering(layout)
+    return [word for word in words if word not in {"--mount", "--pid"}]
+
+
 def processes_folder(layout: Layout) -> Path:
     """The folder /proc as the cluster's processes see it."""
     return Path("/proc" if not entering(layout) else f"/proc/{anchor_pid(layout)}/root/proc")
@@ -86,9 +92,13 @@ def build_setup(state: Path, resolver: Path) -> list[str]:
         "ip link add node0 type veth peer name node1",
         f"ip address add {addresses.NODE_ADDRESS}/24 dev node0",
         *(f"ip link set {name} up" for name in device),
-        # The API server refuses to start without a default route. This one leads nowhere.
+        # The API server refuses to start without a default route. The two halves below win over it, so whoever wants
+        # to go out, or to a pod that is only played, is told at once instead of waiting.
         f"ip route add default via {addresses.NODE_ADDRESS} dev node0",
-        f"ip route add unreachable {addresses.FAKE_POD_SUBNET}",
+        "ip route add unreachable 0.0.0.0/1",
+        "ip route add unreachable 128.0.0.0/1",
+        # A Service's address becomes a pod's only after the way of a packet was looked up, so it needs a way.
+        f"ip route add {addresses.SERVICE_SUBNET} dev node0",
         "echo 1 > /proc/sys/net/ipv4/ip_forward",
     ]
 
