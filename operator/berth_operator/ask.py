@@ -1,4 +1,4 @@
-"""Asking pods over HTTP: short, bounded, and never a failure. Used by progress.py and gateway_reports.py."""
+"""Asking pods over HTTP: short, bounded, and never a failure. Used by pod_reports.py and gateway_reports.py."""
 
 import asyncio
 import json

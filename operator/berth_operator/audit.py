@@ -8,21 +8,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from berth_api.errors import BerthError
+from berth_kube.audit import Audit, Listing, compare, list_versions
 from berth_kube.cluster import Cluster, Scope
 from berth_kube.errors import ClusterError, NotFound
-from berth_kube.resources import Object
-from berth_operator.declared import Declared, version_of
-from berth_operator.subject import Kind, Subject, subject_of
+from berth_kube.resources import Key, Object
+from berth_kube.store import version_of
+from berth_operator.declared import Declared
+from berth_operator.subject import Kind, Subject
 
 AUDIT_SECONDS: Final = 60.0
-BLIND_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.1
 _POLLS: Final = 100
+
+_Part = tuple[Kind, str]
+"""A kind in one namespace, or in all of them (empty)."""
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +38,7 @@ class KindMissing(BerthError):  # noqa: N818 - reads as the sentence that it is
     """Our kinds are not installed, or not any more."""
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The versions of all objects of one kind in one scope at the moment that `version` names."""
-
-    kind: Kind
-    namespace: str
-    version: int
-    objects: Mapping[Subject, int]
-
-    def covers(self, subject: Subject) -> bool:
-        """Whether the subject would be in it if it existed."""
-        return subject.kind is self.kind and self.namespace in ("", subject.key.namespace)
-
-
-class Audit:
+class IntakeAudit:
     """Compares what the API server lists with what intake delivered. `drop` forgets an object as a deletion does."""
 
     def __init__(
@@ -64,14 +53,15 @@ class Audit:
     ) -> None:
         self._cluster = cluster
         self._declared = declared
-        self._scopes = [(kind, namespace) for kind in Kind for namespace in namespaces or ("",)]
+        self._found: dict[_Part, Audit] = {
+            (kind, namespace): Audit() for kind in Kind for namespace in namespaces or ("",)
+        }
         self._drop = drop
         self._clock = clock
         self._sleep = sleep
-        self._undelivered: dict[Subject, tuple[int, float]] = {}
         self._heard_at = clock()
-        self.is_complete = False
-        """Whether intake once had everything that was listed."""
+        self.completed = asyncio.Event()
+        """Set once intake had everything that was listed."""
 
     def age_seconds(self) -> float:
         """How long ago a comparison was made."""
@@ -79,15 +69,16 @@ class Audit:
 
     async def wait_for_kinds(self) -> None:
         """Until the API server answers for both kinds. Raises KindMissing where it says that there are none."""
-        await self._list_until_answered()
+        await self._list()
 
     async def complete(self) -> None:
         """Until intake has delivered everything once. Raises IntakeBlind and KindMissing."""
-        while not self.is_complete:
-            self.compare(await self._list_until_answered())
+        while not self.completed.is_set():
+            listings = await self._list()
             for _ in range(_POLLS):
-                if not self._lag():
-                    self.is_complete = True
+                self._compare(listings)
+                if not any(audit.awaited for audit in self._found.values()):
+                    self.completed.set()
                     return
                 await self._sleep(_POLL_SECONDS)
 
@@ -95,44 +86,32 @@ class Audit:
         """For ever, once each minute. Raises IntakeBlind and KindMissing."""
         while True:
             await self._sleep(AUDIT_SECONDS)
-            self.compare(await self._list_until_answered())
+            await self.look()
 
-    def compare(self, listings: Sequence[Listing]) -> None:
-        """Sweep what has vanished, and raise IntakeBlind where a version has been missing for too long."""
+    async def look(self) -> None:
+        """One comparison. Raises IntakeBlind and KindMissing."""
+        self._compare(await self._list())
+
+    def _compare(self, listings: Mapping[_Part, Listing]) -> None:
         now = self._heard_at = self._clock()
-        listed = {subject: version for listing in listings for subject, version in listing.objects.items()}
-        self._sweep(listings, listed)
-        lag = self._lag()
-        self._undelivered = {subject: lag[subject] for subject in lag if subject in listed}
-        for subject, version in listed.items():
-            if self._delivered(subject) < version:
-                self._undelivered.setdefault(subject, (version, now))
-        late = sorted(str(subject) for subject, (_, since) in self._undelivered.items() if now - since >= BLIND_SECONDS)
-        if late:
-            raise IntakeBlind(f"{', '.join(late[:5])} changed more than {BLIND_SECONDS:.0f} s ago and did not come in")
+        for (kind, namespace), listing in listings.items():
+            known = self._known(kind, namespace)
+            found = self._found[kind, namespace] = compare(self._found[kind, namespace], listing, known, now)
+            if found.overdue:
+                late = ", ".join(str(Subject(kind, key)) for key in found.overdue[:5])
+                raise IntakeBlind(f"{late} changed more than a minute ago and did not come in")
+            for key in found.vanished:
+                log.warning("vanished unseen", extra={"subject": str(Subject(kind, key))})
+                self._drop(kind, known[key])
 
-    def _lag(self) -> dict[Subject, tuple[int, float]]:
-        return {one: seen for one, seen in self._undelivered.items() if self._delivered(one) < seen[0]}
+    def _known(self, kind: Kind, namespace: str) -> dict[Key, Object]:
+        subjects = [one for one in self._declared if one.kind is kind and namespace in ("", one.key.namespace)]
+        return {one.key: found.document for one in subjects if (found := self._declared.find(one)) is not None}
 
-    def _delivered(self, subject: Subject) -> int:
-        known = self._declared.find(subject)
-        return version_of(known.document) if known is not None else 0
-
-    def _sweep(self, listings: Sequence[Listing], listed: Mapping[Subject, int]) -> None:
-        """What came in after the list was made can't be in it, and stays."""
-        for subject in self._declared:
-            known = self._declared.find(subject)
-            covering = next((one for one in listings if one.covers(subject)), None)
-            if known is None or covering is None or subject in listed:
-                continue
-            if version_of(known.document) <= covering.version:
-                log.warning("vanished unseen", extra={"subject": str(subject)})
-                self._drop(subject.kind, known.document)
-
-    async def _list_until_answered(self) -> list[Listing]:
+    async def _list(self) -> dict[_Part, Listing]:
         while True:
             try:
-                return [await self._list(kind, namespace) for kind, namespace in self._scopes]
+                return {part: await self._list_part(*part) for part in self._found}
             except NotFound as error:
                 raise KindMissing(
                     f"the kinds of berth.dev are not installed: {error}; apply the chart's CRDs"
@@ -141,20 +120,11 @@ class Audit:
                 log.warning("audit must wait", extra={"error": str(error)})
                 await self._sleep(_RETRY_SECONDS)
 
-    async def _list(self, kind: Kind, namespace: str) -> Listing:
-        """All pages of a list: a consistent moment, however long it takes."""
-        objects: dict[Subject, int] = {}
-        newest, more = self._newest(kind), ""
-        while True:
-            page = await self._cluster.list_page(kind.resource, Scope(namespace), more=more, metadata_only=True)
-            objects |= {subject_of(kind, item): version_of(item) for item in page.items}
-            more = page.more
-            if not more:
-                break
-        if int(page.version) < newest:
-            raise IntakeBlind(f"the API server is at version {page.version}, and has shown {newest} before: a restore?")
-        return Listing(kind, namespace, int(page.version), objects)
-
-    def _newest(self, kind: Kind) -> int:
-        known = (self._declared.find(subject) for subject in self._declared if subject.kind is kind)
-        return max((version_of(one.document) for one in known if one is not None), default=0)
+    async def _list_part(self, kind: Kind, namespace: str) -> Listing:
+        newest = max((version_of(document) for document in self._known(kind, namespace).values()), default=0)
+        listing = await list_versions(self._cluster, kind.resource, Scope(namespace))
+        if listing.version < newest:
+            raise IntakeBlind(
+                f"the API server is at version {listing.version} and has shown {newest} before: a restore?"
+            )
+        return listing

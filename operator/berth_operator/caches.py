@@ -28,7 +28,7 @@ from berth_kube.resources import (
 )
 from berth_kube.store import ObjectStore
 from berth_operator.settings import OperatorSettings
-from berth_operator.trim import is_same, keep_gateway_pod, keep_node, keep_pod
+from berth_operator.trim import is_engine, is_same, keep_gateway_pod, keep_node, keep_pod
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 CHILDREN: Final = (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, JOBS)
@@ -47,7 +47,7 @@ class Wake:
 class Caches:
     """All stores, their reflectors, and the index from a Model to what is its own."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings, wake: Wake) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, wake: Wake, clock: Callable[[], float]) -> None:
         self.nodes: ObjectStore | None = ObjectStore() if settings.read_nodes else None
         self.gateway_pods = ObjectStore()
         self.reflectors: list[Reflector] = []
@@ -58,16 +58,16 @@ class Caches:
         for resource, store in self._stores.items():
             labels, keep = (LABEL_MODEL, keep_pod) if resource is PODS else (OURS, keep_whole)
             on_change = partial(self._changed, resource)
-            self.reflectors += [
-                Reflector(cluster, resource, Scope(namespace, labels), store, on_change, keep=keep)
-                for namespace in namespaces
-            ]
-        gateways = Scope(settings.namespace, GATEWAY_PODS)
-        tell = _unless_same(wake.gateways)
-        self.reflectors.append(Reflector(cluster, PODS, gateways, self.gateway_pods, tell, keep=keep_gateway_pod))
+            for namespace in namespaces:
+                scope = Scope(namespace, labels)
+                self.reflectors.append(Reflector(cluster, resource, scope, store, on_change, keep=keep, now=clock))
+        gateways, tell = Scope(settings.namespace, GATEWAY_PODS), _unless_same(wake.gateways)
+        self.reflectors.append(
+            Reflector(cluster, PODS, gateways, self.gateway_pods, tell, keep=keep_gateway_pod, now=clock)
+        )
         if self.nodes is not None:
             tell = _unless_same(wake.nodes)
-            self.reflectors.append(Reflector(cluster, NODES, Scope(), self.nodes, tell, keep=keep_node))
+            self.reflectors.append(Reflector(cluster, NODES, Scope(), self.nodes, tell, keep=keep_node, now=clock))
 
     def children_of(self, model: Key) -> Mapping[tuple[str, str], Object]:
         """What belongs to a Model, by kind and name; without its pods."""
@@ -82,6 +82,10 @@ class Caches:
         keys = sorted(key for resource, key in self._owned.get(model, ()) if resource is PODS)
         return tuple(self._stores[PODS][key] for key in keys)
 
+    def device_pods(self) -> tuple[Object, ...]:
+        """The engine pods of all Models that have a node: what they hold of it is not free."""
+        return tuple(pod for pod in self._stores[PODS].values() if is_engine(pod) and pod["spec"].get("nodeName"))
+
     def count(self) -> Iterator[tuple[str, int]]:
         """How many objects of each kind are known."""
         for resource, store in self._stores.items():
@@ -94,10 +98,21 @@ class Caches:
         for reflector in self.reflectors:
             await reflector.synced.wait()
 
-    @property
-    def are_synced(self) -> bool:
-        """Whether every store held everything once."""
-        return all(reflector.synced.is_set() for reflector in self.reflectors)
+    def ages_seconds(self, now: float) -> dict[str, float]:
+        """How long ago anything was heard, by kind."""
+        ages: dict[str, float] = {}
+        for reflector in self.reflectors:
+            kind = reflector.resource.kind
+            ages[kind] = max(ages.get(kind, 0.0), reflector.age_seconds(now))
+        return ages
+
+    def unsynced(self) -> dict[str, str]:
+        """The kinds of which not everything has come in yet, each with what went wrong last."""
+        return {one.resource.kind: one.trouble for one in self.reflectors if not one.synced.is_set()}
+
+    def troubles(self) -> dict[str, str]:
+        """What goes wrong now, by kind."""
+        return {one.resource.kind: one.trouble for one in self.reflectors if one.trouble}
 
     def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if is_same(old, new):

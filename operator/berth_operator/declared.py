@@ -17,6 +17,7 @@ from berth_api.model import Model
 from berth_api.model_spec import Exposure
 from berth_api.route import ModelRoute
 from berth_kube.resources import Key, Object, uid_of
+from berth_kube.store import version_of
 from berth_operator.subject import Kind, Subject, subject_of
 
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -78,6 +79,18 @@ class Declared:
     def find(self, subject: Subject) -> Declaration | None:
         """The object as it was last delivered."""
         return self._all.get(subject)
+
+    def count(self) -> dict[str, int]:
+        """How many there are of each kind."""
+        return {kind.value: sum(subject.kind is kind for subject in self._all) for kind in Kind}
+
+    def accelerated(self) -> list[Subject]:
+        """The Models that ask for GPUs, and so care for nodes."""
+        return [
+            subject
+            for subject, one in self._all.items()
+            if isinstance(one.spec_only, Model) and one.spec_only.spec.accelerator is not None
+        ]
 
     def put(self, kind: Kind, document: Object) -> frozenset[Subject]:
         """Take a delivered object in; whoever must be looked at because of it.
@@ -142,11 +155,6 @@ class Declared:
 
     def _rivals(self, names: Iterable[str]) -> set[Subject]:
         return {rival for name in names for rival in self._claimants.get(name, ())}
-
-
-def version_of(document: Object) -> int:
-    """The resource version, which orders all objects of a kind."""
-    return int(document["metadata"].get("resourceVersion") or 0)
 
 
 def _declare(document: Object, known: Declaration | None) -> Declaration:

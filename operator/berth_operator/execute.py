@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from berth_kube.cluster import Cluster
 from berth_kube.errors import ClusterError, Conflict, NotFound, Overloaded, Rejected, Unauthorized, Unreachable
 from berth_kube.resources import PODS, Object
-from berth_operator.failures import Attempt, ChildRef, Failures, ref_of
+from berth_operator.attempts import Attempt, ChildRef, Failures, ref_of
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
 from berth_operator.subject import Subject
 from berth_operator.write import Writer

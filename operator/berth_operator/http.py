@@ -45,17 +45,18 @@ def _verdict(troubles: Sequence[str]) -> web.Response:
 
 
 class HttpServer:
-    """Serves an application on all addresses; port 0 takes a free one."""
+    """Serves an application, on all addresses unless `host` names one; port 0 takes a free one."""
 
-    def __init__(self, app: web.Application, port: int) -> None:
+    def __init__(self, app: web.Application, port: int, *, host: str | None = None) -> None:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self._host = host
         self._port = port
 
     async def start(self) -> int:
         """Listen; the port. Raises CannotListen."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, port=self._port).start()
+            await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
             await self._runner.cleanup()
             raise CannotListen(

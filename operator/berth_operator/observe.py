@@ -2,23 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
-from berth_api.names import LABEL_COMPONENT
 from berth_kube.cluster import Cluster
 from berth_kube.errors import NotFound
 from berth_kube.reflector import without_managed_fields
 from berth_kube.resources import JOBS, Key, Object
+from berth_operator.attempts import ChildRef, Failures, ref_of
 from berth_operator.caches import Caches
 from berth_operator.declared import Declared
 from berth_operator.facts import ModelFacts, RouteFacts
-from berth_operator.failures import ChildRef, Failures, ref_of
 from berth_operator.gateway_reports import GatewayReports
 from berth_operator.plan import Apply
-from berth_operator.progress import ProgressReader
+from berth_operator.pod_reports import PodReports
 from berth_operator.subject import Kind, Subject
-
-_ENGINE: Final = "engine"
+from berth_operator.trim import is_engine
 
 
 class Observer:
@@ -30,14 +27,14 @@ class Observer:
         declared: Declared,
         caches: Caches,
         *,
-        progress: ProgressReader,
+        pods: PodReports,
         gateways: GatewayReports,
         failures: Failures,
     ) -> None:
         self._cluster = cluster
         self._declared = declared
         self._caches = caches
-        self._progress = progress
+        self._pods = pods
         self._gateways = gateways
         self._failures = failures
 
@@ -46,20 +43,23 @@ class Observer:
         subject = Subject(Kind.MODEL, key)
         document = self._document(subject)
         if document is None:
-            self._progress.forget(key)
+            self._pods.forget(key)
             self._failures.forget(subject)
             return None
         children = self._caches.children_of(key)
-        engine, others = _split(self._caches.pods_of(key))
+        pods = self._caches.pods_of(key)
+        engine = tuple(pod for pod in pods if is_engine(pod))
         return ModelFacts(
             document=document,
             claims=self._declared.claims_of(subject),
             children=children,
             pods=engine,
             jobs=tuple(child for (kind, _), child in sorted(children.items()) if kind == JOBS.kind),
-            job_pods=others,
+            job_pods=tuple(pod for pod in pods if not is_engine(pod)),
             nodes=None if self._caches.nodes is None else tuple(self._caches.nodes.values()),
-            progress=await self._progress.read(key, engine, now),
+            # All pods of the cluster are much to hand over to whom they do not concern.
+            device_pods=self._caches.device_pods() if (document.get("spec") or {}).get("accelerator") else (),
+            progress=await self._pods.read(key, engine, now),
             failures=self._failures.of(subject),
         )
 
@@ -98,9 +98,3 @@ class Observer:
         if declaration is None or declaration.document["metadata"].get("deletionTimestamp"):
             return None
         return declaration.document
-
-
-def _split(pods: Sequence[Object]) -> tuple[tuple[Object, ...], tuple[Object, ...]]:
-    """The engine's pods, and those of Jobs."""
-    engine = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == _ENGINE]
-    return tuple(engine), tuple(pod for pod in pods if pod not in engine)

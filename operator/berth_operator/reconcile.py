@@ -14,6 +14,8 @@ from berth_operator.plan import Plan
 from berth_operator.subject import Kind, Subject
 
 RECONCILE_SECONDS: Final = 30.0
+UNCACHED_SECONDS: Final = 10.0
+"""No event tells when an object of others that has a child's name goes, so its name is asked again after this time."""
 
 
 class Planner(Protocol):
@@ -58,6 +60,7 @@ class Reconciler:
         facts = await self._observer.model(subject.key, self._now())
         if facts is None:
             return Outcome()
+        cached = facts.children
         facts, plan = await self._plan_model(facts)
         generation = int(facts.document["metadata"].get("generation", 0))
         writes = await self._executor.write_children(subject, generation, plan, facts.children)
@@ -65,7 +68,8 @@ class Reconciler:
             # The status must speak of what was refused just now: another plan, of which only the status counts.
             plan = self._planner.model(replace(facts, failures=writes.failures), self._now())
         await self._write_status(subject, facts, plan, writes)
-        return Outcome(plan.again_after_seconds, writes.trouble, refused=bool(writes.failures))
+        again = _sooner(plan.again_after_seconds, UNCACHED_SECONDS if facts.children != cached else None)
+        return Outcome(again, writes.trouble, refused=bool(writes.failures))
 
     async def _plan_model(self, facts: ModelFacts) -> tuple[ModelFacts, Plan]:
         """A plan that knows what stands at every name that it writes to."""
@@ -91,3 +95,7 @@ class Reconciler:
         plan = self._planner.route(facts, self._now())
         await self._executor.write_status(subject, facts.document, plan)
         return Outcome(plan.again_after_seconds)
+
+
+def _sooner(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one is not None), default=None)

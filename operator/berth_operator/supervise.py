@@ -17,39 +17,39 @@ class Supervision:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stop = asyncio.Event()
+        self._over = asyncio.Event()
+        self._asked = False
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """Run something that never ends by itself."""
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self.adopt([task])
         return task
 
     def adopt(self, tasks: Iterable["asyncio.Task[Any]"]) -> None:
         """Take tasks under the same rule that somebody else has made."""
-        self._tasks.update(tasks)
+        for task in tasks:
+            self._tasks.add(task)
+            task.add_done_callback(self._end)
 
     def stop(self) -> None:
         """Ask for an orderly end."""
-        self._stop.set()
+        self._asked = True
+        self._over.set()
 
     async def wait(self) -> bool:
         """Until the end is asked for or a task has ended; True where it was asked for."""
-        stop = asyncio.create_task(self._stop.wait(), name="stop")
-        await asyncio.wait({stop, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        asked = stop.done()
-        stop.cancel()
-        if not asked:
-            for task in [task for task in self._tasks if task.done()]:
-                _tell(task)
-        return asked
+        await self._over.wait()
+        return self._asked
 
     def cancel(self) -> None:
         """Cancel everything, without waiting: kopf's tasks may not listen."""
         for task in self._tasks:
             task.cancel()
 
-
-def _tell(task: "asyncio.Task[Any]") -> None:
-    error = None if task.cancelled() else task.exception()
-    log.critical("a part of the operator has ended", exc_info=error, extra={"task": task.get_name()})
+    def _end(self, task: "asyncio.Task[Any]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._over.is_set():
+            return
+        log.critical("a part of the operator has ended", exc_info=error, extra={"task": task.get_name()})
+        self._over.set()

@@ -6,6 +6,7 @@ Called by the reflectors for each object that comes in. Keeping less also means 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from berth_api.names import LABEL_COMPONENT
 from berth_kube.resources import Object
 
 _IDENTITY: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
@@ -48,6 +49,11 @@ def is_same(old: Object | None, new: Object | None) -> bool:
 def is_ready(obj: Object) -> bool:
     """Whether a pod or node says that it is Ready."""
     return any(one.get("status") == "True" for one in _ready_only(obj.get("status") or {}))
+
+
+def is_engine(pod: Object) -> bool:
+    """Whether it is an engine's pod; those of Jobs belong to Models, too."""
+    return (pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == "engine"
 
 
 def _ready_only(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

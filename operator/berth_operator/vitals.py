@@ -19,13 +19,13 @@ _TICK_SECONDS: Final = 0.5
 class Vitals:
     """The figures. `stuck_seconds` is how long keys have waited without any look ending, 0 while this replica follows.
 
-    `unsynced` names the kinds of which not everything has come in yet.
+    `unsynced` has the kinds of which not everything has come in yet, each with what went wrong last, if anything.
     """
 
     stream_age_seconds: Mapping[str, float] = field(default_factory=dict)
     stuck_seconds: float = 0
     loop_lag_seconds: float = 0
-    unsynced: tuple[str, ...] = ()
+    unsynced: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_ailments(vitals: Vitals) -> tuple[str, ...]:
@@ -44,7 +44,10 @@ def find_ailments(vitals: Vitals) -> tuple[str, ...]:
 
 def find_missing(vitals: Vitals) -> tuple[str, ...]:
     """What must come in before this process can lead, in sentences; nothing where it is ready."""
-    return tuple(f"{kind} has not come in whole yet" for kind in vitals.unsynced)
+    return tuple(
+        f"{kind} has not come in whole yet" + (f": {trouble}" if trouble else "")
+        for kind, trouble in sorted(vitals.unsynced.items())
+    )
 
 
 class LoopLag:

@@ -25,24 +25,13 @@ class Looks(Protocol):
         """Look at one object."""
 
 
-class Leads(Protocol):
-    """Whether this replica leads. See `Leadership`."""
-
-    @property
-    def leading(self) -> bool:
-        """Now."""
-
-    async def wait(self) -> None:
-        """Until it does."""
-
-
 class Workers:
-    """Drains a queue. `clock` is monotonic seconds, `ended_at` when a look last ended."""
+    """Drains a queue while `leading` is set. `clock` is monotonic seconds, `ended_at` when a look last ended."""
 
     def __init__(
         self,
         queue: WorkQueue[Subject],
-        leads: Leads,
+        leading: asyncio.Event,
         looks: Looks,
         metrics: OperatorMetrics,
         clock: Callable[[], float],
@@ -50,7 +39,7 @@ class Workers:
         at_once: int = AT_ONCE,
     ) -> None:
         self._queue = queue
-        self._leads = leads
+        self._leading = leading
         self._looks = looks
         self._metrics = metrics
         self._clock = clock
@@ -83,9 +72,9 @@ class Workers:
     async def _next(self) -> Subject:
         """The next key to look at. One that comes while another replica leads waits until this one does."""
         while True:
-            await self._leads.wait()
+            await self._leading.wait()
             subject = await self._queue.take()
-            if self._leads.leading:
+            if self._leading.is_set():
                 return subject
             self._queue.done(subject)
             self._queue.add(subject)

@@ -18,9 +18,9 @@ class NotLeading(BerthError):  # noqa: N818 - reads as the sentence that it is
 
 
 class Rate(Protocol):
-    """A token bucket."""
+    """A token bucket. See `TokenBucket`."""
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a token, and take it."""
 
 
@@ -39,7 +39,7 @@ class Writer:
         The time left is asked for last, after every wait: a request is never on its way after the Lease has run out.
         """
         async with self._slots:
-            await self._rate.take()
+            await self._rate.acquire()
             seconds = min(LONGEST_WRITE_SECONDS, self._deadline())
             if seconds <= 0:
                 raise NotLeading("the Lease is not held any more, so nothing is written")

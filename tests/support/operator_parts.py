@@ -132,5 +132,5 @@ class Answers:
 class NoLimit:
     """A bucket that never waits."""
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         return

@@ -19,8 +19,8 @@ from berth_kube.errors import (
     Unreachable,
 )
 from berth_kube.resources import DEPLOYMENTS, JOBS, PODS, SERVICES, Key, Object
+from berth_operator.attempts import ChildRef, ref_of
 from berth_operator.execute import Executor, Writes
-from berth_operator.failures import ChildRef, ref_of
 from berth_operator.metrics import OperatorMetrics
 from berth_operator.plan import Apply, Delete, Notice, Plan, Unlabel
 from berth_operator.subject import MODELS

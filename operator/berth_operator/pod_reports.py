@@ -1,0 +1,107 @@
+"""How far pods are that do not answer yet, asked of the pods themselves. Used by observe.py within each reconcile.
+
+While weights are fetched the init container tells, later the runtime. A pod that has just become Ready is asked once
+more, because only then does the runtime know how long its last stages took.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from berth_kube.resources import Key, Object, uid_of
+from berth_operator.ask import Ask, url_of
+from berth_operator.facts import PodProgress
+from berth_operator.trim import is_ready
+
+LOADER_PORT: Final = 8001
+RUNTIME_PORT: Final = 8000
+FETCH_CONTAINER: Final = "fetch"
+ENGINE_CONTAINER: Final = "engine"
+
+FRESH_SECONDS: Final = 1.0
+"""A burst of events is no reason to ask a pod more often than this."""
+_AFTERMATH: Final = timedelta(minutes=5)
+
+
+class Part(Enum):
+    """Who in a pod can tell how far it is."""
+
+    LOADER = "loader"
+    RUNTIME = "runtime"
+    READY_RUNTIME = "ready runtime"
+
+
+@dataclass(frozen=True)
+class _Heard:
+    progress: PodProgress
+    part: Part
+    at: float
+
+
+class PodReports:
+    """Asks the pods of Models and remembers what they said last. `clock` is monotonic seconds."""
+
+    def __init__(self, ask: Ask, clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._heard: dict[Key, dict[str, _Heard]] = {}
+
+    async def read(self, model: Key, pods: Sequence[Object], now: datetime) -> dict[str, PodProgress]:
+        """What each pod says, by the pod's name. Pods of which nothing was ever heard are left out."""
+        before = self._heard.get(model, {})
+        answers = await asyncio.gather(*(self._hear(pod, before.get(uid_of(pod)), now) for pod in pods))
+        heard = [(pod, answer) for pod, answer in zip(pods, answers, strict=True) if answer is not None]
+        self._heard[model] = {uid_of(pod): answer for pod, answer in heard}
+        if not heard:
+            self.forget(model)
+        return {pod["metadata"]["name"]: answer.progress for pod, answer in heard}
+
+    def forget(self, model: Key) -> None:
+        """The Model is gone, or none of its pods says anything."""
+        self._heard.pop(model, None)
+
+    async def _hear(self, pod: Object, before: _Heard | None, now: datetime) -> _Heard | None:
+        part = whom_to_ask(pod, now)
+        if part is None or (before is not None and self._is_enough(before, part)):
+            return before
+        port, path = (LOADER_PORT, "/progress") if part is Part.LOADER else (RUNTIME_PORT, "/status")
+        answer = await self._ask(url_of(pod["status"]["podIP"], port, path))
+        if answer is None:
+            return before
+        loader = before.progress.loader if before is not None else None
+        if part is Part.LOADER:
+            return _Heard(PodProgress(loader=answer), part, self._clock())
+        return _Heard(PodProgress(loader=loader, runtime=answer), part, self._clock())
+
+    def _is_enough(self, before: _Heard, part: Part) -> bool:
+        if before.part is not part:
+            return False
+        return part is Part.READY_RUNTIME or self._clock() - before.at < FRESH_SECONDS
+
+
+def whom_to_ask(pod: Object, now: datetime) -> Part | None:
+    """Who in this pod can tell something that Kubernetes does not."""
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp") or not status.get("podIP"):
+        return None
+    if _runs(status.get("initContainerStatuses"), FETCH_CONTAINER):
+        return Part.LOADER
+    if not _runs(status.get("containerStatuses"), ENGINE_CONTAINER):
+        return None
+    if not is_ready(pod):
+        return Part.RUNTIME
+    return Part.READY_RUNTIME if _ready_since(status, now) < _AFTERMATH else None
+
+
+def _runs(statuses: Sequence[Object] | None, name: str) -> bool:
+    return any(one.get("name") == name and "running" in (one.get("state") or {}) for one in statuses or ())
+
+
+def _ready_since(status: Object, now: datetime) -> timedelta:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Ready" and condition.get("lastTransitionTime"):
+            return now - datetime.fromisoformat(condition["lastTransitionTime"])
+    return timedelta.max
