@@ -48,7 +48,8 @@ class AgentPort:
             "/drain": self._drain,
         }
         for path, answer in routes.items():
-            app.router.add_get(path, answer)
+            # Who only looks whether there is a drain must not have one.
+            app.router.add_get(path, answer, allow_head=False)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, None, self._port).start()
