@@ -1,71 +1,71 @@
-"""Child writes that failed and were not repaired since. Facts carry them, so that a condition can name the field.
+"""What a child that the API server did not take means for the Model: which of its own fields is at fault, and why."""
 
-They live in memory only: after a restart each write is tried once more, which finds the same.
-"""
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from berth_api.conditions import Reason
+from berth_api.errors import FieldError
+from berth_kube.errors import ClusterError, Forbidden, Rejected
+from berth_operator.diagnosis import Finding
 
-from berth_api.names import ANNOTATION_APPLIED_HASH
-from berth_kube.errors import ClusterError, Rejected
-from berth_kube.resources import Object
-from berth_operator.subject import Subject
+Failures = Mapping[tuple[str, str], ClusterError]
 
-ChildRef = tuple[str, str]
-"""Kind and name of a child; it lives in its owner's namespace."""
-
-
-def ref_of(body: Object) -> ChildRef:
-    """The reference of a child."""
-    return str(body["kind"]), str(body["metadata"]["name"])
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What was wanted, over what, for which generation of the owner."""
-
-    wish: str
-    over: str
-    generation: int
-
-    @classmethod
-    def of(cls, wanted: Object, found: Object | None, generation: int) -> "Attempt":
-        """The attempt to make `found` as `wanted`."""
-        wish = (wanted["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED_HASH, "")
-        over = found["metadata"].get("resourceVersion", "") if found is not None else ""
-        return cls(wish, over, generation)
+_CONTAINER: Final = r"containers\[[^]]*\]"
+_POD_OPTIONS: Final = (
+    "affinity|tolerations|nodeSelector|topologySpreadConstraints|priorityClassName|runtimeClassName"
+    "|serviceAccountName|imagePullSecrets"
+)
+_FIELDS: Final[tuple[tuple[str, str], ...]] = (
+    (rf"spec\.template\.spec\.(?P<rest>({_POD_OPTIONS}).*)", "spec.pod.{rest}"),
+    (rf"spec\.template\.spec\.{_CONTAINER}\.(?P<rest>env\b.*)", "spec.pod.{rest}"),
+    (rf"spec\.template\.spec\.{_CONTAINER}\.(?P<rest>resources\b.*)", "spec.{rest}"),
+    (rf"spec\.template\.spec\.{_CONTAINER}\.image", "spec.engine.image"),
+    (r"spec\.template\.(metadata\.)?(?P<rest>(labels|annotations)\b.*)", "spec.pod.{rest}"),
+    (r"spec\.progressDeadlineSeconds", "spec.rollout.startDeadline"),
+    (r"spec\.template\.spec\.terminationGracePeriodSeconds", "spec.rollout.drainTimeout"),
+    (r"(?P<rest>spec\.replicas)", "{rest}"),
+)
+_PATTERNS: Final = tuple((re.compile(pattern), path) for pattern, path in _FIELDS)
 
 
-class Failures:
-    """The failures of all subjects."""
+def refused_fields(failures: Failures) -> tuple[FieldError, ...]:
+    """The fields of the Model that made the API server refuse a child, in a fixed order."""
+    return tuple(
+        error for child, failure in sorted(failures.items(), key=_identity) for error in _errors(child, failure)
+    )
 
-    def __init__(self) -> None:
-        self._failed: dict[Subject, dict[ChildRef, tuple[Attempt, ClusterError]]] = {}
 
-    def of(self, subject: Subject) -> Mapping[ChildRef, ClusterError]:
-        """What failed for this subject."""
-        return {ref: error for ref, (_, error) in self._failed.get(subject, {}).items()}
+def forbidden_child(failures: Failures) -> Finding | None:
+    """The first child that may not be made: a quota is used up, or our rights do not reach."""
+    for (kind, name), failure in sorted(failures.items(), key=_identity):
+        if isinstance(failure, Forbidden):
+            reason = Reason.QUOTA_EXCEEDED if failure.quota else Reason.FORBIDDEN
+            return Finding(reason, f"the {kind} {name} may not be made: {failure}")
+    return None
 
-    def is_hopeless(self, subject: Subject, ref: ChildRef, attempt: Attempt) -> bool:
-        """Whether just this was tried and the API server said that the object itself is at fault."""
-        known = self._failed.get(subject, {}).get(ref)
-        return known is not None and known[0] == attempt and isinstance(known[1], Rejected)
 
-    def record(self, subject: Subject, ref: ChildRef, attempt: Attempt, error: ClusterError) -> None:
-        """A write failed."""
-        self._failed.setdefault(subject, {})[ref] = attempt, error
+def user_field(path: str) -> str | None:
+    """The field of a Model that stands behind a field of its child; None where it is all Berth's own doing."""
+    for pattern, field in _PATTERNS:
+        found = pattern.fullmatch(path.lstrip("."))
+        if found is not None:
+            return field.format(**found.groupdict())
+    return None
 
-    def repaired(self, subject: Subject, ref: ChildRef) -> None:
-        """The child is as it should be."""
-        self._failed.get(subject, {}).pop(ref, None)
 
-    def outdated(self, subject: Subject, wanted: frozenset[ChildRef], generation: int) -> None:
-        """Forget what failed for a former generation and is not wanted any more."""
-        failed = self._failed.get(subject, {})
-        for ref in [ref for ref, (attempt, _) in failed.items() if ref not in wanted]:
-            if failed[ref][0].generation != generation:
-                del failed[ref]
+def _identity(item: tuple[tuple[str, str], ClusterError]) -> tuple[str, str]:
+    return item[0]
 
-    def forget(self, subject: Subject) -> None:
-        """The subject is gone."""
-        self._failed.pop(subject, None)
+
+def _errors(child: tuple[str, str], failure: ClusterError) -> Iterator[FieldError]:
+    kind, name = child
+    if not isinstance(failure, Rejected):
+        return
+    if not failure.fields:
+        yield FieldError("spec", f"the API server refuses the {kind} {name}: {failure}", "correct what it names")
+    for fault in failure.fields:
+        field = user_field(fault.field)
+        where = "" if field else f" at {fault.field}"
+        message = f"the API server refuses the {kind} {name}{where}: {fault.message}"
+        yield FieldError(field or "spec", message, "correct it; what served before goes on serving")

@@ -1,107 +1,163 @@
-"""How far pods are that do not answer yet, asked of the pods themselves. Used by observe.py within each reconcile.
+"""How far a start has come: `status.loading` while it goes on, `status.stages` for what each stage took."""
 
-While weights are fetched the init container tells, later the runtime. A pod that has just become Ready is asked once
-more, because only then does the runtime know how long its last stages took.
-"""
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
-import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum
-from typing import Final
-
-from berth_kube.resources import Key, Object, uid_of
-from berth_operator.ask import Ask, url_of
+from berth_api.conditions import Reason
+from berth_api.model_status import Loading, Stage, StageTime
+from berth_kube.resources import Object
+from berth_operator.diagnosis import Finding
 from berth_operator.facts import PodProgress
-from berth_operator.trim import is_ready
+from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, is_true, oldest_first, read_time
+from berth_operator.words import size_words
 
-LOADER_PORT: Final = 8001
-RUNTIME_PORT: Final = 8000
-FETCH_CONTAINER: Final = "fetch"
-ENGINE_CONTAINER: Final = "engine"
-
-FRESH_SECONDS: Final = 1.0
-"""A burst of events is no reason to ask a pod more often than this."""
-_AFTERMATH: Final = timedelta(minutes=5)
-
-
-class Part(Enum):
-    """Who in a pod can tell how far it is."""
-
-    LOADER = "loader"
-    RUNTIME = "runtime"
-    READY_RUNTIME = "ready runtime"
+WRITE_EACH_PERCENT: Final = 10
+WRITE_EACH_SECONDS: Final = 15
+_MOST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class _Heard:
-    progress: PodProgress
-    part: Part
-    at: float
+class Step:
+    """One step of a start, as `Progressing` and `status.loading` name it; steps are listed in their order."""
+
+    reason: Reason
+    stage: str
+    words: str
 
 
-class ProgressReader:
-    """Asks the pods of Models and remembers what they said last. `clock` is monotonic seconds."""
-
-    def __init__(self, ask: Ask, clock: Callable[[], float]) -> None:
-        self._ask = ask
-        self._clock = clock
-        self._heard: dict[Key, dict[str, _Heard]] = {}
-
-    async def read(self, model: Key, pods: Sequence[Object], now: datetime) -> dict[str, PodProgress]:
-        """What each pod says, by the pod's name. Pods of which nothing was ever heard are left out."""
-        before = self._heard.get(model, {})
-        answers = await asyncio.gather(*(self._hear(pod, before.get(uid_of(pod)), now) for pod in pods))
-        heard = [(pod, answer) for pod, answer in zip(pods, answers, strict=True) if answer is not None]
-        self._heard[model] = {uid_of(pod): answer for pod, answer in heard}
-        if not heard:
-            self.forget(model)
-        return {pod["metadata"]["name"]: answer.progress for pod, answer in heard}
-
-    def forget(self, model: Key) -> None:
-        """The Model is gone, or none of its pods says anything."""
-        self._heard.pop(model, None)
-
-    async def _hear(self, pod: Object, before: _Heard | None, now: datetime) -> _Heard | None:
-        part = whom_to_ask(pod, now)
-        if part is None or (before is not None and self._is_enough(before, part)):
-            return before
-        port, path = (LOADER_PORT, "/progress") if part is Part.LOADER else (RUNTIME_PORT, "/status")
-        answer = await self._ask(url_of(pod["status"]["podIP"], port, path))
-        if answer is None:
-            return before
-        loader = before.progress.loader if before is not None else None
-        if part is Part.LOADER:
-            return _Heard(PodProgress(loader=answer), part, self._clock())
-        return _Heard(PodProgress(loader=loader, runtime=answer), part, self._clock())
-
-    def _is_enough(self, before: _Heard, part: Part) -> bool:
-        if before.part is not part:
-            return False
-        return part is Part.READY_RUNTIME or self._clock() - before.at < FRESH_SECONDS
+SCHEDULING: Final = Step(Reason.ROLLING_OUT, "Scheduling", "the scheduler looks for a node")
+PULLING: Final = Step(Reason.PULLING_IMAGE, "PullingImage", "the images are being pulled")
+FETCHING: Final = Step(Reason.FETCHING, "Fetching", "the files are being fetched")
+LOADING: Final = Step(Reason.LOADING, "Loading", "the engine loads the model")
+STEPS: Final = (SCHEDULING, PULLING, FETCHING, LOADING)
 
 
-def whom_to_ask(pod: Object, now: datetime) -> Part | None:
-    """Who in this pod can tell something that Kubernetes does not."""
-    status = pod.get("status") or {}
-    if pod["metadata"].get("deletionTimestamp") or not status.get("podIP"):
+def step_of(pod: Object) -> Step:
+    """The step that a pod is in which does not answer yet."""
+    if not is_true(pod, "PodScheduled"):
+        return SCHEDULING
+    fetch, engine = fetch_of(pod), engine_of(pod)
+    if engine is not None and (engine.is_running or engine.ended is not None):
+        return LOADING
+    if fetch is not None and fetch.is_running:
+        return FETCHING
+    return PULLING
+
+
+def furthest(pods: Sequence[Object]) -> Object | None:
+    """The pod that will answer first; None where there is none on its way."""
+    return max(oldest_first(pods), key=lambda pod: STEPS.index(step_of(pod)), default=None)
+
+
+def describe_start(pod: Object, progress: PodProgress) -> Finding:
+    """What is going on in a pod that does not answer yet."""
+    step, loading = step_of(pod), observe_loading(pod, progress)
+    words = step.words
+    if loading.percent is not None and loading.bytes_total is not None:
+        words += (
+            f": {loading.percent // WRITE_EACH_PERCENT * WRITE_EACH_PERCENT} % of {size_words(loading.bytes_total)}"
+        )
+    return Finding(step.reason, words)
+
+
+def observe_loading(pod: Object, progress: PodProgress) -> Loading:
+    """The figures of a start; those of the loader only while it fetches."""
+    step = step_of(pod)
+    said = progress.loader or {}
+    if step is not FETCHING:
+        return Loading(stage=step.stage)
+    done, total = _count(said.get("bytesDone")), _count(said.get("bytesTotal"))
+    percent = min(done * 100 // total, 100) if done is not None and total else None
+    seconds = _count(said.get("secondsLeft"))
+    return Loading(stage=step.stage, percent=percent, bytes_done=done, bytes_total=total, seconds_left=seconds)
+
+
+def keep_loading(shown: Loading | None, seen: Loading, now: datetime) -> Loading:
+    """What to show: what is shown already, until the stage, ten percent or 15 s have passed."""
+    if shown is None or shown.stage != seen.stage or shown.time is None:
+        return seen.model_copy(update={"time": now})
+    if shown.model_copy(update={"time": None}) == seen:
+        return shown
+    # A pod that is replaced begins anew, and then the percentage falls.
+    moved = shown.percent is None or seen.percent is None or abs(seen.percent - shown.percent) >= WRITE_EACH_PERCENT
+    if moved or (now - shown.time).total_seconds() >= WRITE_EACH_SECONDS:
+        return seen.model_copy(update={"time": now})
+    return shown
+
+
+@dataclass(frozen=True)
+class SeenStages:
+    """What is seen of a start now, in milliseconds. `answered` is the kubelet's view, whose clock has whole seconds."""
+
+    measured: Mapping[Stage, int] = field(default_factory=dict)
+    answered: int | None = None
+
+
+def observe_stages(pods: Sequence[Object], progress: Mapping[str, PodProgress]) -> SeenStages:
+    """What each stage of a start took, of the first pod that answers or else of the furthest."""
+    ready = [pod for pod in oldest_first(pods) if is_ready(pod)]
+    pod = ready[0] if ready else furthest(pods)
+    if pod is None:
+        return SeenStages()
+    engine, said = engine_of(pod), progress.get(pod["metadata"]["name"], PodProgress())
+    started = engine.started if engine is not None else None
+    measured = dict((*_pod_stages(pod), *_runtime_stages(said)))
+    return SeenStages(measured, _milliseconds(started, _since(pod, "Ready")))
+
+
+def merge_stages(
+    shown: Sequence[StageTime], seen: SeenStages, *, resolved: int | None, same_start: bool
+) -> tuple[StageTime, ...]:
+    """The stages to show: what is seen now, and of the same start also what could be seen only then."""
+    known = {time.name: time.milliseconds for time in shown if same_start or time.name == Stage.RESOLVED}
+    if seen.answered is not None:
+        known.setdefault(Stage.ANSWERED, seen.answered)
+    known |= {str(stage): took for stage, took in seen.measured.items()}
+    if resolved is not None:
+        known[Stage.RESOLVED] = resolved
+    return tuple(StageTime(name=stage, milliseconds=known[stage]) for stage in Stage if stage in known)
+
+
+def _pod_stages(pod: Object) -> Iterator[tuple[Stage, int]]:
+    scheduled, fetch = _since(pod, "PodScheduled"), fetch_of(pod)
+    yield from _took(Stage.SCHEDULED, read_time(pod["metadata"].get("creationTimestamp")), scheduled)
+    ended = fetch.ended if fetch is not None and fetch.has_done else None
+    if ended is not None:
+        yield from _took(Stage.IMAGE_PULLED, scheduled, ended.started)
+        yield from _took(Stage.FETCHED, ended.started, ended.finished)
+
+
+def _took(stage: Stage, start: datetime | None, end: datetime | None) -> Iterator[tuple[Stage, int]]:
+    took = _milliseconds(start, end)
+    if took is not None:
+        yield stage, took
+
+
+def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    if start is None or end is None:
         return None
-    if _runs(status.get("initContainerStatuses"), FETCH_CONTAINER):
-        return Part.LOADER
-    if not _runs(status.get("containerStatuses"), ENGINE_CONTAINER):
+    return max(round((end - start).total_seconds() * 1000), 0)
+
+
+def _since(pod: Object, condition: str) -> datetime | None:
+    found = condition_of(pod, condition)
+    return read_time(found.get("lastTransitionTime")) if found.get("status") == "True" else None
+
+
+def _runtime_stages(progress: PodProgress) -> Iterator[tuple[Stage, int]]:
+    """The runtime measures finer than the kubelet's whole seconds; it is asked while a pod is not ready."""
+    models = (progress.runtime or {}).get("models")
+    first: Any = models[0] if isinstance(models, list) and models else None
+    for said in (first.get("stages") if isinstance(first, Mapping) else None) or ():
+        took = _count(said.get("milliseconds")) if isinstance(said, Mapping) else None
+        if took is not None and said.get("name") in (Stage.LOADED, Stage.ANSWERED):
+            yield Stage(said["name"]), took
+
+
+def _count(found: object) -> int | None:
+    """A figure of a stranger: a whole number that is not negative, or nothing."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= _MOST:
         return None
-    if not is_ready(pod):
-        return Part.RUNTIME
-    return Part.READY_RUNTIME if _ready_since(status, now) < _AFTERMATH else None
-
-
-def _runs(statuses: Sequence[Object] | None, name: str) -> bool:
-    return any(one.get("name") == name and "running" in (one.get("state") or {}) for one in statuses or ())
-
-
-def _ready_since(status: Object, now: datetime) -> timedelta:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "Ready" and condition.get("lastTransitionTime"):
-            return now - datetime.fromisoformat(condition["lastTransitionTime"])
-    return timedelta.max
+    return int(found)

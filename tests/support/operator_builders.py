@@ -5,7 +5,6 @@ and defaults, deletes with UID preconditions, and stores the status. Pods come o
 """
 
 import copy
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -190,7 +189,7 @@ class World:
     written: list[str] = field(default_factory=list)
     """What the last `step` did: `apply Kind name`, `delete Kind name`, `unlabel name`, `status`."""
     events: list[str] = field(default_factory=list)
-    _uids: itertools.count[int] = field(default_factory=itertools.count)
+    _made: int = 0
 
     def facts(self) -> ModelFacts:
         """Everything as it would be read now."""
@@ -217,7 +216,7 @@ class World:
         plan = self.plan()
         self.written = []
         for write in plan.writes:
-            self._apply(copy.deepcopy(write.body))
+            self._apply(copy.deepcopy(dict(write.body)))
         for delete in plan.deletes:
             ref = (delete.resource.kind, delete.key.name)
             if ref in self.children and self.children[ref]["metadata"]["uid"] == delete.uid:
@@ -274,7 +273,7 @@ class World:
         return self
 
     def serve(self, ready: int | None = None, *pods: Json) -> "World":
-        """The Deployment's controller brings all replicas up, or as many as are ready; `pods` replace those it makes."""
+        """The Deployment's controller brings all replicas up, or `ready` of them; `pods` replace those it makes."""
         deployment = self.deployment
         wanted = deployment["spec"]["replicas"]
         ready = wanted if ready is None else ready
@@ -322,8 +321,9 @@ class World:
         found = self.children.get(ref)
         if not needs_apply(body, found):
             return
+        self._made += 1
         metadata = {
-            "uid": found["metadata"]["uid"] if found else f"child-{next(self._uids)}",
+            "uid": found["metadata"]["uid"] if found else f"child-{self._made}",
             "generation": found["metadata"]["generation"] + 1 if found else 1,
             "creationTimestamp": stamp(self.now),
         }

@@ -1,0 +1,46 @@
+"""The Deployment of a Model's engine. Its annotations remember what a restart of the operator must not forget."""
+
+from berth_api.names import ANNOTATION_DIGEST, ANNOTATION_PROFILE, ANNOTATION_RESOLUTION, model_labels
+from berth_kube.resources import DEPLOYMENTS
+from berth_operator.children.metadata import Manifest, build_child
+from berth_operator.children.names import engine_name
+from berth_operator.children.pod import Serving
+from berth_operator.resolution import Resolution, render_resolution
+
+_LONGEST_SECONDS = 2**31 - 1
+
+
+def build_deployment(serving: Serving, resolution: Resolution, template: Manifest, *, surge: bool) -> Manifest:
+    """The Deployment. With `surge` a new pod starts before an old one ends; else the old one frees its GPUs first."""
+    spec = serving.model.spec
+    content = {
+        "spec": {
+            "replicas": 0 if spec.suspend else spec.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": min(max(spec.rollout.start_deadline.seconds, 1), _LONGEST_SECONDS),
+            "selector": {"matchLabels": model_labels(serving.model.metadata.name)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(surge=surge)},
+            "template": template,
+        }
+    }
+    return build_child(
+        DEPLOYMENTS,
+        serving.model,
+        engine_name(serving.model.metadata.name),
+        content,
+        _annotations(serving, resolution),
+    )
+
+
+def rolling_update(*, surge: bool) -> Manifest:
+    """How many pods may be there above what is wanted, and how many may be missing."""
+    return {"maxSurge": 1, "maxUnavailable": 0} if surge else {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def _annotations(serving: Serving, resolution: Resolution) -> dict[str, str]:
+    annotations = {ANNOTATION_RESOLUTION: render_resolution(resolution)}
+    if serving.artifact.digest:
+        annotations[ANNOTATION_DIGEST] = serving.artifact.digest
+    if serving.placement.name:
+        annotations[ANNOTATION_PROFILE] = serving.placement.name
+    return annotations

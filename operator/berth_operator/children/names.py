@@ -1,0 +1,46 @@
+"""The names of a Model's children, and the paths and ports that its pods share. Whoever looks for a child asks here."""
+
+from typing import Final
+
+from berth_api.names import child_name
+
+ENGINE_CONTAINER: Final = "engine"
+FETCH_CONTAINER: Final = "fetch"
+ENGINE_PORT: Final = 8000
+ENGINE_PORT_NAME: Final = "http"
+PROGRESS_PORT: Final = 8001
+PROGRESS_PORT_NAME: Final = "progress"
+SERVICE_PORT: Final = 80
+
+MODELS_PATH: Final = "/models"
+MODEL_VIEW_PATH: Final = "/models/model"
+"""Where the loader shows the artifact's files under their own names."""
+TEMPLATE_FOLDER: Final = "/etc/berth/chat-template"
+RESOLVER_COMPONENT: Final = "resolver"
+
+
+def engine_name(model: str) -> str:
+    """The Deployment, Service, PodDisruptionBudget and NetworkPolicy of a Model's engine."""
+    return child_name(model, "engine")
+
+
+def loading_name(model: str) -> str:
+    """The NetworkPolicy that lets pods out while they load."""
+    return child_name(model, "loading")
+
+
+def resolver_name(model: str, inputs: str, attempt: int) -> str:
+    """The resolver Job for these inputs. Each attempt has its own name: the next may begin while one goes."""
+    return child_name(model, "resolve", inputs, *([str(attempt)] if attempt > 1 else []))
+
+
+def child_identities(model: str) -> tuple[tuple[str, str], ...]:
+    """Kind and name of everything but Jobs that may be made for a Model."""
+    engine = engine_name(model)
+    return (
+        ("Deployment", engine),
+        ("Service", engine),
+        ("PodDisruptionBudget", engine),
+        ("NetworkPolicy", engine),
+        ("NetworkPolicy", loading_name(model)),
+    )

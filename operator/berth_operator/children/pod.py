@@ -1,0 +1,170 @@
+"""The pod that serves a Model: the loader first, then the engine. Nothing of the operator's own version is in it.
+
+So an upgrade of Berth restarts no model unless it changes the images, which the administrator decides by the settings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from berth_api.artifact import Artifact
+from berth_api.launch import Launch
+from berth_api.memory import volume_bytes
+from berth_api.model import Model
+from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
+from berth_api.pod import EnvVar
+from berth_operator.children.loader import MODELS_VOLUME, build_fetch_container, registry_volumes
+from berth_operator.children.metadata import Manifest, hash_of
+from berth_operator.children.names import (
+    ENGINE_CONTAINER,
+    ENGINE_PORT,
+    ENGINE_PORT_NAME,
+    MODELS_PATH,
+    TEMPLATE_FOLDER,
+)
+from berth_operator.children.probes import build_probes, start_seconds
+from berth_operator.children.resources import build_resources, in_mebibytes
+from berth_operator.children.restricted import (
+    TEMPORARY_PATH,
+    container_security,
+    escape_arguments,
+    pod_security,
+    temporary_mount,
+    temporary_volume,
+)
+from berth_operator.placement import Placement
+from berth_operator.settings import OperatorSettings
+
+LEAVE_SECONDS: Final = 5
+"""A pod that ends goes on serving for so long, because the gateway has still to hear of it."""
+_END_SECONDS: Final = 10
+_TEMPLATE_VOLUME: Final = "chat-template"
+_REVISION_LENGTH: Final = 10
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Everything that a Model's pods are made from."""
+
+    model: Model
+    artifact: Artifact
+    launch: Launch
+    image: str
+    placement: Placement
+
+
+def build_pod_template(serving: Serving, settings: OperatorSettings) -> Manifest:
+    """The pod template. Its label `berth.dev/revision` names its content, so that pods tell which one they are of."""
+    template: Manifest = {"metadata": _metadata(serving.model), "spec": _spec(serving, settings)}
+    template["metadata"]["labels"][LABEL_REVISION] = hash_of(template, _REVISION_LENGTH)
+    return template
+
+
+def _metadata(model: Model) -> Manifest:
+    labels = {**model.spec.pod.labels, **model_labels(model.metadata.name), LABEL_LOADING: ""}
+    metadata: Manifest = {"labels": labels}
+    if model.spec.pod.annotations:
+        metadata["annotations"] = dict(model.spec.pod.annotations)
+    return metadata
+
+
+def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
+    model = serving.model
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
+        "initContainers": [build_fetch_container(model, serving.artifact.digest, settings)],
+        "containers": [_engine(serving, settings)],
+        "volumes": [*_volumes(serving), temporary_volume()],
+        **dict(_chosen_by_user(serving, settings)),
+    }
+
+
+def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
+    launch = serving.launch
+    container: Manifest = {
+        "name": ENGINE_CONTAINER,
+        "image": serving.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": escape_arguments(list(launch.argv)),
+        "env": _environment(serving.model.spec.pod.env),
+        "ports": [{"name": ENGINE_PORT_NAME, "containerPort": ENGINE_PORT, "protocol": "TCP"}],
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": container_security(),
+        "volumeMounts": list(_mounts(serving.model)),
+        **build_probes(launch, start_seconds(serving.model, serving.artifact)),
+    }
+    resources = build_resources(serving.model, serving.artifact, serving.placement)
+    return {**container, "resources": resources} if resources else container
+
+
+def _environment(variables: tuple[EnvVar, ...]) -> list[Manifest]:
+    """The user's variables as they stand, and a HOME that can be written to unless they name another."""
+    found: list[Manifest] = []
+    if all(variable.name != "HOME" for variable in variables):
+        found.append({"name": "HOME", "value": TEMPORARY_PATH})
+    for variable in variables:
+        if variable.value_from is None:
+            found.append({"name": variable.name, "value": variable.value or ""})
+        else:
+            found.append({"name": variable.name, "valueFrom": _written(variable.value_from)})
+    return found
+
+
+def _mounts(model: Model) -> Iterator[Manifest]:
+    yield {"name": MODELS_VOLUME, "mountPath": MODELS_PATH, "readOnly": True}
+    yield temporary_mount()
+    if model.spec.chat_template is not None:
+        yield {"name": _TEMPLATE_VOLUME, "mountPath": TEMPLATE_FOLDER, "readOnly": True}
+    if model.spec.accelerator is not None and model.spec.accelerator.shared_memory is not None:
+        yield {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - where CUDA and ROCm look for shared memory
+
+
+def _volumes(serving: Serving) -> Iterator[Manifest]:
+    model, size = serving.model, serving.artifact.size_bytes
+    yield {"name": MODELS_VOLUME, "emptyDir": {"sizeLimit": in_mebibytes(volume_bytes(size))} if size else {}}
+    yield from registry_volumes(model)
+    if model.spec.chat_template is not None:
+        reference = model.spec.chat_template.config_map_ref
+        items = [{"key": reference.key, "path": reference.key}]
+        yield {"name": _TEMPLATE_VOLUME, "configMap": {"name": reference.name, "items": items}}
+    if model.spec.accelerator is not None and model.spec.accelerator.shared_memory is not None:
+        yield {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(model.spec.accelerator.shared_memory)}}
+
+
+def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tuple[str, Any]]:
+    """What the user and the profile say of the pod, each only if it says anything."""
+    options, profile = serving.model.spec.pod, serving.placement.profile
+    selector = {**options.node_selector, **(profile.node_selector if profile else {})}
+    tolerations = [_written(toleration) for toleration in options.tolerations]
+    tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
+    runtime_class = options.runtime_class_name or (profile.runtime_class_name if profile else "")
+    secrets = dict.fromkeys((*settings.image_pull_secrets, *(secret.name for secret in options.image_pull_secrets)))
+    said = {
+        "nodeSelector": selector,
+        "tolerations": tolerations,
+        "affinity": dict(options.affinity or {}),
+        "topologySpreadConstraints": list(_spread(serving.model)),
+        "priorityClassName": options.priority_class_name,
+        "runtimeClassName": runtime_class,
+        "serviceAccountName": options.service_account_name,
+        "imagePullSecrets": [{"name": name} for name in secrets],
+    }
+    return ((name, value) for name, value in said.items() if value)
+
+
+def _spread(model: Model) -> Iterator[Manifest]:
+    for constraint in model.spec.pod.topology_spread_constraints:
+        written = _written(constraint)
+        if constraint.label_selector is None:
+            written["labelSelector"] = {"matchLabels": model_labels(model.metadata.name)}
+        yield written
+
+
+def _written(part: Any) -> Manifest:
+    """A part of the manifest as it was given: what was left out stays out."""
+    written: Manifest = part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    return written

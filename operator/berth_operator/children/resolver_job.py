@@ -1,0 +1,62 @@
+"""The Job that finds out what a source holds. It has the Model's pull Secret, and its answer is its last word."""
+
+from typing import Final
+
+from berth_api.model import Model
+from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS, LABEL_LOADING
+from berth_kube.resources import JOBS
+from berth_operator.children.loader import build_resolver_container, registry_volumes
+from berth_operator.children.metadata import Manifest, owner_reference, resolver_labels, with_hash
+from berth_operator.children.names import resolver_name
+from berth_operator.children.restricted import pod_security, temporary_volume
+from berth_operator.resolution import inputs_of
+from berth_operator.settings import OperatorSettings
+
+DEADLINE_SECONDS: Final = 300
+_FORGET_SECONDS: Final = 3600
+"""Long after the operator has read and deleted it: a safety net, not the way it ends."""
+
+
+def build_resolver_job(model: Model, attempt: int, settings: OperatorSettings) -> Manifest:
+    """The Job of one attempt. It never runs twice by itself: the operator decides on the next attempt."""
+    inputs = inputs_of(model.spec)
+    labels = resolver_labels(model.metadata.name)
+    return with_hash(
+        {
+            "apiVersion": JOBS.api_version,
+            "kind": JOBS.kind,
+            "metadata": {
+                "name": resolver_name(model.metadata.name, inputs, attempt),
+                "namespace": model.metadata.namespace,
+                "labels": labels,
+                "annotations": {ANNOTATION_INPUTS: inputs, ANNOTATION_ATTEMPT: str(attempt)},
+                "ownerReferences": [owner_reference(model)],
+            },
+            "spec": {
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": DEADLINE_SECONDS,
+                "ttlSecondsAfterFinished": _FORGET_SECONDS,
+                "template": {
+                    "metadata": {"labels": {**labels, LABEL_LOADING: ""}},
+                    "spec": _pod(model, settings),
+                },
+            },
+        }
+    )
+
+
+def _pod(model: Model, settings: OperatorSettings) -> Manifest:
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "containers": [build_resolver_container(model, settings)],
+        "volumes": [temporary_volume(), *registry_volumes(model)],
+    }
+    secrets = dict.fromkeys(
+        (*settings.image_pull_secrets, *(secret.name for secret in model.spec.pod.image_pull_secrets))
+    )
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in secrets]
+    return spec

@@ -1,0 +1,123 @@
+"""From a resolved Model to the objects that serve it: engine, hardware, image, and the children that come of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from berth_api.artifact import Artifact, EngineType
+from berth_api.conditions import Reason
+from berth_api.engines import choose_engine
+from berth_api.errors import FieldError, InvalidSpec
+from berth_api.launch import Launch, build_launch
+from berth_api.model import Model
+from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_REVISION
+from berth_kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, NETWORK_POLICIES, SERVICES
+from berth_operator.children.deployment import build_deployment
+from berth_operator.children.disruption_budget import build_disruption_budget
+from berth_operator.children.names import ENGINE_PORT, MODEL_VIEW_PATH, TEMPLATE_FOLDER
+from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
+from berth_operator.children.pod import Serving, build_pod_template
+from berth_operator.children.probes import start_seconds
+from berth_operator.children.service import build_service
+from berth_operator.placement import Hardware, Placement, place
+from berth_operator.plan import Apply
+from berth_operator.resolution import Resolution, artifact_of
+from berth_operator.rollout import Rollout
+from berth_operator.settings import Backend, OperatorSettings
+
+_IMAGE_OF: Final = {Backend.CUDA: "cuda", Backend.ROCM: "rocm"}
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """What serves a Model, chosen. `writes` are its children; there are none where they would only do harm."""
+
+    engine: EngineType
+    artifact: Artifact
+    placement: Placement
+    revision: str
+    start_seconds: int
+    surge: bool
+    writes: tuple[Apply, ...]
+    applied_hash: str = ""
+
+
+def plan_engine(
+    model: Model, resolution: Resolution, hardware: Hardware, rollout: Rollout, settings: OperatorSettings
+) -> EnginePlan:
+    """Choose and build. Raises InvalidSpec or UnsupportedModel where the Model can't be served as it asks."""
+    artifact = artifact_of(model, resolution)
+    gpu = model.spec.accelerator is not None
+    engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
+    launch = _launch(model, artifact, resolution)
+    placement = place(model, artifact, hardware, settings, rollout.profile)
+    serving = Serving(model, artifact, launch, _image(model, placement, settings), placement)
+    template = build_pod_template(serving, settings)
+    revision = template["metadata"]["labels"][LABEL_REVISION]
+    surge = _surges(placement, rollout, revision)
+    deployment = build_deployment(serving, resolution, template, surge=surge)
+    writes = (*_others(model, settings), Apply(DEPLOYMENTS, deployment))
+    return EnginePlan(
+        engine=engine,
+        artifact=artifact,
+        placement=placement,
+        revision=revision,
+        start_seconds=start_seconds(model, artifact),
+        surge=surge,
+        writes=() if _would_harm(placement, rollout) else writes,
+        applied_hash=deployment["metadata"]["annotations"][ANNOTATION_APPLIED_HASH],
+    )
+
+
+def _others(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
+    """The policies come first: no pod of ours should run for a moment without them."""
+    yield Apply(NETWORK_POLICIES, build_engine_policy(model, settings))
+    yield Apply(NETWORK_POLICIES, build_loading_policy(model))
+    yield Apply(SERVICES, build_service(model))
+    budget = build_disruption_budget(model)
+    if budget is not None:
+        yield Apply(DISRUPTION_BUDGETS, budget)
+
+
+def _launch(model: Model, artifact: Artifact, resolution: Resolution) -> Launch:
+    # The runtime looks for itself; where the Model names an engine, it is shown the file that this engine loads.
+    named = model.spec.engine.type is not EngineType.AUTO and resolution.weights
+    template = model.spec.chat_template
+    return build_launch(
+        model,
+        artifact,
+        model_path=f"{MODEL_VIEW_PATH}/{resolution.weights}" if named else MODEL_VIEW_PATH,
+        port=ENGINE_PORT,
+        chat_template_path=f"{TEMPLATE_FOLDER}/{template.config_map_ref.key}" if template is not None else None,
+    )
+
+
+def _image(model: Model, placement: Placement, settings: OperatorSettings) -> str:
+    if model.spec.engine.image:
+        return model.spec.engine.image
+    if placement.profile is None:
+        return settings.images.cpu
+    which = _IMAGE_OF[placement.profile.backend]
+    image: str = getattr(settings.images, which)
+    if not image:
+        message = f"this installation has no image for {placement.profile.backend}"
+        remedy = f"set images.{which} in the chart's values, or spec.engine.image"
+        raise InvalidSpec(FieldError("spec.accelerator", message, remedy, Reason.UNSUPPORTED_FIELD))
+    return image
+
+
+def _surges(placement: Placement, rollout: Rollout, revision: str) -> bool:
+    """Whether new pods start beside the old ones. With GPUs only if one is free, or both would wait for ever.
+
+    It is decided when a revision begins and then kept: nodes that fill and empty must not rewrite a Deployment.
+    """
+    if placement.profile is None:
+        return True
+    if rollout.exists and rollout.revision == revision:
+        return rollout.surges
+    return placement.has_free is True
+
+
+def _would_harm(placement: Placement, rollout: Rollout) -> bool:
+    """Pods that can't run must not take the place of those that serve; where none do, they may wait for a node."""
+    return placement.is_hopeless or (placement.has_no_node and rollout.ready > 0)

@@ -1,0 +1,177 @@
+"""What is to be done for one Model: from a snapshot of everything about it to its children and its status. Pure.
+
+The same facts give the same plan, and once a plan is carried out and seen, the next one changes nothing. Three rules
+shape it: what can't be accepted leaves the children exactly as they are; a spec that was repaired is applied whatever
+state the broken rollout is in; and nothing is remembered but in the cluster (annotations of the Deployment, attempts of
+resolver Jobs, the status itself for what is only shown).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from berth_api.conditions import Reason
+from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
+from berth_api.manifest import parse_object
+from berth_api.model import Model
+from berth_api.names import LABEL_LOADING
+from berth_api.support import unsupported_fields
+from berth_kube.resources import DISRUPTION_BUDGETS, NETWORK_POLICIES, Object, key_of, uid_of
+from berth_operator.children.metadata import is_leaving, is_owned
+from berth_operator.children.names import child_identities, engine_name
+from berth_operator.children.network_policy import build_loading_policy
+from berth_operator.engine_plan import EnginePlan, plan_engine
+from berth_operator.facts import ModelFacts
+from berth_operator.failures import refused_fields
+from berth_operator.model_names import name_complaints, name_note
+from berth_operator.model_report import report_model
+from berth_operator.placement import Hardware
+from berth_operator.plan import Apply, Delete, Plan, Unlabel
+from berth_operator.pods import engine_of, fetch_of, has_loaded, is_ready
+from berth_operator.resolution import pinned_digest
+from berth_operator.resolving import Resolving, plan_resolution
+from berth_operator.rollout import Rollout, observe_rollout
+from berth_operator.settings import OperatorSettings
+from berth_operator.verdict import Scene, Verdict
+
+POLL_SECONDS: Final = 2.0
+"""How often pods that are under way are asked how far they have come."""
+_SWEPT: Final = {"PodDisruptionBudget": DISRUPTION_BUDGETS, "NetworkPolicy": NETWORK_POLICIES}
+"""Kinds of which a Model may want an object at one time and none at another."""
+
+
+def plan_model(facts: ModelFacts, settings: OperatorSettings, now: datetime) -> Plan:
+    """The plan for one Model. Its status is None where the one that it shows is right already."""
+    if is_leaving(facts.document):
+        return Plan()  # The children's owner references do the rest.
+    scene = Scene(facts, observe_rollout(_own_deployment(facts)), settings, now)
+    verdict = _consider(scene)
+    report = report_model(verdict, scene)
+    return Plan(
+        writes=tuple(write for write in verdict.writes if not _is_on_its_way_out(write, facts)),
+        deletes=(*verdict.deletes, *_unwanted(verdict, facts)),
+        unlabels=tuple(_unlabels(facts)),
+        status=report.status,
+        notices=report.notices,
+        again_after_seconds=_again_after(verdict, facts),
+    )
+
+
+def _consider(scene: Scene) -> Verdict:
+    """Judge in the order of the conditions, and stop where nothing more can be known."""
+    facts = scene.facts
+    try:
+        model = _parse(facts.document)
+    except InvalidSpec as invalid:
+        return Verdict(errors=invalid.errors)
+    verdict = Verdict(model, complaints=(*name_complaints(model, facts.claims), *refused_fields(facts.failures)))
+    verdict = replace(verdict, note=name_note(model, facts.claims))
+    errors = (*unsupported_fields(model), *_pin_errors(model), *_taken(model, facts))
+    if errors:
+        return replace(verdict, errors=errors)
+    resolving = plan_resolution(model, scene.rollout.resolution, facts, scene.settings, scene.now)
+    verdict = replace(verdict, resolving=resolving)
+    if resolving.resolution is None:
+        return replace(verdict, first_writes=(_loading_policy(model),))
+    return _consider_engine(verdict, model, resolving, scene)
+
+
+def _consider_engine(verdict: Verdict, model: Model, resolving: Resolving, scene: Scene) -> Verdict:
+    assert resolving.resolution is not None
+    hardware = Hardware(scene.facts.nodes, scene.facts.device_pods)
+    try:
+        engine = plan_engine(model, resolving.resolution, hardware, scene.rollout, scene.settings)
+    except InvalidSpec as invalid:
+        return replace(verdict, errors=invalid.errors)
+    except UnsupportedModel as unsupported:
+        remedy = "spec.source.uri must name a model that this version serves"
+        return replace(
+            verdict, errors=(FieldError("spec.source", str(unsupported), remedy, Reason.UNSUPPORTED_FORMAT),)
+        )
+    return replace(verdict, engine=engine, resolving=_keep_until_written(resolving, engine, scene.rollout))
+
+
+def _keep_until_written(resolving: Resolving, engine: EnginePlan, rollout: Rollout) -> Resolving:
+    """A resolver Job is deleted once what it found stands on the Deployment: until then it is the only memory."""
+    is_written = rollout.resolution is not None and rollout.resolution == resolving.resolution
+    return resolving if is_written or not engine.writes else replace(resolving, deletes=())
+
+
+def _parse(document: Object) -> Model:
+    """The Model without its status, which is ours and must not make a spec invalid."""
+    parsed = parse_object({name: part for name, part in document.items() if name != "status"})
+    assert isinstance(parsed, Model)
+    return parsed
+
+
+def _pin_errors(model: Model) -> tuple[FieldError, ...]:
+    try:
+        pinned_digest(model.spec.source)
+    except InvalidSpec as invalid:
+        return invalid.errors
+    return ()
+
+
+def _taken(model: Model, facts: ModelFacts) -> Iterator[FieldError]:
+    """Objects at our children's names that are neither ours nor about to go."""
+    for identity in child_identities(model.metadata.name):
+        found = facts.children.get(identity)
+        if found is not None and not is_owned(found, model.metadata.uid) and not _is_left_over(found, model):
+            kind, name = identity
+            message = f"the {kind} {name} is there already, and it is not this Model's"
+            remedy = f"delete or rename that {kind}, or give the Model another name"
+            yield FieldError("metadata.name", message, remedy, Reason.CHILD_NAME_TAKEN)
+
+
+def _is_left_over(found: Object, model: Model) -> bool:
+    """Whether it was the child of a Model that had this name before: the garbage collector is about to take it."""
+    owners = found["metadata"].get("ownerReferences") or ()
+    was_ours = any(owner.get("kind") == model.kind and owner.get("name") == model.metadata.name for owner in owners)
+    return is_leaving(found) or was_ours
+
+
+def _own_deployment(facts: ModelFacts) -> Object | None:
+    found = facts.children.get(("Deployment", engine_name(facts.document["metadata"]["name"])))
+    return found if found is not None and is_owned(found, uid_of(facts.document)) else None
+
+
+def _is_on_its_way_out(write: Apply, facts: ModelFacts) -> bool:
+    """An apply over an object that is being deleted succeeds and is lost; the event of its end brings us back."""
+    found = facts.children.get((write.resource.kind, write.body["metadata"]["name"]))
+    return found is not None and (is_leaving(found) or not is_owned(found, uid_of(facts.document)))
+
+
+def _loading_policy(model: Model) -> Apply:
+    return Apply(NETWORK_POLICIES, build_loading_policy(model))
+
+
+def _unwanted(verdict: Verdict, facts: ModelFacts) -> Iterator[Delete]:
+    """Children that were wanted once. Nothing is swept unless all that is wanted is known."""
+    if verdict.engine is None or not verdict.engine.writes:
+        return
+    wanted = {(write.resource.kind, write.body["metadata"]["name"]) for write in verdict.writes}
+    for (kind, name), found in sorted(facts.children.items()):
+        is_ours = is_owned(found, uid_of(facts.document)) and not is_leaving(found)
+        if kind in _SWEPT and is_ours and (kind, name) not in wanted:
+            yield Delete(_SWEPT[kind], key_of(found), uid_of(found))
+
+
+def _unlabels(facts: ModelFacts) -> Iterator[Unlabel]:
+    for pod in facts.pods:
+        if has_loaded(pod) and not is_leaving(pod):
+            yield Unlabel(key_of(pod), uid_of(pod), LABEL_LOADING)
+
+
+def _again_after(verdict: Verdict, facts: ModelFacts) -> float | None:
+    """Another look, where no event will tell: pods have progress to ask for, a back-off ends."""
+    waits = [POLL_SECONDS] if any(_can_be_asked(pod) for pod in facts.pods) else []
+    if verdict.resolving is not None and verdict.resolving.again_after_seconds is not None:
+        waits.append(verdict.resolving.again_after_seconds)
+    return min(waits, default=None)
+
+
+def _can_be_asked(pod: Object) -> bool:
+    if is_ready(pod) or is_leaving(pod):
+        return False
+    return any(container is not None and container.is_running for container in (fetch_of(pod), engine_of(pod)))

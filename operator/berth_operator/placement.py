@@ -1,0 +1,177 @@
+"""Where a Model's pods may run: on the CPU, or on the first profile that its artifact fits and that has nodes.
+
+A profile that was chosen is kept while it can be: otherwise a GPU that becomes free elsewhere would restart a model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from berth_api.artifact import Artifact
+from berth_api.conditions import Condition, ConditionType, Reason
+from berth_api.errors import FieldError, InvalidSpec
+from berth_api.memory import fit_on_devices, fit_on_host
+from berth_api.model import Model
+from berth_api.model_status import MemoryFit
+from berth_api.quantity import Quantity
+from berth_api.scale import Accelerator
+from berth_kube.resources import Object
+from berth_operator.conditions import holds, not_holds, unknown
+from berth_operator.nodes import free_devices, matching_nodes
+from berth_operator.settings import OperatorSettings, Profile
+from berth_operator.words import size_words
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The chosen hardware. `name` and `profile` are empty on the CPU; `condition` is `Fits`.
+
+    `has_free` says whether a node could take one more pod now; None where nodes can't be seen.
+    """
+
+    memory: MemoryFit
+    condition: Condition
+    name: str = ""
+    profile: Profile | None = None
+    count: int = 0
+    has_free: bool | None = None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether pods started there could not run: they would only take the place of what serves."""
+        return self.condition.reason == Reason.TOO_LARGE_FOR_PROFILE
+
+    @property
+    def has_no_node(self) -> bool:
+        """Whether no node that we see is of this kind. One may come, and an autoscaler may wait for a pod to ask."""
+        return self.condition.reason == Reason.NO_SUCH_NODE
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What is known of the cluster's machines: its nodes if we may see them, and all pods that hold devices."""
+
+    nodes: Sequence[Object] | None = None
+    pods: Sequence[Object] = ()
+
+
+def place(model: Model, artifact: Artifact, hardware: Hardware, settings: OperatorSettings, kept: str) -> Placement:
+    """Choose; `kept` is the profile that was chosen before. Raises InvalidSpec where no profile can be meant."""
+    accelerator = model.spec.accelerator
+    if accelerator is None:
+        return _on_host(model, artifact)
+    profiles = candidates(accelerator, settings.profiles)
+    wish = _Wish(artifact, accelerator.count, model.spec.pod.node_selector)
+    return _prefer([_on_profile(name, profile, wish, hardware) for name, profile in profiles.items()], kept)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    artifact: Artifact
+    count: int
+    node_selector: Mapping[str, str]
+
+
+def candidates(accelerator: Accelerator, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The profiles that an accelerator may mean, the preferred first. By memory, the smallest that suffices leads."""
+    if accelerator.profiles is not None:
+        errors = [
+            FieldError(
+                f"spec.accelerator.profiles[{index}]",
+                f"there is no profile `{name}`",
+                f"use one of {_listed(profiles)}, or ask the administrator for it",
+                Reason.UNKNOWN_PROFILE,
+            )
+            for index, name in enumerate(accelerator.profiles)
+            if name not in profiles
+        ]
+        if errors:
+            raise InvalidSpec(*errors)
+        return {name: profiles[name] for name in accelerator.profiles}
+    assert accelerator.memory is not None
+    return _by_memory(accelerator.memory, profiles)
+
+
+def _by_memory(memory: Quantity, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    enough = {name: profile for name, profile in profiles.items() if profile.memory.bytes >= memory.bytes}
+    if not enough:
+        message = f"no profile has {memory} on one GPU"
+        remedy = f"ask for less, for the profiles are {_listed(profiles)}, or ask the administrator for a larger one"
+        raise InvalidSpec(FieldError("spec.accelerator.memory", message, remedy, Reason.UNKNOWN_PROFILE))
+    return dict(sorted(enough.items(), key=lambda item: (item[1].memory.bytes, item[0])))
+
+
+def _listed(profiles: Mapping[str, Profile]) -> str:
+    return ", ".join(f"`{name}` ({profile.memory})" for name, profile in sorted(profiles.items())) or "(none)"
+
+
+def _on_host(model: Model, artifact: Artifact) -> Placement:
+    memory = fit_on_host(artifact)
+    if memory.per_device_bytes is None:
+        return Placement(memory, _size_unknown())
+    limit = model.spec.resources.limits.get("memory")
+    if limit is not None and limit.bytes < memory.per_device_bytes:
+        message = (
+            f"{_sum(memory)} are needed, and spec.resources.limits.memory is {limit}: "
+            "raise it, or take a smaller quantisation"
+        )
+        return Placement(memory, not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message))
+    return Placement(memory, holds(ConditionType.FITS, f"{_sum(memory)} are needed in the node's memory"))
+
+
+def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) -> Placement:
+    memory = fit_on_devices(wish.artifact, count=wish.count, device_bytes=profile.memory.bytes)
+    has_node, has_free = None, None
+    if hardware.nodes is not None:
+        selector = {**wish.node_selector, **profile.node_selector}
+        nodes = matching_nodes(hardware.nodes, selector, profile.resource, wish.count)
+        has_node = bool(nodes)
+        has_free = any(free_devices(node, profile.resource, hardware.pods) >= wish.count for node in nodes)
+    condition = _fits(name, profile, wish.count, memory, has_node)
+    return Placement(memory, condition, name, profile, wish.count, has_free)
+
+
+def _fits(name: str, profile: Profile, count: int, memory: MemoryFit, has_node: bool | None) -> Condition:
+    devices = f"{count} of profile {name} with {profile.memory} each"
+    if memory.per_device_bytes is not None and memory.per_device_bytes > profile.memory.bytes:
+        message = (
+            f"{_sum(memory)} are needed on each GPU, and there are {devices}: take a larger profile, a higher "
+            "spec.accelerator.count or a smaller quantisation"
+        )
+        return not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message)
+    if has_node is False:
+        message = (
+            f"no node has {count} of {profile.resource} and the labels of profile {name}: the administrator must add "
+            "such a node, or correct the profile in the chart's values"
+        )
+        return not_holds(ConditionType.FITS, Reason.NO_SUCH_NODE, message)
+    if memory.per_device_bytes is None:
+        return _size_unknown()
+    if has_node is None:
+        return unknown(ConditionType.FITS, f"{_sum(memory)} are needed on each GPU; the nodes can't be seen from here")
+    return holds(ConditionType.FITS, f"{_sum(memory)} are needed on each GPU, and there are {devices}")
+
+
+def _size_unknown() -> Condition:
+    return unknown(ConditionType.FITS, "the artifact's size is not known; spec.artifact.sizeBytes may say it")
+
+
+def _sum(memory: MemoryFit) -> str:
+    """`5.7 GiB (4.7 GiB of weights + 1.0 GiB for the engine)`, with the share of one GPU where there are several."""
+    assert memory.weights_bytes is not None
+    assert memory.overhead_bytes is not None
+    assert memory.per_device_bytes is not None
+    weights = memory.per_device_bytes - memory.overhead_bytes
+    share = "" if weights == memory.weights_bytes else f", the share of {size_words(memory.weights_bytes)},"
+    overhead = size_words(memory.overhead_bytes)
+    return (
+        f"{size_words(memory.per_device_bytes)} ({size_words(weights)} of weights{share} + {overhead} for the engine)"
+    )
+
+
+def _prefer(choices: Sequence[Placement], kept: str) -> Placement:
+    """The one chosen before if pods can run there; else the first with room, with nodes, that fits, or of all."""
+    fitting = [choice for choice in choices if not choice.is_hopeless]
+    with_nodes = [choice for choice in fitting if not choice.has_no_node]
+    with_room = [choice for choice in with_nodes if choice.has_free is not False]
+    as_before = [choice for choice in with_nodes if choice.name == kept]
+    return next(iter((*as_before, *with_room, *with_nodes, *fitting, *reversed(choices))))

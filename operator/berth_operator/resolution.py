@@ -1,0 +1,157 @@
+"""What is known of a Model's artifact, where it is kept, and how a resolver's report is read.
+
+A resolution answers one question, named by the hash of its inputs. It is kept as JSON in an annotation of the
+Deployment, and comes there from the termination message of a resolver Job's pod: a stranger's words, never trusted.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from berth_api.artifact import Artifact, Task
+from berth_api.conditions import Reason
+from berth_api.errors import FieldError, InvalidSpec
+from berth_api.model import Model
+from berth_api.model_spec import ModelSpec
+from berth_api.source import Source
+from berth_operator.children.metadata import hash_of
+
+MESSAGE_MAX: Final = 4096
+_NOTES_MAX: Final = 8
+_INPUTS_LENGTH: Final = 8
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST_IN_URI: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
+_SAFE_PATH: Final = re.compile(r"[^\0-\x1f\x7f]{1,512}")
+
+_REFUSALS: Final = frozenset(
+    {
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_UNAUTHORIZED,
+        Reason.LICENSE_GATED,
+        Reason.SOURCE_UNREACHABLE,
+        Reason.DIGEST_MISMATCH,
+        Reason.NO_MODEL_IN_SOURCE,
+        Reason.UNSUPPORTED_FORMAT,
+        Reason.PICKLE_REFUSED,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a source holds. `weights` is the main file's path below the view, empty where it is not known."""
+
+    inputs: str
+    artifact: Artifact
+    weights: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why it could not be found out."""
+
+    reason: Reason
+    message: str
+
+
+def inputs_of(spec: ModelSpec) -> str:
+    """The name of the question: it changes with everything that may change the answer, and with nothing else."""
+    secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
+    return hash_of([spec.source.uri, spec.source.digest, secret, spec.task, spec.engine.type], _INPUTS_LENGTH)
+
+
+def pinned_digest(source: Source) -> str | None:
+    """The digest that the Model pins, in its own field or at the end of the URI. Raises InvalidSpec if they differ."""
+    found = _DIGEST_IN_URI.search(source.uri)
+    in_uri = found[1] if found else None
+    if source.digest is not None and in_uri is not None and source.digest != in_uri:
+        message = f"it pins {source.digest}, and spec.source.uri pins {in_uri}"
+        raise InvalidSpec(FieldError("spec.source.digest", message, "keep one of the two"))
+    return source.digest or in_uri
+
+
+def known_by_spec(spec: ModelSpec) -> Resolution | None:
+    """The resolution of a Model that pins digest, format and task: nothing has to be looked up."""
+    digest = pinned_digest(spec.source)
+    task = spec.artifact.task or (None if spec.task is Task.AUTO else spec.task)
+    if digest is None or spec.artifact.format is None or task is None:
+        return None
+    return Resolution(inputs_of(spec), Artifact(format=spec.artifact.format, task=task, digest=digest))
+
+
+def artifact_of(model: Model, resolution: Resolution) -> Artifact:
+    """The artifact with what the user knows better, which is `spec.artifact` and `spec.task`."""
+    known = {name: value for name, value in model.spec.artifact if value is not None}
+    if model.spec.task is not Task.AUTO:
+        known["task"] = model.spec.task
+    return resolution.artifact.model_copy(update=known)
+
+
+def render_resolution(resolution: Resolution) -> str:
+    """The text of the annotation: the same for the same resolution."""
+    content = {
+        "inputs": resolution.inputs,
+        "artifact": resolution.artifact.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "weights": resolution.weights,
+        "notes": list(resolution.notes),
+    }
+    return json.dumps(content, sort_keys=True, ensure_ascii=True)
+
+
+def read_resolution(annotation: str | None) -> Resolution | None:
+    """The resolution in an annotation; None where there is none that can be read."""
+    content = _read_json(annotation or "")
+    inputs = content.get("inputs")
+    return _resolution(content, inputs) if isinstance(inputs, str) else None
+
+
+def read_report(message: str, inputs: str) -> Resolution | Refusal:
+    """What a resolver wrote into its termination message. What can't be believed is a Refusal too."""
+    content = _read_json(message)
+    resolution = _resolution(content, inputs)
+    if resolution is not None:
+        return resolution
+    reason, said = content.get("reason"), content.get("message")
+    if not isinstance(said, str) or not said.strip():
+        said = f"the resolver ended without a report: {message.strip()[-512:] or 'it said nothing'}"
+    known = reason if isinstance(reason, str) and reason in _REFUSALS else Reason.SOURCE_UNREACHABLE
+    return Refusal(Reason(known), said.strip()[:MESSAGE_MAX])
+
+
+def _resolution(content: Mapping[str, Any], inputs: str) -> Resolution | None:
+    try:
+        artifact = Artifact.model_validate(content.get("artifact"), strict=False)
+    except ValidationError:
+        return None
+    if artifact.digest is None or not _DIGEST.fullmatch(artifact.digest):
+        return None
+    return Resolution(inputs, artifact, _safe_path(content.get("weights")), _notes(content.get("notes")))
+
+
+def _read_json(text: str) -> Mapping[str, Any]:
+    if len(text) > 2 * MESSAGE_MAX:
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _safe_path(found: object) -> str:
+    """A relative path that stays below where it starts; anything else is as good as unknown."""
+    if not isinstance(found, str) or not _SAFE_PATH.fullmatch(found):
+        return ""
+    parts = found.split("/")
+    return found if all(part not in ("", ".", "..") for part in parts) else ""
+
+
+def _notes(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list):
+        return ()
+    return tuple(note[:512] for note in found[:_NOTES_MAX] if isinstance(note, str))

@@ -1,0 +1,202 @@
+"""How a Model's artifact comes to be known: by its own spec, by what the Deployment remembers, or by a resolver Job.
+
+Each attempt is a Job with a name of its own. The newest one tells how many there were, so nothing has to be remembered
+elsewhere: after a failure the next Job is made once its back-off has passed, and the one before is deleted once the
+next is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from berth_api.conditions import Condition, ConditionType, Reason
+from berth_api.model import Model
+from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS
+from berth_kube.resources import JOBS, Object, key_of, uid_of
+from berth_operator.children.metadata import is_leaving, is_owned
+from berth_operator.children.resolver_job import DEADLINE_SECONDS, build_resolver_job
+from berth_operator.conditions import holds, not_holds
+from berth_operator.diagnosis import Circumstances, image_not_pulled, not_created, not_scheduled
+from berth_operator.facts import ModelFacts
+from berth_operator.plan import Apply, Delete
+from berth_operator.pods import Ending, condition_of, containers_of, is_true, oldest_first, read_time
+from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_of, known_by_spec, read_report
+from berth_operator.settings import OperatorSettings
+from berth_operator.words import size_words
+
+FIRST_BACKOFF_SECONDS: Final = 30
+LONGEST_BACKOFF_SECONDS: Final = 600
+_POD_LATE_SECONDS: Final = 30
+"""How long after a Job's end its pod may still be missing from what we see."""
+
+
+@dataclass(frozen=True)
+class Resolving:
+    """Where the search stands. `condition` is `Resolved`; `took_milliseconds` is known while the Job is there."""
+
+    condition: Condition
+    resolution: Resolution | None = None
+    writes: tuple[Apply, ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    took_milliseconds: int | None = None
+    again_after_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One Job and its pod, read: still going on, or ended at `ended` with a report."""
+
+    number: int
+    job: Object
+    ended: datetime | None = None
+    report: Resolution | Refusal | None = None
+    trouble: str = ""
+    took_milliseconds: int | None = None
+
+
+def plan_resolution(
+    model: Model, kept: Resolution | None, facts: ModelFacts, settings: OperatorSettings, now: datetime
+) -> Resolving:
+    """What is known and what is to be done; `kept` is what the Deployment remembers."""
+    inputs = inputs_of(model.spec)
+    jobs = [job for job in facts.jobs if is_owned(job, model.metadata.uid) and not is_leaving(job)]
+    stale = [job for job in jobs if _annotation(job, ANNOTATION_INPUTS) != inputs]
+    current = sorted((job for job in jobs if job not in stale), key=_number)
+    known = known_by_spec(model.spec)
+    if known is None and kept is not None and kept.inputs == inputs:
+        known = kept
+    if known is not None:
+        took = read_attempt(current[-1], facts.job_pods, inputs, now).took_milliseconds if current else None
+        return Resolving(_resolved(model, known), known, deletes=_deletes(jobs), took_milliseconds=took)
+    if not current:
+        return Resolving(_resolving(), writes=(_attempt(model, 1, settings),), deletes=_deletes(stale))
+    newest = read_attempt(current[-1], facts.job_pods, inputs, now)
+    return _after(model, newest, _deletes([*stale, *current[:-1]]), settings, now)
+
+
+def read_attempt(job: Object, pods: Sequence[Object], inputs: str, now: datetime) -> Attempt:
+    """What has become of a Job. Its pod is read first: the Job itself hears of the end a little later."""
+    number = _number(job)
+    own = oldest_first(pod for pod in pods if is_owned(pod, uid_of(job)))
+    ending = next((found for pod in own if (found := _ending_of(pod)) is not None), None)
+    if ending is not None:
+        ended = ending.finished or _ended_at(job) or now
+        return Attempt(number, job, ended, _report(ending, inputs), took_milliseconds=_took(job, ended))
+    ended_at = _ended_at(job)
+    if ended_at is None:
+        return Attempt(number, job, trouble=_trouble(own))
+    if is_true(job, "Failed"):
+        return Attempt(number, job, ended_at, Refusal(Reason.SOURCE_UNREACHABLE, _why_failed(job, own)))
+    if (now - ended_at).total_seconds() < _POD_LATE_SECONDS:
+        return Attempt(number, job)
+    return Attempt(number, job, ended_at, Refusal(Reason.SOURCE_UNREACHABLE, "the resolver's pod is gone unread"))
+
+
+def backoff_seconds(attempt: int) -> float:
+    """How long to wait after this attempt has failed: 30 s, doubled each time, at most 10 minutes."""
+    return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 10), LONGEST_BACKOFF_SECONDS)
+
+
+def _after(
+    model: Model, attempt: Attempt, deletes: tuple[Delete, ...], settings: OperatorSettings, now: datetime
+) -> Resolving:
+    took = attempt.took_milliseconds
+    if isinstance(attempt.report, Resolution):
+        return Resolving(_resolved(model, attempt.report), attempt.report, deletes=deletes, took_milliseconds=took)
+    if attempt.report is None or attempt.ended is None:
+        # An event tells of the pod's end; only a pod that is late needs another look by itself.
+        again = 2.0 if _ended_at(attempt.job) is not None else None
+        return Resolving(_resolving(attempt.trouble), deletes=deletes, again_after_seconds=again)
+    condition = not_holds(ConditionType.RESOLVED, attempt.report.reason, _explain(model, attempt.report))
+    wait = (attempt.ended + timedelta(seconds=backoff_seconds(attempt.number)) - now).total_seconds()
+    if wait > 0:
+        return Resolving(condition, deletes=deletes, again_after_seconds=wait)
+    return Resolving(condition, writes=(_attempt(model, attempt.number + 1, settings),), deletes=deletes)
+
+
+def _attempt(model: Model, number: int, settings: OperatorSettings) -> Apply:
+    return Apply(JOBS, build_resolver_job(model, number, settings))
+
+
+def _deletes(jobs: Sequence[Object]) -> tuple[Delete, ...]:
+    return tuple(Delete(JOBS, key_of(job), uid_of(job)) for job in jobs)
+
+
+def _resolved(model: Model, resolution: Resolution) -> Condition:
+    artifact = artifact_of(model, resolution)
+    parts = [f"{artifact.format} for {artifact.task}"]
+    if artifact.quantization:
+        parts.append(artifact.quantization)
+    if artifact.size_bytes is not None:
+        parts.append(size_words(artifact.size_bytes))
+    notes = "".join(f"; {note}" for note in resolution.notes)
+    return holds(ConditionType.RESOLVED, f"{', '.join(parts)}, {artifact.digest}{notes}")
+
+
+def _resolving(trouble: str = "") -> Condition:
+    message = "finding out what the source holds"
+    return not_holds(ConditionType.RESOLVED, Reason.RESOLVING, f"{message}: {trouble}" if trouble else message)
+
+
+def _explain(model: Model, refusal: Refusal) -> str:
+    secret = model.spec.source.secret_ref
+    if refusal.reason is not Reason.SOURCE_UNAUTHORIZED:
+        return refusal.message
+    if secret is None:
+        return f"{refusal.message}; if it needs a login, name a Secret in spec.source.secretRef"
+    return f"{refusal.message}; is there a Secret `{secret.name}` of type kubernetes.io/dockerconfigjson?"
+
+
+def _report(ending: Ending, inputs: str) -> Resolution | Refusal:
+    if ending.reason == "OOMKilled":
+        words = "the resolver ran out of memory; the administrator must raise loader.resources in the chart's values"
+        return Refusal(Reason.SOURCE_UNREACHABLE, words)
+    report = read_report(ending.message, inputs)
+    if isinstance(report, Resolution) and ending.code != 0:
+        return Refusal(Reason.SOURCE_UNREACHABLE, f"the resolver ended with status {ending.code}")
+    return report
+
+
+def _ending_of(pod: Object) -> Ending | None:
+    found = [container.ended for container in containers_of(pod) if container.ended is not None]
+    return found[0] if found else None
+
+
+def _ended_at(job: Object) -> datetime | None:
+    for kind in ("Complete", "Failed"):
+        if is_true(job, kind):
+            return read_time(condition_of(job, kind).get("lastTransitionTime"))
+    return None
+
+
+def _took(job: Object, ended: datetime) -> int | None:
+    started = read_time(job.get("status", {}).get("startTime"))
+    return max(round((ended - started).total_seconds() * 1000), 0) if started is not None else None
+
+
+def _trouble(pods: Sequence[Object]) -> str:
+    """Why the resolver's pod does not even start, if it is so."""
+    for pod in pods:
+        for rule in (not_scheduled, image_not_pulled, not_created):
+            finding = rule(pod, Circumstances())
+            if finding is not None:
+                return finding.message
+    return ""
+
+
+def _why_failed(job: Object, pods: Sequence[Object]) -> str:
+    condition = condition_of(job, "Failed")
+    if condition.get("reason") == "DeadlineExceeded":
+        trouble = _trouble(pods) or "the source may be slow or unreachable"
+        return f"the resolver did not end within {DEADLINE_SECONDS} s: {trouble}"
+    return str(condition.get("message") or condition.get("reason") or "the resolver failed and its pod is gone")
+
+
+def _number(job: Object) -> int:
+    text = _annotation(job, ANNOTATION_ATTEMPT)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+
+
+def _annotation(job: Object, name: str) -> str:
+    return str((job["metadata"].get("annotations") or {}).get(name, ""))

@@ -1,0 +1,65 @@
+"""The backends of a ModelRoute: whether they are there, may be used from here, and answer."""
+
+from collections.abc import Iterator, Mapping
+
+from berth_api.conditions import ConditionType, Reason, find_condition
+from berth_api.errors import FieldError
+from berth_api.model import Model
+from berth_api.route import ModelRoute
+from berth_api.route_spec import BackendRef
+from berth_api.route_status import BackendStatus
+
+Models = Mapping[str, Model]
+"""The Models that a route may mean, by `namespace/name`."""
+
+
+def observe_backends(route: ModelRoute, models: Models) -> tuple[BackendStatus, ...]:
+    """The backends of all rules in their order, each as the gateway treats it."""
+    return tuple(
+        _observe(route, backend.backend_ref, backend.weight, models)
+        for rule in route.spec.rules
+        for backend in rule.backends
+    )
+
+
+def refused_backends(route: ModelRoute, models: Models) -> Iterator[FieldError]:
+    """Backends and fallbacks of another namespace whose Model does not list ours."""
+    for rule_index, rule in enumerate(route.spec.rules):
+        references = {
+            "backends": [backend.backend_ref for backend in rule.backends],
+            "fallbacks": [fallback.backend_ref for fallback in rule.fallbacks],
+        }
+        for end, listed in references.items():
+            for index, reference in enumerate(listed):
+                model = models.get(_key(route, reference))
+                if model is not None and not _may_use(route, model):
+                    path = f"spec.rules[{rule_index}].{end}[{index}].backendRef.namespace"
+                    yield _not_allowed(path, route, model)
+
+
+def _observe(route: ModelRoute, reference: BackendRef, weight: int, models: Models) -> BackendStatus:
+    model = models.get(_key(route, reference))
+    usable = model is not None and _may_use(route, model)
+    name = f"{reference.namespace}/{reference.name}" if reference.namespace else reference.name
+    ready = usable and model is not None and _answers(model)
+    return BackendStatus(name=name, weight=weight, effective_weight=weight if usable else 0, ready=ready)
+
+
+def _answers(model: Model) -> bool:
+    available = find_condition(model.status.conditions, ConditionType.AVAILABLE)
+    return available is not None and available.is_true
+
+
+def _may_use(route: ModelRoute, model: Model) -> bool:
+    own = route.metadata.namespace
+    return model.metadata.namespace == own or own in model.spec.allowed_routes.namespaces
+
+
+def _key(route: ModelRoute, reference: BackendRef) -> str:
+    return f"{reference.namespace or route.metadata.namespace}/{reference.name}"
+
+
+def _not_allowed(path: str, route: ModelRoute, model: Model) -> FieldError:
+    message = f"the Model {model.key} does not allow routes of the namespace {route.metadata.namespace}"
+    remedy = "its owner must list that namespace in spec.allowedRoutes.namespaces"
+    return FieldError(path, message, remedy, Reason.ROUTE_NOT_ALLOWED)
