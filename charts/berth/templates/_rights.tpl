@@ -6,21 +6,21 @@
 # What users declare.
 - apiGroups: [berth.dev]
   resources: [models, modelroutes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [berth.dev]
   resources: [models/status, modelroutes/status]
   verbs: [patch]
-# Owner references that block deletion ask for this right where that admission plugin is on.
+# Owner references that block deletion ask for this where that admission plugin is on.
 - apiGroups: [berth.dev]
   resources: [models/finalizers]
   verbs: [update]
-# What a Model is made into.
+# What a Model is made into. `get` asks whether a name is taken by somebody else; owner references delete what is left out.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
@@ -31,14 +31,10 @@
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
-# Why a pod is not Ready; and its label goes when the weights are there.
+# Why a pod is not Ready; and a label goes when the weights are there.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
-# What the scheduler and the quota say.
-- apiGroups: [apps]
-  resources: [replicasets]
-  verbs: [get, list, watch]
+  verbs: [list, watch, patch]
 # For `kubectl describe`.
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -66,7 +62,7 @@
 # Whether any node has the GPU that a Model asks for.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* The agent in a namespace that it watches. It writes nothing. */}}

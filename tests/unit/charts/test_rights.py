@@ -1,12 +1,16 @@
-"""The roles of the chart are exactly what the code says that it does, and never more."""
+"""The roles of the chart are exactly what the code says that it does and what the guide tells, and never more."""
+
+import re
 
 import chart
+from tools import REPOSITORY
 
 from berth_gateway.rights import RIGHTS as GATEWAY_RIGHTS
 
 OBJECTS = chart.plain_manifests()
 ROLES = [one for one in OBJECTS if one["kind"] in {"Role", "ClusterRole"}]
 PEOPLE = {"berth-view", "berth-edit"}
+ROW = re.compile(r"^\| ((?:operator|agent)[^|]*|)\| (`[^|]+) \| ([a-z, ]+) \| ", re.MULTILINE)
 WHOLE = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
 
@@ -50,3 +54,20 @@ def test_nobody_but_the_operator_writes_status() -> None:
     for name in PEOPLE:
         rules = chart.rules_of(chart.pick(OBJECTS, "ClusterRole", name))
         assert all(verbs == {"get"} for (_, resource), verbs in rules.items() if resource.endswith("/status"))
+
+
+def split(kind: str) -> tuple[str, str]:
+    """`deployments.apps` as group and plural."""
+    plural, _, group = kind.partition(".")
+    return group, plural
+
+
+def test_the_guide_lists_every_right() -> None:
+    told: list[dict[tuple[str, str], set[str]]] = []
+    for who, kinds, verbs in ROW.findall((REPOSITORY / "docs/install.md").read_text(encoding="utf-8")):
+        if who.strip():
+            told.append({})
+        told[-1] |= {split(kind): set(verbs.split(", ")) for kind in re.findall("`([^`]+)`", kinds)}
+    names = ("berth-operator", "berth-operator-home", "berth-operator-nodes", "berth-gateway")
+    roles = {role["metadata"]["name"]: chart.rules_of(role) for role in ROLES}
+    assert told == [roles[name] for name in names]
