@@ -17,9 +17,13 @@ MAX_TEMPLATE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The folder at `root`. Links that lead out of it, FIFOs and devices count as absent; `skipped` names them."""
+    """The folder at `root`. Links that lead out of it, FIFOs and devices count as absent; `skipped` names them.
+
+    `owner` is the model's whole folder where this is one below it.
+    """
 
     root: Path
+    owner: Path | None = None
 
     @cached_property
     def _entries(self) -> tuple[list[Path], list[str]]:
@@ -32,7 +36,7 @@ class ModelFolder:
         if len(visible) > MAX_ENTRIES:
             raise UnsupportedModel(f"{self.root} has more than {MAX_ENTRIES:,} entries; name the model's own folder")
         own = [self.root / each.name for each in visible if _is_text(each.name)]
-        own = [path for path in own if is_own_file(self.root, path)]
+        own = [path for path in own if is_own_file(self.owner or self.root, path)]
         names = {path.name for path in own}
         skipped = [ascii(each.name) for each in visible if each.name not in names and not each.is_dir()]
         return sorted(own), sorted(skipped)
@@ -57,7 +61,7 @@ class ModelFolder:
         below = self.root / name
         if below.is_symlink() or not below.is_dir():
             return []
-        return [path for path in ModelFolder(below).files if is_own_file(self.root, path)]
+        return ModelFolder(below, owner=self.root).files
 
     def json(self, name: str) -> Mapping[str, Json]:
         """The JSON object in this file; empty if there is no such file."""
