@@ -24,6 +24,21 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> Path:
     return folder
 
 
+def as_bytes(files: Mapping[str, Any]) -> dict[str, bytes]:
+    """The same files as what they hold on disk."""
+    return {
+        name: content
+        if isinstance(content, bytes)
+        else (content if isinstance(content, str) else json.dumps(content)).encode()
+        for name, content in files.items()
+    }
+
+
+def files_in(folder: Path, pattern: str = "*") -> dict[str, bytes]:
+    """The files of a folder, and of those below, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(pattern) if path.is_file()}
+
+
 def sentence_files(**pooling: bool) -> dict[str, Any]:
     """The settings of a sentence-transformers model; without `pooling`, the mean."""
     return {

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from berth_api.errors import UnsupportedModel
-from berth_store.headers.reads import read_at
+from berth_store.headers.reads import are_supplied, read_at
 
+SUPPLIED_WINDOW_BYTES = 1 << 16
 REMEDY_DAMAGED = "fetch the file again, or compare its size and checksum with those of its source"
 
 
@@ -53,7 +54,7 @@ class HeaderFile:
         self.length_bytes = os.fstat(self._descriptor).st_size
         self._left_bytes = limit_bytes
         self._limit_bytes = limit_bytes
-        self._window_bytes = window_bytes
+        self._window_bytes = min(window_bytes, SUPPLIED_WINDOW_BYTES) if are_supplied() else window_bytes
         self._window = b""
         self._window_at = 0
 

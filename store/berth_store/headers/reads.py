@@ -29,6 +29,11 @@ def read_through(supply: Supply) -> None:
     _source.supply = supply
 
 
+def are_supplied() -> bool:
+    """Whether reading costs a request, so that no more should be read than is needed."""
+    return _source.supply is not None
+
+
 def read_at(path: Path, descriptor: int, count: int, position: int) -> bytes:
     """At most `count` bytes of the open file at `path`, from `position` on; fewer only at its end."""
     if _source.supply is not None:

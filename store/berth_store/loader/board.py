@@ -27,7 +27,7 @@ class Board:
     """The state of one load; `clock` gives seconds that never go back.
 
     Bytes never go back either: where a part is fetched again, the count waits until that is made up for. `moved_at` is
-    when it last rose.
+    when it last rose. Trouble is told until then.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -35,6 +35,8 @@ class Board:
         self._meter = PaceMeter()
         self._stage = LoadStage.RESOLVING
         self._message = ""
+        self._trouble = ""
+        self._resuming = False
         self._bytes_done = 0
         self._bytes_total = 0
         self.moved_at = clock()
@@ -47,18 +49,18 @@ class Board:
             self._advance(moment)
         self._message = _WORDS.get(moment.stage, "")
 
-    def trouble(self, message: str) -> None:
+    def tell_trouble(self, message: str) -> None:
         """Say what keeps the load for now."""
-        self._message = message
+        self._trouble = message
 
     def finish(self) -> None:
         """All is there."""
-        self._stage, self._message = LoadStage.DONE, ""
+        self._stage, self._message, self._trouble = LoadStage.DONE, "", ""
         self._bytes_done = self._bytes_total
 
     def fail(self, message: str) -> None:
         """It is given up."""
-        self._stage, self._message = LoadStage.FAILED, message
+        self._stage, self._message, self._trouble = LoadStage.FAILED, message, ""
 
     def render(self) -> Mapping[str, object]:
         """The body of `/progress`."""
@@ -71,13 +73,14 @@ class Board:
             "bytesTotal": self._bytes_total,
             "bytesPerSecond": round(pace.bytes_per_second) if under_way else 0,
             "secondsLeft": None if left is None else round(left, 1),
-            "message": self._message,
+            "message": self._trouble or self._message,
         }
 
     def _advance(self, moment: Progress) -> None:
         if moment.bytes_done > self._bytes_done:
-            self._bytes_done, self.moved_at = moment.bytes_done, self._clock()
-        if moment.stage is Stage.RESUMING:
-            self._meter.restart()  # What an earlier attempt has left is no speed of this one.
-        else:
-            self._meter.measure(self._bytes_done, self._bytes_total, self._clock())
+            self._bytes_done, self.moved_at, self._trouble = moment.bytes_done, self._clock(), ""
+        resuming = moment.stage is Stage.RESUMING
+        if resuming or self._resuming:
+            self._meter.restart()  # What an earlier attempt has left, and counts at once now, is no speed of this one.
+        self._resuming = resuming
+        self._meter.measure(self._bytes_done, self._bytes_total, self._clock())

@@ -60,7 +60,7 @@ async def load(
             )
             if not is_worth_retrying(error) or clock() + pause_seconds > board.moved_at + patience_seconds:
                 raise
-            board.trouble(f"{error}. Tried again in {pause_seconds:.0f} s")
+            board.tell_trouble(f"{error}. Tried again in {pause_seconds:.0f} s")
             log.warning("trying again", extra={"detail": str(error), "seconds": round(pause_seconds, 1)})
             await asyncio.sleep(pause_seconds)
         else:
