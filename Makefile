@@ -79,6 +79,22 @@ unit: install ## Run the tests that need nothing but Python
 integration: install tools ## Run the tests with real Envoy, registry, engines and weights
 	@$(BIN)/pytest tests/integration
 
+.PHONY: cluster-programs
+cluster-programs: install tools ## Compile what a cluster consists of (12 minutes once; KUBERNETES_VERSION=1.35.4), fetch Helm
+	@$(BIN)/python -m e2e.cluster.programs
+
+.PHONY: cluster
+cluster: install tools ## Bring up a real Kubernetes on this machine, or heal it (Linux, root, no Docker)
+	@$(BIN)/python -m e2e.cluster up
+
+.PHONY: cluster-down
+cluster-down: install ## End it, and remove everything that it wrote
+	@$(BIN)/python -m e2e.cluster down
+
+.PHONY: images
+images: install ## Build the images whose sources changed, and push them to the cluster's registry
+	@$(BIN)/python -m e2e.cluster images
+
 .PHONY: e2e
 E2E ?= e2e
 e2e: install ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)

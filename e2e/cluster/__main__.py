@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from e2e.cluster import lifecycle, machine
 from e2e.cluster.fleet import KINDS, build_fleet
@@ -38,7 +39,8 @@ def _down(node: Node, _arguments: argparse.Namespace) -> int:
 
 
 def _run(node: Node, arguments: argparse.Namespace) -> int:
-    argv = node.command(arguments.command)
+    # Entering the mounts leaves the working folder behind.
+    argv = node.command(["env", f"--chdir={Path.cwd()}", *arguments.command])
     os.execvpe(argv[0], argv, node.environment)  # noqa: S606 - an argument list, and our own process becomes it
 
 

@@ -13,14 +13,19 @@ from e2e.cluster.layout import CONFIG, Layout
 from e2e.cluster.namespaces import anchor_pid, end_namespaces, make_namespaces
 from e2e.cluster.node import CommandFailed, Node
 from e2e.cluster.processes import CLIENTS, FOUNDATION
+from e2e.cluster.programs.build import build_programs
 
 ANSWER_SECONDS = 120.0
 
 
 def bring_up(node: Node) -> None:
-    """Make the cluster, or start what of it does not run. Nothing is done where it is up."""
+    """Make the cluster, or start what of it does not run. Nothing is done where it is up.
+
+    Raises MachineLacks where something is missing, before it compiles what may take minutes.
+    """
     machine.demand_root()
     machine.demand(machine.CLUSTER_NEEDS)
+    build_programs(node.programs)
     with _alone(node.layout):
         if anchor_pid(node.layout) is None:
             _remove(node.layout)
