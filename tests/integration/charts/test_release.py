@@ -137,6 +137,14 @@ def test_a_pod_that_would_run_as_root_is_not_admitted_there(releases: Releases) 
         releases.server.ask(path, method="POST", body=pod)
 
 
+def test_the_notes_name_the_address_and_the_next_commands(releases: Releases) -> None:
+    words = ("install", "berth", str(chart.CHART), "--namespace", chart.NAMESPACE, "--dry-run=client")
+    notes = chart.helm(*words, kubeconfig=releases.server.kubeconfig).stdout.rpartition("NOTES:")[2]
+    assert "http://berth-gateway.berth-system/v1" in notes
+    assert "kubectl get models.berth.dev" in notes
+    assert "--set global.registry=" in notes
+
+
 def test_models_outlive_the_release_and_meet_it_again(releases: Releases) -> None:
     assert releases.install("berth") == ""
     until(lambda: served(releases))

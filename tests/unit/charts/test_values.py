@@ -1,5 +1,6 @@
 """Values: each is explained, each is known to the schema, and a wrong one is refused by its name."""
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 from chart import CHART, default_values, values_at, values_schema
+from tools import REPOSITORY
 
 BAD = yaml.safe_load(Path(__file__).with_name("bad_values.yaml").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft7Validator(values_schema())
@@ -89,3 +91,9 @@ def test_the_examples_in_the_comments_are_taken() -> None:
     example = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines[begin : lines.index("profiles: {}")]))
     assert set(example["profiles"]) == {"nvidia-l4", "amd-mi300x"}
     VALIDATOR.validate(example)
+
+
+def test_the_chart_is_of_the_version_of_the_project() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    metadata = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert metadata["version"] == metadata["appVersion"] == project
