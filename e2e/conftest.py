@@ -81,7 +81,7 @@ def release(node: Node, objects: Objects) -> Release:
     join_nodes(node, objects)
     apply(a_namespace(NAMESPACE))
     release = Release(objects, node.images)
-    release.install()
+    release.ensure()
     return release
 
 

@@ -16,6 +16,8 @@ from e2e.support.until import until
 CHART = Path(__file__).resolve().parents[2] / "charts/berth"
 NAMESPACE = "berth-system"
 RELEASE = "berth"
+# What the chart is told of; no pod of this story starts one of the images for GPUs.
+IMAGES = ("operator", "envoy", "fetch", "cpu")
 OPERATOR, GATEWAY = "berth-operator", "berth-gateway"
 START_SECONDS = 120
 Json = dict[str, Any]
@@ -25,7 +27,7 @@ def build_values(images: Mapping[str, str]) -> Json:
     """The chart's values for a cluster whose registry speaks plain HTTP and whose machine is small."""
     small = {"requests": {"cpu": "50m", "memory": "96Mi"}}
     return {
-        "images": {name: _split(reference) for name, reference in images.items()},
+        "images": {name: _split(images[name]) for name in IMAGES},
         "profiles": build_profiles(),
         "loader": {"insecureRegistries": [REGISTRY]},
         "operator": {"resources": small},
@@ -51,6 +53,13 @@ class Release:
         """`helm install`, and wait until both Deployments are available."""
         self._run("install")
         self.wait()
+
+    def ensure(self) -> None:
+        """Install it, or bring the one that a run before left to these values."""
+        if RELEASE in helm("list", "--namespace", NAMESPACE, "--short").split():
+            self.upgrade({})
+        else:
+            self.install()
 
     def upgrade(self, change: Mapping[str, Any]) -> None:
         """`helm upgrade` with further values, and wait until the new pods have replaced the old."""
