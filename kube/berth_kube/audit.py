@@ -24,7 +24,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Awaited:
-    """A version that exists and was not delivered when it was first noticed."""
+    """A version that one side has and the other had not when it was first noticed."""
 
     version: int
     since: float
@@ -35,7 +35,8 @@ class Audit:
     """What a comparison found. `awaited` is for the next one.
 
     `vanished` has keys and UIDs of known objects that are gone: drop them with the UID as a guard. `overdue` has the
-    objects of which a version was not delivered in time: the stream is dead, whatever it believes of itself.
+    objects of which a version was not delivered in time: the stream is dead, whatever it believes of itself. So it is
+    where the cluster has not reached a version that we know: it was restored, and a watch from the future is silent.
     """
 
     vanished: Mapping[Key, str] = field(default_factory=dict)
@@ -69,6 +70,9 @@ def compare(
         for key, (uid, version) in listed.objects.items()
         if (awaited := _awaited(before.awaited.get(key), uid, version, known.get(key), now)) is not None
     }
+    for key, obj in known.items():
+        if (version := version_of(obj)) > listed.version:
+            awaited[key] = _since(before.awaited.get(key), version, now)
     overdue = tuple(sorted(key for key, one in awaited.items() if now - one.since >= patience_seconds))
     return Audit(_vanished(listed, known), overdue, awaited)
 
@@ -88,3 +92,7 @@ def _awaited(before: Awaited | None, uid: str, version: int, known: Object | Non
     if before is not None and delivered < before.version:
         return before
     return Awaited(version, now) if delivered < version else None
+
+
+def _since(before: Awaited | None, version: int, now: float) -> Awaited:
+    return before if before is not None and before.version == version else Awaited(version, now)

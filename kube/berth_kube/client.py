@@ -20,16 +20,8 @@ from berth_kube.errors import NotFound, Unauthorized, Unreachable
 from berth_kube.lines import read_events
 from berth_kube.resources import Key, Object, Resource, key_of
 
-CALL_SECONDS = 10.0
-LIST_SECONDS = 30.0
-SILENCE_SECONDS = 70.0
-"""Bookmarks come each minute: a stream that says nothing for longer is dead, whatever TCP believes."""
 WATCH_SECONDS = (240, 300)
 """How long the server keeps a watch; drawn, so that the watches of a restarted server don't end together."""
-
-CALL_TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
-LIST_TIMEOUT = aiohttp.ClientTimeout(total=LIST_SECONDS)
-WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CALL_SECONDS, sock_read=SILENCE_SECONDS)
 
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -39,8 +31,20 @@ _NETWORK_FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True)
+class Timeouts:
+    """How long to wait: for a call, for a page of a list, and for any sign of life in a watch.
+
+    Bookmarks come each minute: a stream that says nothing for longer is dead, whatever TCP believes.
+    """
+
+    call_seconds: float = 10.0
+    list_seconds: float = 30.0
+    silence_seconds: float = 70.0
+
+
+@dataclass(frozen=True)
 class _Request:
-    """One request, and in `what` how errors call it."""
+    """One request, and in `what` how errors call it. Without a time-out of its own it gets that of a call."""
 
     what: str
     method: str
@@ -49,26 +53,35 @@ class _Request:
     body: Object | None = None
     content_type: str = _JSON
     accept: str = _JSON
-    timeout: aiohttp.ClientTimeout = CALL_TIMEOUT
+    timeout: aiohttp.ClientTimeout | None = None
 
 
 @asynccontextmanager
-async def connect(credentials: Credentials, *, user_agent: str = "berth") -> AsyncIterator["HttpCluster"]:
+async def connect(
+    credentials: Credentials, *, user_agent: str = "berth", timeouts: Timeouts = Timeouts()
+) -> AsyncIterator["HttpCluster"]:
     """A connection that closes with the block. Raises InvalidSpec where the credentials can't be read at all."""
     credentials.access()
     # Each watch holds a connection for minutes, so their number has no limit; writers are limited by their callers.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     headers = {"User-Agent": user_agent}
-    async with aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=True) as session:
-        yield HttpCluster(session, credentials)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        yield HttpCluster(session, credentials, timeouts)
 
 
 class HttpCluster:
     """A `Cluster` behind an HTTP session that somebody else closes."""
 
-    def __init__(self, session: aiohttp.ClientSession, credentials: Credentials) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, credentials: Credentials, timeouts: Timeouts = Timeouts()
+    ) -> None:
         self._session = session
         self._credentials = credentials
+        self._call_timeout = aiohttp.ClientTimeout(total=timeouts.call_seconds)
+        self._list_timeout = aiohttp.ClientTimeout(total=timeouts.list_seconds)
+        self._watch_timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=timeouts.call_seconds, sock_read=timeouts.silence_seconds
+        )
 
     async def get(self, resource: Resource, key: Key) -> Object:
         """See `Cluster`."""
@@ -81,7 +94,7 @@ class HttpCluster:
         query = _selectors(scope) | {"limit": str(limit)} | ({"continue": more} if more else {})
         what, path = f"list {resource.plural}", resource.path(namespace=scope.namespace)
         accept = _METADATA if metadata_only else _JSON
-        answer = await self._call(_Request(what, "GET", path, query, accept=accept, timeout=LIST_TIMEOUT))
+        answer = await self._call(_Request(what, "GET", path, query, accept=accept, timeout=self._list_timeout))
         return _page(what, resource, answer, named=not metadata_only)
 
     async def watch(self, resource: Resource, scope: Scope, *, since: str) -> AsyncGenerator[WatchEvent, None]:
@@ -94,7 +107,7 @@ class HttpCluster:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(seconds),
         }
-        request = _Request(what, "GET", resource.path(namespace=scope.namespace), query, timeout=WATCH_TIMEOUT)
+        request = _Request(what, "GET", resource.path(namespace=scope.namespace), query, timeout=self._watch_timeout)
         try:
             async with await self._open(request) as response, _cut_off(response):
                 async for event in read_events(what, since, response.content.iter_any()):
@@ -184,7 +197,7 @@ class HttpCluster:
             params=request.query,
             headers=headers,
             data=data,
-            timeout=request.timeout,
+            timeout=request.timeout or self._call_timeout,
             ssl=access.tls if access.tls is not None else True,
             server_hostname=access.server_name,
             allow_redirects=False,

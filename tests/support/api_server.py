@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import socket
 import ssl
 import subprocess
@@ -112,6 +113,13 @@ class ApiServer:
     def stop_api(self, *, hard: bool = False) -> None:
         """Stop kube-apiserver, or kill it."""
         self._stop("kube-apiserver", hard=hard)
+
+    def lose_everything(self) -> None:
+        """Restart both with nothing stored, so that versions begin anew."""
+        self.stop()
+        shutil.rmtree(self.folder / "etcd")
+        self.start_etcd()
+        self.start_api()
 
     def stop(self) -> None:
         """Stop both."""

@@ -25,7 +25,7 @@ from fake_cluster_objects import Stored
 from fake_cluster_selectors import matches
 
 from berth_kube.cluster import Change, Page, Scope, WatchEvent
-from berth_kube.errors import AlreadyExists, ClusterError, Conflict, Expired, NotFound
+from berth_kube.errors import AlreadyExists, ClusterError, Conflict, Expired, NotFound, Unreachable
 from berth_kube.resources import Key, Object, Resource, key_of, uid_of
 
 
@@ -37,6 +37,7 @@ class Request:
     resource: Resource
     key: Key | None = None
     body: Object | None = None
+    metadata_only: bool = False
 
     @property
     def writes(self) -> bool:
@@ -96,7 +97,7 @@ class FakeCluster:
     async def list_page(
         self, resource: Resource, scope: Scope, *, limit: int = 500, more: str = "", metadata_only: bool = False
     ) -> Page:
-        async with self._request("list_page", resource):
+        async with self._request("list_page", resource, metadata_only=metadata_only):
             if more and more not in self._lists:
                 raise Expired(f"list {resource.plural}: the token to continue is too old", status=410)
             rest, version = self._lists.pop(more) if more else (self.all_of(resource, scope), str(self._version))
@@ -231,6 +232,15 @@ class FakeCluster:
         self._lists.clear()
         self.end_watches(Expired("watch: too old resource version", status=410))
 
+    def lose_everything(self) -> None:
+        """Begin anew with nothing stored, at the first version, as a cluster restored from nothing."""
+        self._objects.clear()
+        self._version = 1
+        self._oldest = 0
+        self._history.clear()
+        self._lists.clear()
+        self.end_watches(Unreachable("the API server went away"))
+
     @property
     def watches(self) -> int:
         """How many watches are open."""
@@ -243,8 +253,16 @@ class FakeCluster:
 
     # The inside.
 
-    def _request(self, verb: str, resource: Resource, key: Key | None = None, body: Object | None = None) -> "_Passage":
-        request = Request(verb, resource, key, copy.deepcopy(body))
+    def _request(
+        self,
+        verb: str,
+        resource: Resource,
+        key: Key | None = None,
+        body: Object | None = None,
+        *,
+        metadata_only: bool = False,
+    ) -> "_Passage":
+        request = Request(verb, resource, key, copy.deepcopy(body), metadata_only)
         self.requests.append(request)
         return _Passage(next((fault for fault in self._faults if fault.strikes(request)), None))
 

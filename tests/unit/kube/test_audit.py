@@ -77,3 +77,9 @@ def test_a_busy_object_is_overdue_when_its_stream_stands_still() -> None:
 def test_what_was_awaited_and_vanished_is_awaited_no_more() -> None:
     audit = compare(Audit(), listed(9, a=("1", 5)), {}, now=0)
     assert compare(audit, listed(9), {}, now=60) == Audit()
+
+
+def test_a_cluster_that_was_restored_makes_what_is_known_overdue() -> None:
+    first = compare(Audit(), listed(9), known(A, "1", 50), now=0)
+    assert (first.vanished, first.overdue) == ({}, ())
+    assert compare(first, listed(12), known(A, "1", 50), now=60).overdue == (A,)

@@ -43,8 +43,14 @@ class Scene:
     def put(self, name: str, **data: str) -> None:
         self.cluster.put(CONFIG_MAPS, config_map("default", name, **data))
 
-    def count(self, verb: str) -> int:
-        return sum(request.verb == verb for request in self.cluster.requests)
+    @property
+    def lists(self) -> int:
+        return sum(request.verb == "list_page" and not request.metadata_only for request in self.cluster.requests)
+
+    @property
+    def tries(self) -> int:
+        """Watches that were asked for."""
+        return sum(request.verb == "watch" for request in self.cluster.requests)
 
     def _note(self, old: Object | None, new: Object | None) -> None:
         self.changes.append((_text(old), _text(new)))
@@ -96,7 +102,7 @@ async def test_a_broken_watch_is_taken_up_where_it_stopped(scene: Scene) -> None
         assert scene.cluster.watches == 0
         scene.put("a", x="2")
         await scene.time.pass_seconds(1)
-        assert (scene.count("list_page"), scene.count("watch")) == (1, 2)
+        assert (scene.lists, scene.tries) == (1, 2)
     assert scene.changes == [(None, "a1"), ("a1", "a2")]
 
 
@@ -109,7 +115,7 @@ async def test_a_bookmark_moves_the_version_to_go_on_from(scene: Scene) -> None:
         await settle()
         scene.cluster.end_watches(Unreachable("broken"))
         await scene.time.pass_seconds(1)
-        assert scene.count("watch") == 2
+        assert scene.tries == 2
 
 
 async def test_an_expired_version_lists_again_and_drops_what_vanished(scene: Scene) -> None:
@@ -120,7 +126,7 @@ async def test_an_expired_version_lists_again_and_drops_what_vanished(scene: Sce
         scene.cluster.expire_watches()
         await scene.time.pass_seconds(1)
         assert set(scene.store) == {A}
-        assert (scene.count("list_page"), scene.cluster.watches) == (2, 1)
+        assert (scene.lists, scene.cluster.watches) == (2, 1)
     # What is as it was is not told again.
     assert scene.changes == [(None, "a1"), (None, "b"), ("b", None)]
 
@@ -130,7 +136,7 @@ async def test_only_an_expired_version_lists_again(scene: Scene) -> None:
         for error in (Unreachable("x"), Forbidden("x"), NotFound("x"), ClusterError("x")):
             scene.cluster.end_watches(error)
             await scene.time.pass_seconds(10)
-        assert scene.count("list_page") == 1
+        assert scene.lists == 1
 
 
 async def test_a_token_that_expired_between_pages_starts_the_list_anew() -> None:
@@ -142,7 +148,7 @@ async def test_a_token_that_expired_between_pages_starts_the_list_anew() -> None
         assert not scene.reflector.synced.is_set()
         await scene.time.pass_seconds(1)
         assert len(scene.store) == 501
-        assert scene.count("list_page") == 3
+        assert scene.lists == 3
 
 
 async def test_a_successor_found_by_a_list_is_told_with_its_forerunner(scene: Scene) -> None:
@@ -153,6 +159,25 @@ async def test_a_successor_found_by_a_list_is_told_with_its_forerunner(scene: Sc
         scene.cluster.expire_watches()
         await scene.time.pass_seconds(1)
     assert scene.changes == [(None, "a1"), ("a1", "a2")]
+
+
+async def test_a_cluster_that_was_restored_to_an_older_state_is_listed_anew(scene: Scene) -> None:
+    for x in "123":
+        scene.put("a", x=x)
+    async with scene.running():
+        scene.cluster.lose_everything()
+        scene.put("b")
+        await scene.time.pass_seconds(1)
+        assert set(scene.store) == {B}
+
+
+async def test_a_stream_that_opens_and_says_nothing_grows_old(scene: Scene) -> None:
+    async with scene.running():
+        for _ in range(3):
+            await scene.time.pass_seconds(70)
+            scene.cluster.end_watches(Unreachable("silent"))
+        await settle()
+        assert scene.reflector.age_seconds(scene.time.now()) == 210
 
 
 async def test_failures_are_retried_for_ever_and_seen(scene: Scene) -> None:
@@ -169,13 +194,13 @@ async def test_the_delay_doubles_to_its_bound_and_starts_over_when_a_stream_open
     async with scene.running():
         tries = []
         for _ in range(64):
-            tries.append(scene.count("watch"))
+            tries.append(scene.tries)
             await scene.time.pass_seconds(0.5)
         # At 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 23.5 seconds; the last one stays.
         assert [tries.index(count) / 2 for count in range(1, 8)] == [0, 0.5, 1.5, 3.5, 7.5, 15.5, 23.5]
         scene.cluster.end_watches(Unreachable("gone"))
         await scene.time.pass_seconds(0.5)
-        assert scene.count("watch") == 8
+        assert scene.tries == 8
 
 
 async def test_a_server_that_ends_each_watch_at_once_is_not_hammered(scene: Scene) -> None:
@@ -183,7 +208,7 @@ async def test_a_server_that_ends_each_watch_at_once_is_not_hammered(scene: Scen
         for _ in range(20):
             scene.cluster.end_watches()
             await scene.time.pass_seconds(0.1)
-        assert scene.count("watch") <= 6
+        assert scene.tries <= 6
 
 
 async def test_a_watch_that_ended_in_its_time_is_opened_again_at_once(scene: Scene) -> None:
