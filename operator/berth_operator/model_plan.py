@@ -6,11 +6,14 @@ state the broken rollout is in; and nothing is remembered but in the cluster (an
 resolver Jobs, the status itself for what is only shown).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+from berth_api.arguments import engine_arguments
+from berth_api.artifact import EngineType
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 from berth_api.manifest import parse_object
@@ -26,10 +29,10 @@ from berth_operator.facts import ModelFacts
 from berth_operator.failures import refused_fields
 from berth_operator.model_names import name_complaints, name_note
 from berth_operator.model_report import report_model
-from berth_operator.placement import Hardware
+from berth_operator.placement import Hardware, candidates
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
 from berth_operator.pods import engine_of, fetch_of, has_loaded, is_ready
-from berth_operator.resolution import pinned_digest
+from berth_operator.resolution import Refusal, pinned_digest
 from berth_operator.resolving import Resolving, plan_resolution
 from berth_operator.rollout import Rollout, observe_rollout
 from berth_operator.settings import OperatorSettings
@@ -65,15 +68,16 @@ def _consider(scene: Scene) -> Verdict:
         model = _parse(facts.document)
     except InvalidSpec as invalid:
         return Verdict(errors=invalid.errors)
-    verdict = Verdict(model, complaints=(*name_complaints(model, facts.claims), *refused_fields(facts.failures)))
-    verdict = replace(verdict, note=name_note(model, facts.claims))
-    errors = (*unsupported_fields(model), *_pin_errors(model), *_taken(model, facts))
+    complaints = (*refused_fields(facts.failures), *name_complaints(model, facts.claims))
+    verdict = Verdict(model, complaints=complaints, note=name_note(model, facts.claims))
+    errors = (*unsupported_fields(model), *_early_errors(model, scene.settings), *_taken(model, facts))
     if errors:
         return replace(verdict, errors=errors)
     resolving = plan_resolution(model, scene.rollout.resolution, facts, scene.settings, scene.now)
     verdict = replace(verdict, resolving=resolving)
     if resolving.resolution is None:
-        return replace(verdict, first_writes=(_loading_policy(model),))
+        complaints += _complaints_of_source(resolving.refusal)
+        return replace(verdict, complaints=complaints, first_writes=(_loading_policy(model),))
     return _consider_engine(verdict, model, resolving, scene)
 
 
@@ -105,12 +109,29 @@ def _parse(document: Object) -> Model:
     return parsed
 
 
-def _pin_errors(model: Model) -> tuple[FieldError, ...]:
+def _early_errors(model: Model, settings: OperatorSettings) -> tuple[FieldError, ...]:
+    """What is wrong whatever the source turns out to hold: nobody should wait for that to be told."""
+    spec = model.spec
+    checks: list[Callable[[], object]] = [partial(pinned_digest, spec.source)]
+    if spec.accelerator is not None:
+        checks.append(partial(candidates, spec.accelerator, settings.profiles))
+    if spec.engine.type is not EngineType.AUTO:
+        checks.append(partial(engine_arguments, spec.engine.type, spec.engine.args))
+    return tuple(error for check in checks for error in _errors_of(check))
+
+
+def _errors_of(check: Callable[[], object]) -> tuple[FieldError, ...]:
     try:
-        pinned_digest(model.spec.source)
+        check()
     except InvalidSpec as invalid:
         return invalid.errors
     return ()
+
+
+def _complaints_of_source(refusal: Refusal | None) -> tuple[FieldError, ...]:
+    if refusal is None or not refusal.is_of_the_spec:
+        return ()
+    return (FieldError("spec.source", refusal.message, "correct it, or name another source", refusal.reason),)
 
 
 def _taken(model: Model, facts: ModelFacts) -> Iterator[FieldError]:

@@ -19,7 +19,7 @@ from berth_api.model_status import Failure, Loading, ModelStatus, ServedArtifact
 from berth_api.names import gateway_address, model_labels
 from berth_operator.conditions import holds, not_holds, read_model_status, render_status, unknown, whole_seconds
 from berth_operator.facts import ModelFacts, PodProgress
-from berth_operator.failures import forbidden_child
+from berth_operator.failures import forbidden_child, refused_fields
 from berth_operator.plan import Notice
 from berth_operator.pods import revision_of
 from berth_operator.progress import furthest, keep_loading, merge_stages, observe_loading, observe_stages
@@ -98,7 +98,7 @@ def _progressing(verdict: Verdict, facts: ModelFacts, rollout: Rollout, accepted
     forbidden = forbidden_child(facts.failures)
     if forbidden is not None:
         return not_holds(ConditionType.PROGRESSING, forbidden.reason, forbidden.message)
-    if verdict.complaints and rollout.applied != verdict.engine.applied_hash:
+    if refused_fields(facts.failures):
         return not_holds(ConditionType.PROGRESSING, accepted.reason, accepted.message)
     return describe_progress(_newest(verdict, rollout), rollout, facts)
 

@@ -35,9 +35,10 @@ _REFUSALS: Final = frozenset(
         Reason.SOURCE_UNREACHABLE,
         Reason.DIGEST_MISMATCH,
         Reason.NO_MODEL_IN_SOURCE,
-        Reason.UNSUPPORTED_FORMAT,
-        Reason.PICKLE_REFUSED,
     }
+)
+_NOT_ACCEPTED: Final = frozenset(
+    {Reason.INVALID_SPEC, Reason.UNSUPPORTED_FORMAT, Reason.PICKLE_REFUSED, Reason.ARGUMENT_REFUSED}
 )
 
 
@@ -57,6 +58,11 @@ class Refusal:
 
     reason: Reason
     message: str
+
+    @property
+    def is_of_the_spec(self) -> bool:
+        """Whether the Model itself asks for what can't be, so that it is not accepted."""
+        return self.reason in _NOT_ACCEPTED
 
 
 def inputs_of(spec: ModelSpec) -> str:
@@ -119,7 +125,7 @@ def read_report(message: str, inputs: str) -> Resolution | Refusal:
     reason, said = content.get("reason"), content.get("message")
     if not isinstance(said, str) or not said.strip():
         said = f"the resolver ended without a report: {message.strip()[-512:] or 'it said nothing'}"
-    known = reason if isinstance(reason, str) and reason in _REFUSALS else Reason.SOURCE_UNREACHABLE
+    known = reason if isinstance(reason, str) and reason in _REFUSALS | _NOT_ACCEPTED else Reason.SOURCE_UNREACHABLE
     return Refusal(Reason(known), said.strip()[:MESSAGE_MAX])
 
 

@@ -37,6 +37,7 @@ class Resolving:
 
     condition: Condition
     resolution: Resolution | None = None
+    refusal: Refusal | None = None
     writes: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
     took_milliseconds: int | None = None
@@ -111,8 +112,9 @@ def _after(
     condition = not_holds(ConditionType.RESOLVED, attempt.report.reason, _explain(model, attempt.report))
     wait = (attempt.ended + timedelta(seconds=backoff_seconds(attempt.number)) - now).total_seconds()
     if wait > 0:
-        return Resolving(condition, deletes=deletes, again_after_seconds=wait)
-    return Resolving(condition, writes=(_attempt(model, attempt.number + 1, settings),), deletes=deletes)
+        return Resolving(condition, refusal=attempt.report, deletes=deletes, again_after_seconds=wait)
+    following = _attempt(model, attempt.number + 1, settings)
+    return Resolving(condition, refusal=attempt.report, writes=(following,), deletes=deletes)
 
 
 def _attempt(model: Model, number: int, settings: OperatorSettings) -> Apply:

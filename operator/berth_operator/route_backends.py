@@ -22,19 +22,27 @@ def observe_backends(route: ModelRoute, models: Models) -> tuple[BackendStatus, 
     )
 
 
+def missing_models(route: ModelRoute, models: Models) -> tuple[str, ...]:
+    """The keys of the Models that backends and fallbacks name and that are not there, each once."""
+    keys = [_key(route, reference) for _, reference in _references(route)]
+    return tuple(key for key in dict.fromkeys(keys) if key not in models)
+
+
 def refused_backends(route: ModelRoute, models: Models) -> Iterator[FieldError]:
     """Backends and fallbacks of another namespace whose Model does not list ours."""
-    for rule_index, rule in enumerate(route.spec.rules):
-        references = {
-            "backends": [backend.backend_ref for backend in rule.backends],
-            "fallbacks": [fallback.backend_ref for fallback in rule.fallbacks],
-        }
-        for end, listed in references.items():
-            for index, reference in enumerate(listed):
-                model = models.get(_key(route, reference))
-                if model is not None and not _may_use(route, model):
-                    path = f"spec.rules[{rule_index}].{end}[{index}].backendRef.namespace"
-                    yield _not_allowed(path, route, model)
+    for path, reference in _references(route):
+        model = models.get(_key(route, reference))
+        if model is not None and not _may_use(route, model):
+            yield _not_allowed(f"{path}.namespace", route, model)
+
+
+def _references(route: ModelRoute) -> Iterator[tuple[str, BackendRef]]:
+    """Every Model that the route names, with the path to where it does."""
+    for number, rule in enumerate(route.spec.rules):
+        for index, backend in enumerate(rule.backends):
+            yield f"spec.rules[{number}].backends[{index}].backendRef", backend.backend_ref
+        for index, fallback in enumerate(rule.fallbacks):
+            yield f"spec.rules[{number}].fallbacks[{index}].backendRef", fallback.backend_ref
 
 
 def _observe(route: ModelRoute, reference: BackendRef, weight: int, models: Models) -> BackendStatus:

@@ -24,7 +24,7 @@ from berth_operator.children.metadata import is_leaving
 from berth_operator.conditions import holds, not_holds, read_route_status, render_status, unknown, whole_seconds
 from berth_operator.facts import GatewayReport, RouteFacts, key_text
 from berth_operator.plan import Notice, Plan
-from berth_operator.route_backends import observe_backends, refused_backends
+from berth_operator.route_backends import missing_models, observe_backends, refused_backends
 from berth_operator.settings import OperatorSettings
 from berth_operator.words import counted
 
@@ -56,7 +56,8 @@ def _status(shown: RouteStatus, facts: RouteFacts, now: datetime) -> RouteStatus
         conditions = merge_conditions(shown.conditions, said, now, generation=generation)
         return shown.model_copy(update={"observed_generation": generation, "conditions": conditions})
     backends = observe_backends(route, facts.models)
-    said = [_accepted(route, facts), _backends_ready(backends), _programmed(facts, generation)]
+    ready = _backends_ready(backends, missing_models(route, facts.models))
+    said = [_accepted(route, facts), ready, _programmed(facts, generation)]
     return RouteStatus(
         observed_generation=generation,
         conditions=merge_conditions(shown.conditions, said, now, generation=generation),
@@ -82,11 +83,12 @@ def _lost_names(route: ModelRoute, claims: Claims) -> Iterator[FieldError]:
         yield FieldError(path, conflict.message, "or remove this name", Reason.NAME_CONFLICT)
 
 
-def _backends_ready(backends: Sequence[BackendStatus]) -> Condition:
+def _backends_ready(backends: Sequence[BackendStatus], missing: Sequence[str]) -> Condition:
     """True where every backend that gets requests answers. The sentence is a column of `kubectl get`."""
     asked = [backend for backend in backends if backend.weight > 0]
     ready = sum(backend.ready for backend in asked)
     message = f"{ready} of {counted(len(asked), 'backend')} {'answers' if len(asked) == 1 else 'answer'}"
+    message += "".join(f"; there is no Model {key}" for key in missing)
     if ready == len(asked):
         return holds(ConditionType.BACKENDS_READY, message)
     return not_holds(ConditionType.BACKENDS_READY, Reason.NO_READY_REPLICAS, message)

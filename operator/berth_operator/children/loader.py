@@ -3,8 +3,8 @@
 Both are programs of the `fetch` image; their command lines are the contract with `berth_store`.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from berth_api.model import Model
 from berth_operator.children.metadata import Manifest
@@ -17,6 +17,8 @@ MODELS_VOLUME: Final = "models"
 _REGISTRY_VOLUME: Final = "registry"
 _REGISTRY_PATH: Final = "/var/run/secrets/berth/registry"
 _GROUP_MAY_READ: Final = 0o440
+_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+"""What a pull takes with its connections and hashes, where the administrator names nothing."""
 
 
 def build_fetch_container(model: Model, digest: str | None, settings: OperatorSettings) -> Manifest:
@@ -62,9 +64,8 @@ def _build_container(name: str, command: list[str], model: Model, settings: Oper
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
         "volumeMounts": [temporary_mount()],
+        "resources": _plain(settings.loader.resources or _RESOURCES),
     }
-    if settings.loader.resources:
-        container["resources"] = _plain(settings.loader.resources)
     if model.spec.source.secret_ref is not None:
         container["volumeMounts"].append({"name": _REGISTRY_VOLUME, "mountPath": _REGISTRY_PATH, "readOnly": True})
     return container
@@ -83,5 +84,5 @@ def _environment(model: Model, settings: OperatorSettings) -> Iterator[Manifest]
             yield {"name": variable.name, "value": variable.value}
 
 
-def _plain(resources: Any) -> Manifest:
+def _plain(resources: Mapping[str, Mapping[str, str]]) -> Manifest:
     return {kind: dict(amounts) for kind, amounts in sorted(resources.items()) if amounts}

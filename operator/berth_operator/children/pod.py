@@ -102,15 +102,18 @@ def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
 
 
 def _environment(variables: tuple[EnvVar, ...]) -> list[Manifest]:
-    """The user's variables as they stand, and a HOME that can be written to unless they name another."""
+    """The user's variables as they stand, and a HOME that can be written to unless they name another.
+
+    Ours comes last: what the API server says of `env[2]` is then true of the user's list too.
+    """
     found: list[Manifest] = []
-    if all(variable.name != "HOME" for variable in variables):
-        found.append({"name": "HOME", "value": TEMPORARY_PATH})
     for variable in variables:
         if variable.value_from is None:
             found.append({"name": variable.name, "value": variable.value or ""})
         else:
             found.append({"name": variable.name, "valueFrom": _written(variable.value_from)})
+    if all(variable.name != "HOME" for variable in variables):
+        found.append({"name": "HOME", "value": TEMPORARY_PATH})
     return found
 
 
