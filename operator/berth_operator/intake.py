@@ -20,6 +20,8 @@ Deliver = Callable[[Kind, Object], None]
 
 _BACKOFF_SECONDS: Final = (0.5, 8.0)
 _LOGIN_PAUSE_SECONDS: Final = 1.0
+# Left out, kopf asks the system for our user's name, and in a container it has none. There are no peers to mistake.
+IDENTITY: Final[Any] = "berth-operator"
 
 
 class Backoffs:
@@ -108,4 +110,5 @@ async def spawn_intake(
         standalone=True,
         clusterwide=not namespaces,
         namespaces=tuple(namespaces),
+        identity=IDENTITY,
     )
