@@ -35,11 +35,12 @@ def build_launch(
     *,
     model_path: str,
     port: int,
-    host: str = "0.0.0.0",  # noqa: S104 - inside a pod, whose network policy decides who comes in
+    host: str | None = None,
     chat_template_path: str | None = None,
 ) -> Launch:
     """The runtime process that serves `model` from `model_path`.
 
+    Without `host` it listens on every address: so in a pod, whose network policy decides who comes in.
     Raises InvalidSpec or UnsupportedModel if no engine can serve it as asked.
     """
     spec = model.spec

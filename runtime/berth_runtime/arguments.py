@@ -29,7 +29,7 @@ class ModelArgument:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The whole command line. None means that the engine chooses."""
+    """The whole command line. None means that the engine chooses; an empty host, every address of this machine."""
 
     models: tuple[ModelArgument, ...]
     host: str
@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", action="append", required=True, metavar="[NAME=]PATH", help="a model to serve; may be repeated")
-    add("--host", default="0.0.0.0", help="the address to listen on (default: all)")  # noqa: S104 - a pod's port
+    add("--host", default="", help="the address to listen on (default: all, over IPv4 and IPv6)")
     add("--port", type=_port, default=8000, help="the port to listen on (default: 8000; 0: any free one)")
     add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help=_choices(EngineType))
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help=_choices(Task))

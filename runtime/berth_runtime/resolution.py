@@ -5,10 +5,11 @@ Detection runs in a bounded process of its own, so that a hostile file can't hur
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from berth_api.artifact import EngineType, Task
-from berth_api.engines import choose_engine
+from berth_api.engines import choose_engine, only_format
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.engines import ENGINES
@@ -22,8 +23,11 @@ _SERVED_HERE: Final = ", ".join(ENGINES)
 
 
 async def resolve_model(argument: ModelArgument, options: Options) -> ResolvedModel:
-    """What the path is and which engine gets it; raises `UnsupportedModel` or `InvalidSpec` with the reason."""
-    model = await asyncio.to_thread(detect_bounded, argument.path, task=options.task)
+    """What the path is and which engine gets it; raises `UnsupportedModel` or `InvalidSpec` with the reason.
+
+    Of a folder with several formats the one that the wanted engine loads is meant.
+    """
+    model = await asyncio.to_thread(_detect, argument.path, options)
     return plan_model(model, argument.name, options, threads=usable_cores(), memory_bytes=usable_memory_bytes())
 
 
@@ -43,6 +47,11 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
         args=options.engine_args,
     )
     return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
+
+
+def _detect(path: Path, options: Options) -> DetectedModel:
+    wanted_format = only_format(options.engine) if path.is_dir() else None
+    return detect_bounded(path, task=options.task, weights_format=wanted_format)
 
 
 def _module_of(engine: EngineType) -> str:

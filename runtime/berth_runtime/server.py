@@ -26,6 +26,7 @@ from berth_runtime.metrics import Metrics
 from berth_runtime.routes.application import build_application
 from berth_runtime.routes.frame import SHUTTING_DOWN
 from berth_runtime.served import Resolve, ServedModel
+from berth_store.listening import listen_everywhere
 
 CUT_SECONDS: Final = 2.0
 KEEPALIVE_SECONDS: Final = 75.0
@@ -69,7 +70,10 @@ class Server:
         await self._runner.setup()
         host, port = self._address
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            site = (
+                web.TCPSite(self._runner, host, port) if host else web.SockSite(self._runner, listen_everywhere(port))
+            )
+            await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise CannotListen(explain_address(host, port, error)) from error
@@ -120,7 +124,7 @@ def explain_address(host: str, port: int, error: OSError) -> str:
             reason = "this user may not take that port. Choose one from 1024 on by --port"
         case _:
             reason = f"{error.strerror or error}. Choose another address by --host and --port"
-    return f"can't listen on {host}:{port}: {reason}."
+    return f"can't listen on {f'{host}:{port}' if host else f'port {port}'}: {reason}."
 
 
 def is_loopback(host: str) -> bool:

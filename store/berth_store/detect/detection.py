@@ -112,7 +112,8 @@ def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tup
     names = sorted(formats)
     if wish.format is not None:
         if wish.format not in formats:
-            raise UnsupportedModel(f"{folder.root} holds {', '.join(names)} and no {wish.format}; correct the format")
+            remedy = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
+            raise UnsupportedModel(f"{folder.root} holds {', '.join(names)} and no {wish.format}; {remedy}")
         return wish.format, ()
     if len(formats) == 1:
         return names[0], ()

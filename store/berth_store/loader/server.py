@@ -6,17 +6,18 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from berth_api.errors import Unavailable
+from berth_store.listening import listen_everywhere
 from berth_store.loader.board import Board
 
 
 @asynccontextmanager
 async def serving(board: Board, port: int) -> AsyncIterator[int]:
-    """Answer on every address of this machine, over IPv4 and IPv6, meanwhile; the port. Raises `Unavailable`."""
+    """Answer on every address of this machine meanwhile; the port. Raises `Unavailable`."""
     runner = web.AppRunner(build_application(board), access_log=None, shutdown_timeout=0)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, port=port).start()
+            await web.SockSite(runner, listen_everywhere(port)).start()
         except OSError as error:
             raise Unavailable(
                 f"port {port} can't be listened on: {error.strerror or error}; choose another by --progress-port"

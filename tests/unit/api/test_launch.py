@@ -18,7 +18,7 @@ def argv_of(*, model_path: str = "/models/x.gguf", **spec: Any) -> list[str]:
 
 def test_a_model_that_asks_for_nothing_is_started_with_what_was_found() -> None:
     assert argv_of() == [
-        *("python", "-m", "berth_runtime", "--model", "qwen=/models/x.gguf", "--host", "0.0.0.0", "--port", "8000"),
+        *("python", "-m", "berth_runtime", "--model", "qwen=/models/x.gguf", "--port", "8000"),
         *("--engine", "LlamaCpp", "--task", "Chat", "--drain-timeout", "120"),
     ]
 
