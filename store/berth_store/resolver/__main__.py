@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from berth_api.artifact import EngineType, Task
+from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError
 from berth_store.errors import SourceUnreachable
 from berth_store.reference import source_reference
@@ -18,7 +18,8 @@ from berth_store.resolver.resolve import Resolution, resolve
 from berth_store.signals import end_at_once_on_signals
 from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, render_success, write_termination
 
-DEFAULT_TIMEOUT_SECONDS = 300.0
+# Less than a Job of the operator is given, so that it ends with a reason.
+DEFAULT_TIMEOUT_SECONDS = 240.0
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                     scratch=Path(scratch),
                     task=asked.task,
                     engine=asked.engine,
+                    weights_format=asked.format,
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
@@ -69,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--digest", metavar="DIGEST", help="the digest that the source has to have")
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")
     add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help="whose format to look for")
+    add("--format", type=Format, metavar="FORMAT", help="which of several formats is meant")
     add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from berth_api.artifact import Artifact, EngineType, Task
+from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.engines import only_format
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.paged import detect_paged
@@ -31,11 +31,13 @@ async def resolve(
     scratch: Path,
     task: Task = Task.AUTO,
     engine: EngineType = EngineType.AUTO,
+    weights_format: Format | None = None,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
-    `task` is the user's word; an `engine` that loads one format only makes that the one that is looked for. Raises what
-    `berth_store.errors` lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now.
+    `task` and `weights_format` are the user's words; without the latter, an `engine` that loads one format only makes
+    that the one that is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it is no model,
+    Unavailable where it can't be looked at now.
     """
     refuse_local(reference)
     async with Transport(registries) as transport:
@@ -44,7 +46,8 @@ async def resolve(
         there = Scratch(scratch, registry, reference, fetched.digest, manifest)
         await there.prepare()
         try:
-            found = await detect_paged(there.view, there.supply, task=task, weights_format=only_format(engine))
+            wanted = weights_format or only_format(engine)
+            found = await detect_paged(there.view, there.supply, task=task, weights_format=wanted)
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, reference)) from error
     facts = {"digest": fetched.digest, "size_bytes": manifest.size_bytes}
