@@ -7,75 +7,81 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from e2e.cluster import lifecycle, machine
+from e2e.cluster.clusters import Cluster, Own, cluster_of_this_machine
 from e2e.cluster.fleet import KINDS, build_fleet
-from e2e.cluster.images.build import bring_images
+from e2e.cluster.images.build import BuildFailed
 from e2e.cluster.layout import StateFolderRefused
 from e2e.cluster.namespaces import NotUp
 from e2e.cluster.node import CommandFailed, NeverHappened, Node
 
-# What is told in one line; anything else is a fault of ours, with its traceback.
-TOLD = (machine.MachineLacks, StateFolderRefused, NotUp, CommandFailed, NeverHappened)
+# What is told in a line; anything else is a fault of ours, with its traceback.
+TOLD = (machine.MachineLacks, StateFolderRefused, NotUp, CommandFailed, NeverHappened, BuildFailed)
 
 
 def main() -> int:
     """Do what the command line says; the exit status."""
     arguments = _parse_arguments()
     try:
-        return COMMANDS[arguments.verb](Node.from_environment(), arguments)
+        return VERBS[arguments.verb](cluster_of_this_machine(), arguments)
     except TOLD as error:
         sys.stderr.write(f"e2e.cluster: {error}\n")
         return 1
 
 
-def _up(node: Node, _arguments: argparse.Namespace) -> int:
-    lifecycle.bring_up(node)
-    sys.stdout.write(f"{node.kubeconfig}\n")
+def _up(cluster: Cluster, _arguments: argparse.Namespace) -> int:
+    sys.stdout.write(f"{cluster.bring_up()}\n")
     return 0
 
 
-def _down(node: Node, _arguments: argparse.Namespace) -> int:
-    lifecycle.bring_down(node.layout)
+def _down(cluster: Cluster, _arguments: argparse.Namespace) -> int:
+    cluster.bring_down()
     return 0
 
 
-def _run(node: Node, arguments: argparse.Namespace) -> int:
-    # Entering the mounts leaves the working folder behind.
-    argv = node.command(["env", f"--chdir={Path.cwd()}", *arguments.command])
-    os.execvpe(argv[0], argv, node.environment)  # noqa: S606 - an argument list, and our own process becomes it
+def _run(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    argv, environment = cluster.command(arguments.command)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606 - an argument list, and our own process becomes it
 
 
-def _images(node: Node, arguments: argparse.Namespace) -> int:
-    bring_images(node, arguments.names)
-    sys.stdout.write("".join(f"{name} {reference}\n" for name, reference in node.images.items()))
+def _images(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    for name, reference in cluster.bring_images(arguments.names).items():
+        sys.stdout.write(f"{name} {reference}\n")
     return 0
 
 
-def _load(node: Node, arguments: argparse.Namespace) -> int:
-    node.load(arguments.archive)
+def _load(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    _own(cluster).load(arguments.archive)
     return 0
 
 
-def _status(node: Node, _arguments: argparse.Namespace) -> int:
+def _status(cluster: Cluster, _arguments: argparse.Namespace) -> int:
+    node = _own(cluster)
     up = lifecycle.is_up(node)
-    for name, pid in node.processes.items():
-        sys.stdout.write(f"{name:<24} {pid or 'not running'}\n")
-    for name, reference in node.images.items():
-        sys.stdout.write(f"{name:<24} {reference}\n")
+    for name, value in {**(node.processes if up else {}), **node.images}.items():
+        sys.stdout.write(f"{name:<24} {value}\n")
     sys.stdout.write(f"{'up' if up else 'not up'}: {node.layout.state}\n")
     return 0 if up else 1
 
 
-def _gpus(node: Node, arguments: argparse.Namespace) -> int:
-    node.set_gpus(arguments.count)
+def _gpus(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    _own(cluster).set_gpus(arguments.count)
     return 0
 
 
-def _fleet(node: Node, arguments: argparse.Namespace) -> int:
-    node.apply(build_fleet(dict(arguments.counts)))
+def _fleet(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    _own(cluster).apply(build_fleet(dict(arguments.counts)))
     return 0
 
 
-COMMANDS: Mapping[str, Callable[[Node, argparse.Namespace], int]] = {
+def _own(cluster: Cluster) -> Node:
+    if not isinstance(cluster, Own):
+        raise machine.MachineLacks(
+            "only a cluster of our own can do that: unset BERTH_E2E_CONTEXTS, and be root on Linux"
+        )
+    return cluster.node
+
+
+VERBS: Mapping[str, Callable[[Cluster, argparse.Namespace], int]] = {
     "up": _up,
     "down": _down,
     "run": _run,
@@ -102,7 +108,7 @@ def _parse_arguments() -> argparse.Namespace:
     verbs.add_parser("run", help="run a command inside").add_argument("command", nargs="+")
     images = verbs.add_parser("images", help="build what changed, and push it to the cluster's registry")
     images.add_argument("names", nargs="*", metavar="NAME")
-    verbs.add_parser("load", help="import an image archive").add_argument("archive")
+    verbs.add_parser("load", help="import an image archive").add_argument("archive", type=Path)
     verbs.add_parser("status", help="what runs, and which images the registry holds")
     verbs.add_parser("gpus", help="give the real node fake GPUs").add_argument("count", type=int)
     fleet = verbs.add_parser("fleet", help=f"add fake nodes of the kinds {', '.join(KINDS)}")

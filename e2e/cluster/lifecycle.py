@@ -1,6 +1,7 @@
 """Bring the cluster up, whatever state it is in, and down without a trace."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def bring_down(layout: Layout) -> None:
     machine.demand_root()
     with _alone(layout):
         _remove(layout)
-    layout.lock.unlink(missing_ok=True)
+        layout.lock.unlink()
 
 
 def is_up(node: Node) -> bool:
@@ -100,6 +101,10 @@ def _is_node_ready(node: Node) -> bool:
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    with layout.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    while True:
+        with layout.lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Whoever brought the cluster down has removed the file that we waited for, and others wait for the next.
+            if layout.lock.exists() and os.path.samestat(layout.lock.stat(), os.fstat(lock.fileno())):
+                yield
+                return

@@ -46,12 +46,18 @@ def may_install(environment: Mapping[str, str]) -> bool:
     return environment.get("CI") == "true" or environment.get("BERTH_INSTALL") == "1"
 
 
+def may_make_namespaces() -> bool:
+    """Whether we are root on Linux."""
+    return Path("/proc/self/ns/net").exists() and os.geteuid() == 0
+
+
 def demand_root() -> None:
     """Raise MachineLacks unless we are root on Linux."""
-    if not Path("/proc/self/ns/net").exists():
-        raise MachineLacks("a cluster of our own needs Linux: set KUBECONFIG and BERTH_E2E_CONTEXTS, or install kind")
-    if os.geteuid() != 0:
-        raise MachineLacks("a cluster of our own needs root: run `sudo make cluster`, or set BERTH_E2E_CONTEXTS")
+    if not may_make_namespaces():
+        raise MachineLacks(
+            "a cluster of our own needs Linux and root: use sudo, or name your own cluster's context in "
+            "BERTH_E2E_CONTEXTS beside KUBECONFIG, or install kind and Docker"
+        )
 
 
 def demand(needs: Mapping[str, str]) -> None:

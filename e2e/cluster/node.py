@@ -43,9 +43,9 @@ class Node:
     programs: Programs
 
     @classmethod
-    def from_environment(cls) -> "Node":
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Node":
         """The cluster that BERTH_CLUSTER_STATE and KUBERNETES_VERSION name, or the default one."""
-        return cls(Layout.from_environment(os.environ), Programs.from_environment(os.environ))
+        return cls(Layout.from_environment(environment), Programs.from_environment(environment))
 
     @property
     def kubeconfig(self) -> Path:
@@ -103,7 +103,8 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Import an image archive (OCI or `docker save`) into containerd, without the registry."""
-        self.run([str(self.programs.path("ctr")), "--namespace=k8s.io", "images", "import", str(archive)])
+        ctr = str(self.programs.path("ctr"))
+        self.run([ctr, "--namespace=k8s.io", "images", "import", str(archive.resolve())])
 
     def set_gpus(self, count: int) -> None:
         """Let the real node say that it has `count` of nvidia.com/gpu. Pods get them, and no device."""
