@@ -1,10 +1,10 @@
 """From rendered JSON values to the bytes that go over xDS. Used by agent.py.
 
 Encoding is what an update of thousands of Models costs, so each cluster, each set of endpoints and each name's entry in
-the route table is encoded once, and again only when it differs. A field that Envoy has not is an error here already.
+the route table is encoded once, and again only when what it depends on differs. A field that Envoy has not is an error
+here already.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from berth_gateway.part import Part, Parts
 from berth_gateway.protos import envoy_pool
 from berth_gateway.render import Resources
 from berth_gateway.routes import ROUTE_CONFIG, route_table
@@ -39,33 +40,38 @@ class Codec:
         self._clusters = _Memory(_CLUSTER)
         self._endpoints = _Memory(_ENDPOINTS)
         self._entries = _Memory(_ENTRY)
+        self._table: tuple[Mapping[str, bytes], bytes] | None = None
 
     def encode(self, resources: Resources) -> Encoded:
         """The bytes of all resources. Raises `google.protobuf.json_format.ParseError` for what is no such message."""
         return Encoded(
             clusters=self._clusters.encode(resources.clusters),
             endpoints=self._endpoints.encode(resources.endpoints),
-            routes={ROUTE_CONFIG: _join(self._entries.encode(resources.names))},
+            routes={ROUTE_CONFIG: self._join(self._entries.encode(resources.names))},
         )
+
+    def _join(self, entries: Mapping[str, bytes]) -> bytes:
+        if self._table is None or self._table[0] != entries:
+            self._table = (entries, _join(entries))
+        return self._table[1]
 
 
 class _Memory:
-    """The bytes of messages of one type by name, encoded again only when their JSON differs from the last time."""
+    """The bytes of messages of one type by name, encoded again only when their source differs from the last time."""
 
     def __init__(self, message: str) -> None:
         self._message = message
-        self._known: dict[str, tuple[str, bytes]] = {}
+        self._known: dict[str, tuple[object, bytes]] = {}
 
-    def encode(self, values: Mapping[str, dict[str, Any]]) -> dict[str, bytes]:
-        self._known = {name: self._encode(name, value) for name, value in values.items()}
+    def encode(self, parts: Parts) -> dict[str, bytes]:
+        self._known = {name: self._encode(name, part) for name, part in parts.items()}
         return {name: encoded for name, (_, encoded) in self._known.items()}
 
-    def _encode(self, name: str, value: dict[str, Any]) -> tuple[str, bytes]:
-        text = json.dumps(value)
+    def _encode(self, name: str, part: Part) -> tuple[object, bytes]:
         known = self._known.get(name)
-        if known is not None and known[0] == text:
+        if known is not None and known[0] == part.source:
             return known
-        return text, _parse(self._message, value).SerializeToString(deterministic=True)
+        return part.source, _parse(self._message, part.make()).SerializeToString(deterministic=True)
 
 
 def _join(entries: Mapping[str, bytes]) -> bytes:

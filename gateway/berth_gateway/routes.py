@@ -7,12 +7,14 @@ filters, when that header is the client's own or none, then again with the right
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from berth_api.claims import Owner
 from berth_api.openai_errors import ErrorCode, error_body
 from berth_gateway import headers
 from berth_gateway.actions import Question, agent_route, grouped_route, model_route, question_route, reply_route
+from berth_gateway.part import Part
 from berth_gateway.snapshot import Policy, Route, Rule, ServedModel, Snapshot
 from berth_gateway.types import type_url
 
@@ -48,7 +50,7 @@ def route_table(names: Mapping[str, Match]) -> dict[str, Any]:
     return {"name": ROUTE_CONFIG, "virtual_hosts": [host]}
 
 
-def name_entries(snapshot: Snapshot) -> dict[str, Match]:
+def name_entries(snapshot: Snapshot) -> dict[str, Part]:
     """What happens for each name: the part of the table that grows, kept apart so that it can be encoded piecewise."""
     names = {name: _owner(owner, snapshot) for name, owner in sorted(snapshot.names.items())}
     return {**names, **_BODIES_WITHOUT_A_NAME}
@@ -61,10 +63,12 @@ def _by_name(names: Mapping[str, Match]) -> dict[str, Any]:
     }
 
 
-def _owner(owner: Owner, snapshot: Snapshot) -> Match:
+def _owner(owner: Owner, snapshot: Snapshot) -> Part:
     if owner.kind == "ModelRoute":
-        return _route(snapshot.routes[owner.key], snapshot.models)
-    return _action(model_route(owner.key, Policy()))
+        route = snapshot.routes[owner.key]
+        answering = frozenset(key for key in route.models if snapshot.models[key].answers)
+        return Part((route, answering), partial(_route, route, snapshot.models))
+    return Part(owner, lambda: _action(model_route(owner.key, Policy())))
 
 
 def _route(route: Route, models: Mapping[str, ServedModel]) -> Match:
@@ -156,15 +160,16 @@ _NO_NAME = _action(
         ),
     )
 )
-_BODIES_WITHOUT_A_NAME: Mapping[str, Match] = {
-    headers.MISSING: _NO_NAME,
-    headers.INVALID: _action(
-        reply_route(
-            400,
-            error_body(
-                "The body is not a JSON object: send uncompressed JSON in UTF-8 with `content-type: application/json`.",
-                code=ErrorCode.INVALID_JSON,
-            ),
-        )
-    ),
+_NO_OBJECT = _action(
+    reply_route(
+        400,
+        error_body(
+            "The body is not a JSON object: send uncompressed JSON in UTF-8 with `content-type: application/json`.",
+            code=ErrorCode.INVALID_JSON,
+        ),
+    )
+)
+_BODIES_WITHOUT_A_NAME: Mapping[str, Part] = {
+    headers.MISSING: Part(headers.MISSING, lambda: _NO_NAME),
+    headers.INVALID: Part(headers.INVALID, lambda: _NO_OBJECT),
 }

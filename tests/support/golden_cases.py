@@ -6,6 +6,7 @@ from typing import Any
 from snapshots import backend, fallback, header, model, ready, route, snapshot_of
 
 from berth_gateway.bootstrap import render_bootstrap
+from berth_gateway.part import made
 from berth_gateway.render import Resources, render
 from berth_gateway.settings import GatewaySettings
 from berth_gateway.snapshot import Endpoint, ModelState, Phase, Snapshot
@@ -69,7 +70,11 @@ def rendered(case: str) -> Resources:
 
 def as_json(resources: Resources) -> dict[str, Any]:
     """What a golden file holds."""
-    return {"clusters": resources.clusters, "endpoints": resources.endpoints, "routes": resources.routes}
+    return {
+        "clusters": made(resources.clusters),
+        "endpoints": made(resources.endpoints),
+        "routes": resources.routes,
+    }
 
 
 def static_bootstrap(golden: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from google.protobuf.message_factory import GetMessageClass
 from snapshots import model, ready, snapshot_of
 
 from berth_gateway.codec import Codec
+from berth_gateway.part import Part
 from berth_gateway.protos import envoy_pool
 from berth_gateway.render import Resources, render
 
@@ -44,4 +45,4 @@ def test_a_second_encoding_reuses_what_did_not_change() -> None:
 
 def test_a_field_that_envoy_has_not_is_an_error() -> None:
     with pytest.raises(json_format.ParseError, match="no_such_field"):
-        Codec().encode(Resources(clusters={"a": {"name": "a", "no_such_field": 1}}, endpoints={}, names={}))
+        Codec().encode(Resources({"a": Part("a", lambda: {"name": "a", "no_such_field": 1})}, {}, {}))

@@ -72,12 +72,12 @@ def test_every_snapshot_becomes_a_configuration_without_holes(
 ) -> None:
     snapshot, some_models = drawn
     resources = render(snapshot, SETTINGS)
-    codec.encode(resources)
+    assert codec.encode(resources) == Codec().encode(resources), "what is remembered is what would be made anew"
 
     assert resources.names.keys() == {*snapshot.names, MISSING, INVALID}, "every claimed name is routed, and no other"
     assert resources.clusters.keys() == resources.endpoints.keys() == {one.key for one in some_models}
     for key, endpoints_of_one in resources.endpoints.items():
-        assert_one_host_takes_requests(endpoints_of_one, snapshot.models[key].state)
+        assert_one_host_takes_requests(endpoints_of_one.make(), snapshot.models[key].state)
     for action in actions(resources.routes):
         assert_groups_are_sound(groups(action), set(resources.clusters))
     assert_hidden_models_have_no_name(snapshot, some_models)
