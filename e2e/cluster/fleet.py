@@ -6,6 +6,7 @@ Only pods that tolerate the taint land there, so nothing that must really run is
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 TAINT = "kwok.x-k8s.io/node"
 PRODUCT_LABEL = "nvidia.com/gpu.product"
@@ -58,7 +59,7 @@ KINDS: Mapping[str, NodeKind] = MappingProxyType(
 )
 
 
-def build_node(name: str, kind: NodeKind) -> dict[str, object]:
+def build_node(name: str, kind: NodeKind) -> dict[str, Any]:
     """The Node object `name` of this kind, with its capacity: kwok leaves that as it finds it."""
     resources = {
         "cpu": str(kind.cpu),
@@ -84,6 +85,6 @@ def build_node(name: str, kind: NodeKind) -> dict[str, object]:
     }
 
 
-def build_fleet(counts: Mapping[str, int]) -> Iterable[dict[str, object]]:
+def build_fleet(counts: Mapping[str, int]) -> Iterable[dict[str, Any]]:
     """Nodes KIND-0, KIND-1, … for each kind in `counts`. A kind that is not in KINDS is a KeyError."""
     return [build_node(f"{name}-{index}", KINDS[name]) for name, count in counts.items() for index in range(count)]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from e2e.cluster import addresses
 from e2e.cluster.layout import COVERED, Layout
+from e2e.cluster.machine import SYSTEM_FOLDERS
 
 ANCHOR = Path(__file__).with_name("anchor.py")
 END_SECONDS = 20.0
@@ -140,5 +141,5 @@ def _after_exec(pid: int) -> int:
 
 def inside_environment(layout: Layout, programs: Sequence[Path]) -> dict[str, str]:
     """What programs inside get beside the environment of whoever starts them."""
-    path = ":".join([*map(str, programs), os.environ.get("PATH", "")])
+    path = ":".join([*map(str, programs), os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
     return {INSIDE: str(layout.state), "KUBECONFIG": str(layout.kubeconfig), "PATH": path}
