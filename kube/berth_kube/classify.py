@@ -34,7 +34,8 @@ from berth_kube.errors import (
 )
 
 _PATCH_FAULT = re.compile(
-    r"failed to (?:create typed patch object|convert new object) \(.*?\): (?P<faults>.*)", re.DOTALL
+    r"failed to (?:create typed patch object|convert new object) \(.*?\)(?: to proper version)?: (?P<faults>.*)",
+    re.DOTALL,
 )
 _FAULT_LINE = re.compile(r"(?P<field>\.\S.*?): (?P<message>.*)")
 _NOT_CHECKED = "<nil>"
@@ -122,7 +123,7 @@ def _cause_faults(document: Mapping[str, Any]) -> tuple[FieldFault, ...]:
 
 
 def _patch_faults(text: str) -> tuple[FieldFault, ...]:
-    """The faults of a typed patch: one after the colon, or `errors:` and one in each line."""
+    """The faults of a typed patch: one after the colon, or `errors:` and one in each line. A conversion names none."""
     lines = (line.strip() for line in text.removeprefix("errors:").splitlines())
     found = (_FAULT_LINE.match(line) for line in lines)
     return tuple(FieldFault(fault["field"].removeprefix("."), fault["message"]) for fault in found if fault is not None)

@@ -20,6 +20,7 @@ from berth_kube.errors import (
     Unreachable,
 )
 
+CONVERT = "failed to convert new object (team/m; apps/v1, Kind=Deployment) to proper version: unable to convert "
 TYPED = "failed to create typed patch object (team/m; apps/v1, Kind=Deployment): "
 
 
@@ -86,6 +87,7 @@ def test_an_immutable_uid_means_another_object() -> None:
             TYPED + '.spec.template.spec.containers[name="c"].env: duplicate entries for key [name="E1"]',
             [FieldFault('spec.template.spec.containers[name="c"].env', 'duplicate entries for key [name="E1"]')],
         ),
+        (CONVERT + "unstructured object to apps/v1, Kind=Deployment: quantities must match '^x$'", []),
         (
             TYPED + "errors:\n  .spec.x: field not declared in schema\n  .spec.replicas: expected numeric, got string",
             [
