@@ -32,16 +32,18 @@ class Awaited:
 
 @dataclass(frozen=True)
 class Audit:
-    """What a comparison found. `awaited` is for the next one.
+    """What a comparison found. `awaited` and `ahead` are for the next one.
 
     `vanished` has keys and UIDs of known objects that are gone: drop them with the UID as a guard. `overdue` has the
     objects of which a version was not delivered in time: the stream is dead, whatever it believes of itself. So it is
-    where the cluster has not reached a version that we know: it was restored, and a watch from the future is silent.
+    where the cluster does not reach a version that we know: it was restored, and a watch from the future is silent.
+    `awaited` is empty when everything that was listed is known.
     """
 
     vanished: Mapping[Key, str] = field(default_factory=dict)
     overdue: tuple[Key, ...] = ()
     awaited: Mapping[Key, Awaited] = field(default_factory=dict)
+    ahead: Mapping[Key, Awaited] = field(default_factory=dict)
 
 
 async def list_versions(cluster: Cluster, resource: Resource, scope: Scope) -> Listing:
@@ -70,11 +72,13 @@ def compare(
         for key, (uid, version) in listed.objects.items()
         if (awaited := _awaited(before.awaited.get(key), uid, version, known.get(key), now)) is not None
     }
-    for key, obj in known.items():
-        if (version := version_of(obj)) > listed.version:
-            awaited[key] = _since(before.awaited.get(key), version, now)
-    overdue = tuple(sorted(key for key, one in awaited.items() if now - one.since >= patience_seconds))
-    return Audit(_vanished(listed, known), overdue, awaited)
+    ahead = {
+        key: _since(before.ahead.get(key), version, now)
+        for key, obj in known.items()
+        if (version := version_of(obj)) > listed.version
+    }
+    late = {key for one in (awaited, ahead) for key, entry in one.items() if now - entry.since >= patience_seconds}
+    return Audit(_vanished(listed, known), tuple(sorted(late)), awaited, ahead)
 
 
 def _vanished(listed: Listing, known: Mapping[Key, Object]) -> dict[Key, str]:

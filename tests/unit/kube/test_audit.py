@@ -81,5 +81,13 @@ def test_what_was_awaited_and_vanished_is_awaited_no_more() -> None:
 
 def test_a_cluster_that_was_restored_makes_what_is_known_overdue() -> None:
     first = compare(Audit(), listed(9), known(A, "1", 50), now=0)
-    assert (first.vanished, first.overdue) == ({}, ())
+    assert (first.vanished, first.overdue, first.awaited) == ({}, (), {})
     assert compare(first, listed(12), known(A, "1", 50), now=60).overdue == (A,)
+
+
+def test_what_was_known_before_the_list_caught_up_is_not_overdue() -> None:
+    audit = Audit()
+    for minute in range(5):
+        version = 10 * minute + 15
+        audit = compare(audit, listed(version - 5, a=("1", version - 5)), known(A, "1", version), now=60 * minute)
+        assert (audit.awaited, audit.overdue) == ({}, ())
