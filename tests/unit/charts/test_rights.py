@@ -1,11 +1,15 @@
 """The roles of the chart are exactly what the code says that it does and what the guide tells, and never more."""
 
 import re
+from collections.abc import Mapping
 
 import chart
+import pytest
 from tools import REPOSITORY
 
 from berth_gateway.rights import RIGHTS as GATEWAY_RIGHTS
+from berth_kube.resources import Resource
+from berth_operator.rights import HOME_RIGHTS, NODE_RIGHTS, RIGHTS
 
 OBJECTS = chart.plain_manifests()
 ROLES = [one for one in OBJECTS if one["kind"] in {"Role", "ClusterRole"}]
@@ -14,9 +18,32 @@ ROW = re.compile(r"^\| ((?:operator|agent)[^|]*|)\| (`[^|]+) \| ([a-z, ]+) \| ",
 WHOLE = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
 
-def test_the_agent_reads_what_its_code_says() -> None:
-    code = {(resource.group, resource.plural): set(verbs) for resource, verbs in GATEWAY_RIGHTS.items()}
-    assert chart.rules_of(chart.pick(OBJECTS, "ClusterRole", "berth-gateway")) == code
+CODE = {
+    "berth-operator": RIGHTS,
+    "berth-operator-home": HOME_RIGHTS,
+    "berth-operator-nodes": NODE_RIGHTS,
+    "berth-gateway": GATEWAY_RIGHTS,
+}
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_a_role_grants_what_the_code_says_that_it_needs(name: str) -> None:
+    (role,) = (role for role in ROLES if role["metadata"]["name"] == name)
+    assert chart.rules_of(role) == by_kind(CODE[name])
+
+
+def by_kind(rights: Mapping[Resource, tuple[str, ...]]) -> dict[tuple[str, str], set[str]]:
+    return {(resource.group, resource.plural): set(verbs) for resource, verbs in rights.items()}
+
+
+def test_nothing_is_granted_that_no_program_asked_for() -> None:
+    assert {role["metadata"]["name"] for role in ROLES} == {*CODE, *PEOPLE}
+
+
+def test_the_operator_holds_its_own_lease_and_reads_no_other() -> None:
+    for rule in chart.pick(OBJECTS, "Role", "berth-operator-home")["rules"]:
+        if rule["resources"] == ["leases"]:
+            assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["berth-operator"]
 
 
 def test_no_role_knows_secrets_exec_or_wildcards() -> None:
@@ -68,6 +95,5 @@ def test_the_guide_lists_every_right() -> None:
         if who.strip():
             told.append({})
         told[-1] |= {split(kind): set(verbs.split(", ")) for kind in re.findall("`([^`]+)`", kinds)}
-    names = ("berth-operator", "berth-operator-home", "berth-operator-nodes", "berth-gateway")
     roles = {role["metadata"]["name"]: chart.rules_of(role) for role in ROLES}
-    assert told == [roles[name] for name in names]
+    assert told == [roles[name] for name in CODE]
