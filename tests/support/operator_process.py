@@ -119,14 +119,27 @@ async def until(holds: Callable[[], Awaitable[bool]], *, unless: Callable[[], bo
 
 @asynccontextmanager
 async def running_operator(
-    server: ApiServer, namespace: str, folder: Path, *, name: str = "operator-1", **settings: Any
+    server: ApiServer,
+    namespace: str,
+    folder: Path,
+    *,
+    name: str = "operator-1",
+    kubeconfig: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[OperatorProcess]:
-    """A replica that watches one namespace; `settings` replace fields of its file, in the file's words."""
+    """A replica that watches one namespace; `settings` replace fields of its file, in the file's words.
+
+    It may do everything, unless `kubeconfig` is of somebody who may not.
+    """
     port = free_port()
     config = folder / f"{name}.yaml"
     await asyncio.to_thread(config.write_text, json.dumps(_settings(namespace, port) | settings))
     log = folder / f"{name}.log"
-    environment = os.environ | {"KUBECONFIG": str(server.kubeconfig), "POD_NAME": name, "HOME": str(folder)}
+    environment = os.environ | {
+        "KUBECONFIG": str(kubeconfig or server.kubeconfig),
+        "POD_NAME": name,
+        "HOME": str(folder),
+    }
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _WITHOUT_CLIENT, "--config", str(config)),
