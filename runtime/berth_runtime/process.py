@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 from berth_runtime.channel import WorkerChannel
 from berth_runtime.frames import Frame
+from berth_runtime.machine import usable_cores
 
 MAX_SAID_BYTES: Final = 64 * 1024
 STOP_SECONDS: Final = 2.0
@@ -45,6 +46,7 @@ class WorkerProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
+                env=worker_environment(os.environ, usable_cores()),
             )
         loop = asyncio.get_running_loop()
         _, channel = await loop.create_unix_connection(lambda: WorkerChannel(on_news), sock=ours)
@@ -88,3 +90,8 @@ class WorkerProcess:
         status = await self._process.wait()
         await self.channel.closed  # what it sent last, such as why it could not load, has been read then
         return status
+
+
+def worker_environment(environ: Mapping[str, str], cores: int) -> dict[str, str]:
+    """A worker's environment. OpenBLAS, which comes with numpy, would start a thread for each core of the node."""
+    return {"OPENBLAS_NUM_THREADS": str(cores), **environ}
