@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from berth_api.names import gateway_address
@@ -66,7 +66,7 @@ class ClusterAgent:
         await self._port.start()
         _log.info("the gateway's agent has started", extra={"address": gateway_address(self._options.namespace)})
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What must run side by side from then on, by name."""
         watches = {
             f"watch of {watch.namespace or '*'}/{watch.reflector.resource.plural}": watch.reflector.run()
@@ -74,9 +74,9 @@ class ClusterAgent:
         }
         return {
             **watches,
-            "publisher": self._publisher.run(),
+            "publisher": self._publish(),
             "recorder": self._recorder.run(),
-            "freshness": self._stay_fresh(),
+            "watchdog": self._watchdog.run(),
         }
 
     async def stop(self) -> None:
@@ -145,24 +145,24 @@ class ClusterAgent:
         if self._has_state:
             self._publisher.poke()
 
-    async def _stay_fresh(self) -> None:
-        """Serve from disk where the API server is away at the start, then from it; and see that the watches live."""
+    async def _publish(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publisher.run())
+            group.create_task(self._find_state())
+
+    async def _find_state(self) -> None:
+        """What is served at first: what the API server says, or the last state until it says something."""
         last = await asyncio.to_thread(read_documents, self._options.settings.last_state_file)
         if last is not None:
             self._agent.remember(self._build.all_of(last).snapshot)
-        watching = asyncio.create_task(self._watchdog.run(), name="watchdog")
-        try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._intake.wait_synced(), PATIENCE_SECONDS)
-            if not self._intake.is_synced:
-                self._restore(last)
-                await self._intake.wait_synced()
-                _log.info("the API server answers, its state is served from now on")
-            self._restored = None
-            self._look()
-            await watching
-        finally:
-            watching.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._intake.wait_synced(), PATIENCE_SECONDS)
+        if not self._intake.is_synced:
+            self._restore(last)
+            await self._intake.wait_synced()
+            _log.info("the API server answers, its state is served from now on")
+        self._restored = None
+        self._look()
 
     def _restore(self, last: Documents | None) -> None:
         troubles = self._intake.troubles

@@ -9,6 +9,7 @@ from berth_gateway.declared import trim_object
 from berth_gateway.rights import MODEL_ROUTES, MODELS, RIGHTS
 from berth_gateway.served import Documents
 from berth_gateway.slices import SELECTOR, trim_slice
+from berth_kube.backoff import Backoff
 from berth_kube.cluster import Cluster, Scope
 from berth_kube.reflector import Reflector
 from berth_kube.resources import ENDPOINT_SLICES, Object, Resource
@@ -50,6 +51,8 @@ class Intake:
             self._stores[resource],
             lambda _old, _new: on_change(),
             keep=_KEEP[resource],
+            # After an outage the news of minutes wait, and three questions each few seconds are nothing to a server.
+            backoff=Backoff(most_seconds=4.0),
         )
 
     @property

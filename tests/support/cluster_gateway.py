@@ -194,10 +194,13 @@ class GatewayPod:
 
 
 @asynccontextmanager
-async def gateway_pod(*options: str, api_server: bool = True) -> AsyncIterator[GatewayPod]:
+async def gateway_pod(
+    *options: str, api_server: bool = True, kubeconfig: Path | None = None
+) -> AsyncIterator[GatewayPod]:
     """A pod whose agent and Envoy run and follow a fake cluster that is empty; `options` go to the agent.
 
-    With `api_server=False` nobody is at the API server's address until the test starts it.
+    With `api_server=False` nobody is at the API server's address until the test starts it. `kubeconfig`
+    leads to another cluster than the fake one.
     """
     # pytest's own folders have names too long for Unix sockets.
     run_dir = Path(tempfile.mkdtemp(prefix="berth-pod-"))
@@ -206,7 +209,8 @@ async def gateway_pod(*options: str, api_server: bool = True) -> AsyncIterator[G
         running_api_server(FakeCluster(), (*RIGHTS, SERVICES)) as api,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)) as session,
     ):
-        environment = {**os.environ, "KUBECONFIG": str(api.write_kubeconfig(run_dir / "kubeconfig"))}
+        chosen = kubeconfig or api.write_kubeconfig(run_dir / "kubeconfig")
+        environment = {**os.environ, "KUBECONFIG": str(chosen)}
         pod = GatewayPod(settings, free_port(), api, session, options, _environment=environment)
         if not api_server:
             await api.stop()

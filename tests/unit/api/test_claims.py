@@ -167,3 +167,18 @@ def test_the_qualified_name_of_a_direct_model_always_reaches_it(world: World) ->
         expected = owner_of(model) if model.spec.exposure is Exposure.DIRECT else None
         found = claims.owner_of(model.key)
         assert found == expected or (expected is None and found is not None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=WORLDS, listed=st.sets(st.sampled_from(["a", "b"])))
+def test_where_namespaces_are_listed_the_others_own_bare_names_as_if_they_were_not_there(
+    world: World, listed: set[str]
+) -> None:
+    models, routes = world
+    claims = claim_names(models, routes, bare_namespaces=listed)
+    alone = claim_names(
+        [model for model in models if model.metadata.namespace in listed],
+        [route for route in routes if route.metadata.namespace in listed],
+    )
+    assert (claims.bare, claims.conflicts) == (alone.bare, alone.conflicts)
+    assert claims.qualified == claim_names(models, routes).qualified

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from snapshots import backend, fallback, header, model, ready, route, snapshot_of
 
 from berth_gateway.routes import backend_groups
-from berth_gateway.snapshot import LOADING, Endpoint, ModelState, Phase, Rule
+from berth_gateway.snapshot import LOADING, Endpoint, ModelState, Phase, Rule, build_snapshot
 
 
 def test_a_model_of_which_nothing_is_known_is_loading() -> None:
@@ -111,3 +111,14 @@ class TestGroups:
     def test_a_backend_is_not_its_own_fallback(self) -> None:
         rule = Rule({self.one: 1}, fallbacks=(self.one, self.two))
         assert self.asked(rule, self.one, self.two) == [{self.one: 1}, {self.two: 1}]
+
+
+def test_only_listed_namespaces_own_names_without_a_namespace() -> None:
+    models = [
+        model("qwen", namespace="old", created="2026-01-01T00:00:00Z"),
+        model("qwen", namespace="team", created="2026-02-01T00:00:00Z"),
+    ]
+    everybody = build_snapshot(models, [], {}).names
+    listed = build_snapshot(models, [], {}, bare_namespaces=["team"]).names
+    assert (everybody["qwen"].namespace, listed["qwen"].namespace) == ("old", "team")
+    assert "old/qwen" in listed, "the others are reached by their whole names"
