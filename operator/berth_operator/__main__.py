@@ -51,7 +51,10 @@ def main() -> None:
 
 async def serve(settings: OperatorSettings, credentials: Credentials, name: str) -> None:
     """Serve to the end of the process, which does not wait for kopf: its tasks may hang for ever."""
-    async with connect(credentials, user_agent="berth-operator") as cluster, aiohttp.ClientSession() as session:
+    async with (
+        connect(credentials, user_agent="berth-operator") as cluster,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
         operator = Operator(
             cluster,
             settings,

@@ -52,7 +52,8 @@ class Executor:
         try:
             for write in plan.writes:
                 found = children.get(ref_of(write.body))
-                trouble = await self._apply(subject, generation, write, found) or trouble
+                failed = await self._apply(subject, generation, write, found)
+                trouble = trouble or failed
             for delete in plan.deletes:
                 await self._delete(delete)
             for unlabel in plan.unlabels:
@@ -62,19 +63,25 @@ class Executor:
         return Writes(self.failures.of(subject), trouble)
 
     async def write_status(self, subject: Subject, document: Object, plan: Plan) -> bool:
-        """The status, if it differs from what the object shows; whether it was written. Raises Conflict where stale.
+        """The status, if it differs from what the object shows, then events; whether a status was written.
+
+        Raises Conflict where what was looked at is not the newest: then nothing is told either.
 
         The resource version guards it: the API server ignores a UID given with a status, and a status of what was read
         must not land on a newer spec, or on an object made anew under the same name.
         """
+        differs = plan.status is not None and plan.status != document.get("status", {})
+        if plan.status is not None and differs and not await self._apply_status(subject, document, plan.status):
+            return False
         for notice in plan.notices:
             self._record(document, notice.type, notice.reason, notice.message)
-        if plan.status is None or plan.status == document.get("status", {}):
-            return False
+        return differs
+
+    async def _apply_status(self, subject: Subject, document: Object, status: Object) -> bool:
         metadata = document["metadata"]
         named = {name: metadata[name] for name in ("name", "namespace", "resourceVersion") if name in metadata}
         resource = subject.kind.resource
-        body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named, "status": plan.status}
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named, "status": status}
         try:
             await self._writer.write(
                 "status", resource.kind, lambda: self._cluster.apply_status(resource, body, manager=FIELD_MANAGER)

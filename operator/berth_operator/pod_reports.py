@@ -13,13 +13,10 @@ from typing import Final
 
 from berth_kube.resources import Key, Object, uid_of
 from berth_operator.ask import Ask, url_of
+from berth_operator.children.metadata import is_leaving
+from berth_operator.children.names import ENGINE_PORT, PROGRESS_PORT
 from berth_operator.facts import PodProgress
-from berth_operator.trim import is_ready
-
-LOADER_PORT: Final = 8001
-RUNTIME_PORT: Final = 8000
-FETCH_CONTAINER: Final = "fetch"
-ENGINE_CONTAINER: Final = "engine"
+from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, read_time
 
 FRESH_SECONDS: Final = 1.0
 """A burst of events is no reason to ask a pod more often than this."""
@@ -67,7 +64,7 @@ class PodReports:
         part = whom_to_ask(pod, now)
         if part is None or (before is not None and self._is_enough(before, part)):
             return before
-        port, path = (LOADER_PORT, "/progress") if part is Part.LOADER else (RUNTIME_PORT, "/status")
+        port, path = (PROGRESS_PORT, "/progress") if part is Part.LOADER else (ENGINE_PORT, "/status")
         answer = await self._ask(url_of(pod["status"]["podIP"], port, path))
         if answer is None:
             return before
@@ -84,24 +81,14 @@ class PodReports:
 
 def whom_to_ask(pod: Object, now: datetime) -> Part | None:
     """Who in this pod can tell something that Kubernetes does not."""
-    status = pod.get("status") or {}
-    if pod["metadata"].get("deletionTimestamp") or not status.get("podIP"):
+    if is_leaving(pod) or not (pod.get("status") or {}).get("podIP"):
         return None
-    if _runs(status.get("initContainerStatuses"), FETCH_CONTAINER):
+    fetch, engine = fetch_of(pod), engine_of(pod)
+    if fetch is not None and fetch.is_running:
         return Part.LOADER
-    if not _runs(status.get("containerStatuses"), ENGINE_CONTAINER):
+    if engine is None or not engine.is_running:
         return None
     if not is_ready(pod):
         return Part.RUNTIME
-    return Part.READY_RUNTIME if _ready_since(status, now) < _AFTERMATH else None
-
-
-def _runs(statuses: Sequence[Object] | None, name: str) -> bool:
-    return any(one.get("name") == name and "running" in (one.get("state") or {}) for one in statuses or ())
-
-
-def _ready_since(status: Object, now: datetime) -> timedelta:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "Ready" and condition.get("lastTransitionTime"):
-            return now - datetime.fromisoformat(condition["lastTransitionTime"])
-    return timedelta.max
+    ready_since = read_time(condition_of(pod, "Ready").get("lastTransitionTime"))
+    return Part.READY_RUNTIME if ready_since is not None and now - ready_since < _AFTERMATH else None

@@ -33,7 +33,7 @@ from berth_operator.settings import OperatorSettings
 from berth_operator.subject import Kind, Subject
 from berth_operator.supervise import Supervision
 from berth_operator.vitals import LoopLag, Vitals
-from berth_operator.workers import Workers
+from berth_operator.workers import Workers, looks_at_once
 from berth_operator.write import Writer
 
 FINISH_SECONDS: Final = 20.0
@@ -95,7 +95,14 @@ class Operator:
             failures=executor.failures,
         )
         reconciler = Reconciler(observer, planner, executor, lambda: datetime.now(UTC))
-        self._workers = Workers(self._queue, self._leadership.elector.leading, reconciler, self._metrics, self._clock)
+        self._workers = Workers(
+            self._queue,
+            self._leadership.elector.leading,
+            reconciler,
+            self._metrics,
+            self._clock,
+            at_once=looks_at_once(limits.writes_per_second),
+        )
         self._metrics.watch(self._gauges)
         self._http = HttpServer(build_application(self._vitals, self._metrics), settings.port)
 

@@ -63,10 +63,10 @@ class WorkQueue(Generic[K]):
         self._wake.set()
         return None
 
-    def retry(self, key: K) -> float:
+    def retry(self, key: K, *, at_least: float = 0.0) -> float:
         """It failed: have it looked at again after its back-off, which is returned in seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        delay = backoff_seconds(self._failures[key], self._chance())
+        delay = max(backoff_seconds(self._failures[key], self._chance()), at_least)
         self.add_after(key, delay)
         return delay
 
@@ -89,7 +89,7 @@ class WorkQueue(Generic[K]):
         while (key := self.take_now()) is None:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds_to_next()):
+                async with asyncio.timeout(self.seconds_to_next()):
                     await self._wake.wait()
         return key
 
@@ -123,7 +123,8 @@ class WorkQueue(Generic[K]):
             if self._due.get(key) == due:  # otherwise the entry was overtaken by an earlier one
                 self.add(key)
 
-    def _seconds_to_next(self) -> float | None:
+    def seconds_to_next(self) -> float | None:
+        """How long until the first delay ends; None where there is none."""
         while self._calendar and self._due.get(self._calendar[0][2]) != self._calendar[0][0]:
             heapq.heappop(self._calendar)
         return max(self._calendar[0][0] - self._clock(), 0.001) if self._calendar else None

@@ -46,11 +46,6 @@ def is_same(old: Object | None, new: Object | None) -> bool:
     return old is not None and new is not None and _without_version(old) == _without_version(new)
 
 
-def is_ready(obj: Object) -> bool:
-    """Whether a pod or node says that it is Ready."""
-    return any(one.get("status") == "True" for one in _ready_only(obj.get("status") or {}))
-
-
 def is_engine(pod: Object) -> bool:
     """Whether it is an engine's pod; those of Jobs belong to Models, too."""
     return (pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == "engine"

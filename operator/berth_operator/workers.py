@@ -5,17 +5,22 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from berth_kube.errors import ClusterError, Conflict
+from berth_kube.errors import ClusterError, Conflict, Overloaded
 from berth_operator.metrics import OperatorMetrics
 from berth_operator.queue import WorkQueue
 from berth_operator.reconcile import Outcome
 from berth_operator.subject import Subject
 from berth_operator.write import NotLeading
 
-AT_ONCE: Final = 16
+MOST_AT_ONCE: Final = 16
 """More than may write at once: most of a look is waiting for a turn to write, or for an answer of a pod."""
 
 log = logging.getLogger(__name__)
+
+
+def looks_at_once(writes_per_second: float) -> int:
+    """How many looks may share this rate so that each has its writes, about eight, well within its time."""
+    return max(1, min(MOST_AT_ONCE, int(2 * writes_per_second)))
 
 
 class Looks(Protocol):
@@ -36,7 +41,7 @@ class Workers:
         metrics: OperatorMetrics,
         clock: Callable[[], float],
         *,
-        at_once: int = AT_ONCE,
+        at_once: int = MOST_AT_ONCE,
     ) -> None:
         self._queue = queue
         self._leading = leading
@@ -88,7 +93,7 @@ class Workers:
         except Conflict:
             word = self._fail(subject, "stale", "it changed while it was looked at", logging.DEBUG)
         except ClusterError as error:
-            word = self._fail(subject, "error", str(error))
+            word = self._trouble(subject, error)
         except TimeoutError:
             word = self._fail(subject, "timeout", "the look took too long")
         except Exception:
@@ -102,13 +107,19 @@ class Workers:
 
     def _settle(self, subject: Subject, outcome: Outcome) -> str:
         if outcome.trouble is not None:
-            return self._fail(subject, "error", str(outcome.trouble))
+            return self._trouble(subject, outcome.trouble)
         self._queue.reset(subject)
         if outcome.again_after_seconds is not None:
             self._queue.add_after(subject, outcome.again_after_seconds)
         return "refused" if outcome.refused else "ok"
 
-    def _fail(self, subject: Subject, word: str, why: str, level: int = logging.WARNING) -> str:
-        delay = self._queue.retry(subject)
+    def _trouble(self, subject: Subject, error: ClusterError) -> str:
+        asked_for = error.retry_after_seconds if isinstance(error, Overloaded) else None
+        return self._fail(subject, "error", str(error), at_least=asked_for or 0.0)
+
+    def _fail(
+        self, subject: Subject, word: str, why: str, level: int = logging.WARNING, *, at_least: float = 0.0
+    ) -> str:
+        delay = self._queue.retry(subject, at_least=at_least)
         log.log(level, word, extra={"subject": str(subject), "why": why, "again_in_seconds": round(delay, 1)})
         return word

@@ -149,7 +149,7 @@ async def test_what_somebody_else_breaks_is_repaired(api_server: ApiServer, town
 
         async def is_labelled() -> bool:
             labels = (await town.all_of(DEPLOYMENTS))["qwen-engine"]["metadata"]["labels"]
-            return labels.get("app.kubernetes.io/managed-by") == "berth"
+            return bool(labels.get("app.kubernetes.io/managed-by") == "berth")
 
         await operator.until(is_labelled)
 

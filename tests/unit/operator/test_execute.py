@@ -191,6 +191,21 @@ async def test_notices_are_told(scene: Scene) -> None:
     assert scene.told == [("Normal", "Resolved")]
 
 
+async def test_what_could_not_be_shown_in_the_status_is_not_told_either(scene: Scene) -> None:
+    put_model(scene.cluster, replicas=2)
+    plan = Plan(status={"replicas": 1}, notices=(Notice("Normal", "Resolved", "…"),))
+    with pytest.raises(Conflict):
+        await scene.executor.write_status(QWEN_MODEL, scene.document, plan)
+    assert scene.told == []
+
+
+async def test_the_first_trouble_of_a_plan_is_the_one_to_tell_of(scene: Scene) -> None:
+    first = Forbidden("first")
+    scene.cluster.fail_next(first, verb="apply")
+    scene.cluster.fail_next(Unreachable("second"), verb="apply")
+    assert (await scene.write(scene.child(name="a"), scene.child(name="b"))).trouble is first
+
+
 async def test_nothing_is_written_once_the_lease_has_ended(scene: Scene) -> None:
     scene.lease_seconds = 0
     with pytest.raises(NotLeading):

@@ -14,7 +14,7 @@ from berth_operator.metrics import OperatorMetrics
 from berth_operator.queue import WorkQueue
 from berth_operator.reconcile import Outcome
 from berth_operator.subject import Kind, Subject
-from berth_operator.workers import Workers
+from berth_operator.workers import Workers, looks_at_once
 from berth_operator.write import NotLeading
 
 
@@ -180,3 +180,16 @@ async def test_a_look_that_needs_too_long_is_stopped() -> None:
         await scene.workers.finish(0.01)
         await scene.until(lambda: scene.queue.is_idle)
         assert scene.count("ok") == 0
+
+
+async def test_a_server_that_says_when_to_come_back_is_not_asked_before() -> None:
+    async with a_scene() as scene:
+        scene.outcome = lambda: Outcome(trouble=Overloaded("busy", retry_after_seconds=60))
+        scene.queue.add(QWEN_MODEL)
+        await scene.until(lambda: scene.count("error") == 1)
+        assert (scene.queue.seconds_to_next() or 0) > 50
+
+
+@pytest.mark.parametrize(("writes_per_second", "looks"), [(0.2, 1), (1, 2), (5, 10), (50, 16)])
+def test_a_low_rate_of_writes_is_shared_by_few_looks(writes_per_second: float, looks: int) -> None:
+    assert looks_at_once(writes_per_second) == looks
