@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from berth_api.conditions import Reason
 from berth_kube.resources import Object
-from berth_operator.facts import PodProgress
+from berth_operator.facts import PodProgress, first_model
 from berth_operator.pods import Container, Ending, condition_of, containers_of, engine_of, fetch_of, oldest_first
 
 _IMAGE_WORDS: Final = frozenset(
@@ -102,9 +102,9 @@ def evicted(pod: Object, _: Circumstances) -> Finding | None:
 def not_scheduled(pod: Object, circumstances: Circumstances) -> Finding | None:
     """The scheduler finds no node; its own words say why."""
     scheduled = condition_of(pod, "PodScheduled")
-    if scheduled.get("status") != "False":
-        return None
-    words = str(scheduled.get("message") or scheduled.get("reason") or "the scheduler gave no reason")
+    if scheduled.get("status") != "False" or not scheduled.get("reason"):
+        return None  # The scheduler has not come to it yet.
+    words = str(scheduled.get("message") or scheduled["reason"])
     resource = circumstances.gpu_resource
     if resource and f"Insufficient {resource}" in words:
         if circumstances.drains:
@@ -245,9 +245,8 @@ def _image_words(container: Container) -> str:
 
 def _runtime_message(progress: PodProgress) -> str:
     """Why the runtime's model does not come up; empty where it does, or nothing can be asked."""
-    models = (progress.runtime or {}).get("models")
-    first: Any = models[0] if isinstance(models, list) and models else {}
-    if not isinstance(first, Mapping) or first.get("state") not in ("Failed", "Restarting"):
+    first = first_model(progress)
+    if first.get("state") not in ("Failed", "Restarting"):
         return ""
     message = first.get("message")
     return message.strip()[:4096] if isinstance(message, str) else ""

@@ -64,6 +64,13 @@ class RouteFacts:
     gateways: tuple[GatewayReport, ...] = ()
 
 
+def first_model(progress: PodProgress) -> Object:
+    """What the runtime says of its one model; empty where it said nothing, or nothing that makes sense."""
+    models = (progress.runtime or {}).get("models")
+    first = models[0] if isinstance(models, list) and models else None
+    return first if isinstance(first, Mapping) else {}
+
+
 def key_text(key: Key) -> str:
     """`namespace/name`, as claims and the gateway write it."""
     return f"{key.namespace}/{key.name}"

@@ -144,7 +144,10 @@ def _artifact(shown: ModelStatus, verdict: Verdict) -> ServedArtifact | None:
         return ServedArtifact(**verdict.engine.artifact.model_dump(), engine=verdict.engine.engine)
     if verdict.model is None or verdict.resolving is None or verdict.resolving.resolution is None:
         return shown.artifact
-    return ServedArtifact(**artifact_of(verdict.model, verdict.resolving.resolution).model_dump())
+    artifact = artifact_of(verdict.model, verdict.resolving.resolution)
+    # Where no engine was found for this edit, the one that serves the same artifact is still the one of before.
+    serving = shown.artifact.engine if shown.artifact is not None and shown.artifact.digest == artifact.digest else None
+    return ServedArtifact(**artifact.model_dump(), engine=serving)
 
 
 def _loading(shown: ModelStatus, facts: ModelFacts, rollout: Rollout, revision: str, now: datetime) -> Loading | None:

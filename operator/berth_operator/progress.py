@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from berth_api.conditions import Reason
 from berth_api.model_status import Loading, Stage, StageTime
 from berth_kube.resources import Object
 from berth_operator.diagnosis import Finding
-from berth_operator.facts import PodProgress
+from berth_operator.facts import PodProgress, first_model
 from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, is_true, oldest_first, read_time
 from berth_operator.words import size_words
 
@@ -148,9 +148,8 @@ def _since(pod: Object, condition: str) -> datetime | None:
 
 def _runtime_stages(progress: PodProgress) -> Iterator[tuple[Stage, int]]:
     """The runtime measures finer than the kubelet's whole seconds; it is asked while a pod is not ready."""
-    models = (progress.runtime or {}).get("models")
-    first: Any = models[0] if isinstance(models, list) and models else None
-    for said in (first.get("stages") if isinstance(first, Mapping) else None) or ():
+    stages = first_model(progress).get("stages")
+    for said in stages if isinstance(stages, list) else ():
         took = _count(said.get("milliseconds")) if isinstance(said, Mapping) else None
         if took is not None and said.get("name") in (Stage.LOADED, Stage.ANSWERED):
             yield Stage(said["name"]), took

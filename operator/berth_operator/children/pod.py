@@ -3,7 +3,7 @@
 So an upgrade of Berth restarts no model unless it changes the images, which the administrator decides by the settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -149,7 +149,7 @@ def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tu
     said = {
         "nodeSelector": selector,
         "tolerations": tolerations,
-        "affinity": dict(options.affinity or {}),
+        "affinity": _without_nulls(options.affinity or {}),
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,
@@ -157,6 +157,13 @@ def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tu
         "imagePullSecrets": [{"name": name} for name in secrets],
     }
     return ((name, value) for name, value in said.items() if value)
+
+
+def _without_nulls(given: Any) -> Any:
+    """A part that no schema of ours checks, as the API server reads it: a field without a value is not there."""
+    if isinstance(given, Mapping):
+        return {name: _without_nulls(value) for name, value in given.items() if value is not None}
+    return [_without_nulls(value) for value in given] if isinstance(given, list) else given
 
 
 def _spread(model: Model) -> Iterator[Manifest]:
