@@ -5,6 +5,7 @@ and /var/log (layout.py). The processes end together, because the kernel ends a 
 """
 
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -73,6 +74,9 @@ def make_namespaces(layout: Layout) -> None:
         start_new_session=True,
     )
     layout.anchor.write_text(str(_only_child(process.pid)))
+    # `unshare` itself would only wait for the anchor, which does without a parent.
+    process.kill()
+    process.wait()
     script = "\n".join(["set -e", *build_setup(layout.state, Path("/etc/resolv.conf").resolve())])
     subprocess.run([*entering(layout), "sh", "-c", script], check=True)
 
@@ -109,12 +113,19 @@ def end_namespaces(layout: Layout) -> None:
     pid = anchor_pid(layout)
     if pid is None:
         return
-    os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + END_SECONDS
-    while anchor_pid(layout) is not None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the cluster's first process {pid} did not end in {END_SECONDS:.0f} s")
-        time.sleep(0.02)
+    end_process(pid)
+
+
+def end_process(pid: int) -> None:
+    """Kill a process and wait for its end: of the first one of a process namespace, that is the end of all."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        ended, _, _ = select.select([descriptor], [], [], END_SECONDS)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise TimeoutError(f"the cluster's first process {pid} did not end in {END_SECONDS:.0f} s")
 
 
 def _only_child(pid: int) -> int:
