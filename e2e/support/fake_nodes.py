@@ -48,8 +48,8 @@ def _profile(name: str, kind: NodeKind) -> Json:
 
 
 def join_nodes(node: Node, objects: Objects) -> None:
-    """Add a node without accelerators to the fleet that the cluster has, and wait until every fake node is Ready."""
-    fleet = [build_node("cpu-0", _CPU_KIND), *build_fleet(dict.fromkeys(MEMORY, 1))]
+    """Add what the cluster's own fleet lacks, a node without accelerators and more L4s, and wait until all are Ready."""
+    fleet = [build_node("cpu-0", _CPU_KIND), *build_fleet({**dict.fromkeys(MEMORY, 1), "l4": 3})]
     node.apply(fleet)
     until(
         lambda: all(_is_there(objects, one) for one in fleet),
