@@ -17,16 +17,21 @@ from berth_kube.resources import ENDPOINT_SLICES, Key
 pytestmark = pytest.mark.needs("envoy")
 
 QWEN = Key("default", "qwen")
+SLICE = Key("default", "qwen-engine-x7k2p")
 
 
 async def test_a_model_that_becomes_ready_is_routed_within_a_second() -> None:
     async with running_engine("qwen") as engine, gateway_pod() as pod:
         pod.declare("qwen")
-        await pod.becomes_unavailable("qwen", "model_loading")
-        pod.expose("qwen", engine)
-        began = time.monotonic()
-        await pod.answers("qwen")
-        assert time.monotonic() - began < 1
+        waits = []
+        for _ in range(3):
+            await pod.becomes_unavailable("qwen", "model_loading")
+            pod.expose("qwen", engine)
+            began = time.monotonic()
+            await pod.answers("qwen")
+            waits.append(time.monotonic() - began)
+            pod.cluster.remove(ENDPOINT_SLICES, SLICE)
+        assert min(waits) < 1, waits
 
 
 async def test_an_endpoint_that_terminates_gets_no_new_request_while_its_stream_goes_on() -> None:
@@ -53,13 +58,16 @@ async def test_an_endpoint_that_terminates_gets_no_new_request_while_its_stream_
 async def test_an_endpoint_that_terminates_is_out_of_envoys_choice_at_once() -> None:
     async with running_engine("qwen") as engine, gateway_pod() as pod:
         pod.declare("qwen")
-        pod.expose("qwen", engine)
-        await pod.answers("qwen")
-        pod.expose("qwen", engine, TERMINATING)
-        began = time.monotonic()
-        await pod.becomes_unavailable("qwen", "model_loading")
-        # A tenth of a second where nothing else runs; tests share their cores.
-        assert time.monotonic() - began < 0.5
+        waits = []
+        for _ in range(5):
+            pod.expose("qwen", engine)
+            await pod.answers("qwen")
+            pod.expose("qwen", engine, TERMINATING)
+            began = time.monotonic()
+            await pod.becomes_unavailable("qwen", "model_loading")
+            waits.append(time.monotonic() - began)
+        # Whatever else the machine does can only make it longer.
+        assert min(waits) < 0.15, waits
 
 
 async def test_a_model_that_is_deleted_is_unknown_and_one_that_is_suspended_says_so() -> None:
@@ -266,5 +274,5 @@ async def test_a_slice_that_goes_takes_its_endpoints_along() -> None:
         pod.declare("qwen")
         pod.expose("qwen", engine)
         await pod.answers("qwen")
-        pod.cluster.remove(ENDPOINT_SLICES, Key("default", "qwen-engine-x7k2p"))
+        pod.cluster.remove(ENDPOINT_SLICES, SLICE)
         await pod.becomes_unavailable("qwen", "model_loading")
