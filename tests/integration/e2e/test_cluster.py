@@ -55,8 +55,8 @@ def the_status(node: Node, pod: str) -> Mapping[str, object]:
 
 def _process_namespaces() -> Iterator[Path]:
     for process in Path("/proc").glob("[0-9]*"):
-        # Processes end while we look, and one that has ended stays a zombie until the machine's first process asks.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # Processes end while we look, some are closed to us, and zombies wait for the machine's first process.
+        with contextlib.suppress(OSError):
             if (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
                 yield (process / "ns/pid").readlink()
 
