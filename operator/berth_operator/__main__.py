@@ -27,6 +27,7 @@ from berth_operator.planner import SettingsPlanner
 from berth_operator.process import Operator
 from berth_operator.settings import OperatorSettings, read_settings
 
+STATUS_ACCIDENT: Final = 1
 STATUS_WRONG: Final = 2
 
 log = logging.getLogger(__name__)
@@ -64,13 +65,17 @@ async def serve(settings: OperatorSettings, credentials: Credentials, name: str)
             ask=HttpAsker(session),
         )
         intake = partial(spawn_intake, credentials, settings.watch_namespaces)
+        status = STATUS_ACCIDENT
         try:
             status = await operator.run(lambda put, drop: intake(put=put, drop=drop))
         except BerthError as error:
             log.critical("can't start", extra={"why": str(error)})
             status = STATUS_WRONG
-        logging.shutdown()
-        os._exit(status)
+        except Exception:
+            log.exception("bug")
+        finally:
+            logging.shutdown()
+            os._exit(status)
 
 
 if __name__ == "__main__":

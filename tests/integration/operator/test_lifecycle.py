@@ -21,7 +21,7 @@ from berth_operator.subject import MODELS
 pytestmark = pytest.mark.needs("kube")
 
 MODEL_COUNT = 6
-KILLS = 10
+KILLS = 8
 CHILDREN = (DEPLOYMENTS, SERVICES, NETWORK_POLICIES, JOBS)
 
 
