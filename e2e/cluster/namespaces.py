@@ -143,7 +143,7 @@ def _after_exec(pid: int) -> int:
     """Wait until the process has become the anchor: before that its mounts are not yet its own."""
     command = Path(f"/proc/{pid}/cmdline")
     deadline = time.monotonic() + END_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and command.exists():
         if str(ANCHOR).encode() in command.read_bytes().split(b"\0")[1:2]:
             return pid
         time.sleep(0.005)

@@ -86,7 +86,11 @@ def _exists(local: str) -> bool:
 
 
 def _buildah(verb: str, *words: str, before: Sequence[str] = ()) -> str:
-    argv = [*before, "buildah", f"--root={CACHE / 'storage'}", f"--runroot={CACHE / 'run'}", verb, *words]
+    # buildah reads this variable only where it is not told its folders.
+    driver = os.environ.get("STORAGE_DRIVER")
+    storage = [f"--root={CACHE / 'storage'}", f"--runroot={CACHE / 'run'}"]
+    storage += [f"--storage-driver={driver}"] if driver else []
+    argv = [*before, "buildah", *storage, verb, *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildFailed(f"`buildah {verb}` ended with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
