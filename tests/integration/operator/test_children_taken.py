@@ -1,0 +1,146 @@
+"""What a Model is made of, and how a real API server takes it: without drift, and under Pod Security."""
+
+import itertools
+from typing import Any
+
+import pytest
+from operator_builders import Json, World, a_document, a_report, a_resolved_world, a_serving_world
+from operator_process import Town
+
+from berth_kube.errors import Rejected
+from berth_kube.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    JOBS,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    PODS,
+    SERVICES,
+    Key,
+    Object,
+    uid_of,
+)
+from berth_operator.drift import needs_apply
+from berth_operator.failures import refused_fields
+from berth_operator.subject import MODELS
+
+pytestmark = pytest.mark.needs("kube")
+
+RESOURCES = {one.kind: one for one in (DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, SERVICES)}
+MANAGER = "berth-operator"
+NO_TERMS: Json = {"requiredDuringSchedulingIgnoredDuringExecution": []}
+SECRET = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
+MODELS_TO_TRY: dict[str, Json] = {
+    "a model that says nothing": {},
+    "a model that says all": {
+        "source": {"uri": "oci://r.example/m:1", "secretRef": {"name": "token"}},
+        "engine": {"type": "LlamaCpp", "args": ["threads=2"], "image": "mine.example/engine:1"},
+        "chatTemplate": {"configMapRef": {"name": "templates", "key": "qwen.jinja"}},
+        "resources": {"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"cpu": 2, "memory": "2Gi"}},
+        "replicas": 3,
+        "rollout": {"drainTimeout": "0s", "startDeadline": "1s"},
+        "pod": {
+            "labels": {"team": "a", "empty": ""},
+            "annotations": {"example.com/owner": "$(me)"},
+            "nodeSelector": {"disk": ""},
+            "tolerations": [{"operator": "Exists"}, {"key": "x", "value": "", "effect": "NoSchedule"}],
+            "affinity": {
+                "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []},
+                "nodeAffinity": None,
+            },
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": None}
+            ],
+            "serviceAccountName": "reader",
+            "env": [
+                {"name": "A", "value": ""},
+                {"name": "B", "valueFrom": SECRET},
+                {"name": "HOME", "value": "/tmp/x"},
+            ],
+            "imagePullSecrets": [{"name": "s"}],
+        },
+    },
+    "a model on a GPU": {"accelerator": {"profiles": ["l4"], "count": 2, "sharedMemory": "1Gi"}, "suspend": True},
+}
+WRONG: dict[str, tuple[Json, str]] = {
+    "an affinity of an unknown field": ({"affinity": {"nodeAffinity": {"required": []}}}, "spec.pod.affinity"),
+    "a toleration that contradicts itself": (
+        {"tolerations": [{"operator": "Exists", "value": "a"}]},
+        "spec.pod.tolerations[0]",
+    ),
+    "a field of the pod that is not there": (
+        {"env": [{"name": "A"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "status.nothing"}}}]},
+        "spec.pod.env[1]",
+    ),
+}
+_numbers = itertools.count(1)
+
+
+async def settled(town: Town, **spec: Any) -> World:
+    """The world of a Model that the API server has stored, with everything that comes of it."""
+    name = f"m{next(_numbers)}"
+    document = a_document(name, **spec)
+    body = {part: document[part] for part in ("apiVersion", "kind", "spec")}
+    stored = await town.cluster.create(MODELS, {**body, "metadata": {"name": name, "namespace": town.namespace}})
+    world = World(dict(stored))
+    world.step()
+    return world.resolve(a_report()) if world.jobs() else world
+
+
+async def take(town: Town, wanted: Object) -> Object:
+    return await town.cluster.apply(RESOURCES[wanted["kind"]], wanted, manager=MANAGER)
+
+
+@pytest.mark.parametrize("what", MODELS_TO_TRY)
+async def test_every_child_is_taken_as_it_is_wanted_and_needs_no_second_apply(town: Town, what: str) -> None:
+    world = await settled(town, **MODELS_TO_TRY[what])
+    writes = [*world.plan().writes, *World(world.document).plan().writes]
+    assert {write.body["kind"] for write in writes} >= {"Deployment", "Job", "NetworkPolicy", "Service"}
+    for write in writes:
+        await take(town, write.body)
+        key = Key(town.namespace, write.body["metadata"]["name"])
+        found = await town.cluster.get(write.resource, key)
+        assert not needs_apply(write.body, found), write.body["kind"]
+        again = await take(town, write.body)
+        assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+
+
+async def test_every_pod_is_admitted_where_pod_security_is_restricted(town: Town) -> None:
+    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    await town.cluster.merge(NAMESPACES, Key("", town.namespace), label)
+    for spec in MODELS_TO_TRY.values():
+        world = await settled(town, **spec)
+        for write in (*world.plan().writes, *World(world.document).plan().writes):
+            if write.body["kind"] in ("Deployment", "Job"):
+                template = write.body["spec"]["template"]
+                metadata = {**template["metadata"], "name": f"pod-{next(_numbers)}", "namespace": town.namespace}
+                pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+                assert uid_of(await town.cluster.create(PODS, pod))
+
+
+@pytest.mark.parametrize("what", WRONG)
+async def test_what_the_server_refuses_is_told_as_the_users_own_field(town: Town, what: str) -> None:
+    options, field = WRONG[what]
+    world = await settled(town, pod=options)
+    (deployment,) = [write.body for write in world.plan().writes if write.body["kind"] == "Deployment"]
+    with pytest.raises(Rejected) as refused:
+        await take(town, deployment)
+    errors = refused_fields({("Deployment", deployment["metadata"]["name"]): refused.value})
+    assert errors[0].path.startswith(field), errors
+
+
+async def test_a_limit_below_its_request_is_told_as_the_users_own_field(town: Town) -> None:
+    world = await settled(town, resources={"requests": {"cpu": 2}, "limits": {"cpu": 1}})
+    (deployment,) = [write.body for write in world.plan().writes if write.body["kind"] == "Deployment"]
+    with pytest.raises(Rejected) as refused:
+        await take(town, deployment)
+    assert refused_fields({("Deployment", "x"): refused.value})[0].path.startswith("spec.resources.requests")
+
+
+async def test_a_status_is_stored_as_it_is_planned(town: Town) -> None:
+    world = await settled(town)
+    named = {"name": world.document["metadata"]["name"], "namespace": town.namespace}
+    for status in (world.status, a_resolved_world().status, a_serving_world(replicas=2).status):
+        body = {"apiVersion": MODELS.api_version, "kind": "Model", "metadata": named, "status": status}
+        stored = await town.cluster.apply_status(MODELS, body, manager=MANAGER)
+        assert stored["status"] == status
