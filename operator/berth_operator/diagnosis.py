@@ -49,6 +49,8 @@ _LOADER_REASONS: Final[Mapping[str, Reason]] = {
     },
 }
 _QUOTED_MAX: Final = 1024
+_STOPPED_WITHIN_SECONDS: Final = 60
+"""An engine that has no requests yet ends so soon after it was told to; one that lived longer had answered."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,9 @@ def start_too_slow(pod: Object, circumstances: Circumstances) -> Finding | None:
     engine = engine_of(pod)
     ended = engine.ended if engine is not None else None
     limit = circumstances.start_seconds
-    if ended is None or not limit or ended.code not in _KILLED or ended.lasted_seconds < limit:
+    if ended is None or not limit or ended.code not in _KILLED or _has_started(pod):
         return None
-    if _has_started(pod):
+    if not limit <= ended.lasted_seconds <= limit + _STOPPED_WITHIN_SECONDS:
         return None
     message = (
         f"the engine did not answer within {limit} s of its start and was stopped; raise spec.rollout.startDeadline "

@@ -109,9 +109,10 @@ def _on_host(model: Model, artifact: Artifact) -> Placement:
     if memory.per_device_bytes is None:
         return Placement(memory, _size_unknown())
     limit = model.spec.resources.limits.get("memory")
-    if limit is not None and limit.bytes < memory.per_device_bytes:
+    # A limit just above the weights is slow and not hopeless: the kernel reads from the disk again what it let go.
+    if limit is not None and memory.weights_bytes is not None and limit.bytes < memory.weights_bytes:
         message = (
-            f"{_sum(memory)} are needed, and spec.resources.limits.memory is {limit}: "
+            f"{_sum(memory)} are needed, and spec.resources.limits.memory is {limit}, less than the weights alone: "
             "raise it, or take a smaller quantisation"
         )
         return Placement(memory, not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message))

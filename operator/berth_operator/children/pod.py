@@ -3,7 +3,7 @@
 So an upgrade of Berth restarts no model unless it changes the images, which the administrator decides by the settings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from berth_operator.children.names import (
     MODELS_PATH,
     TEMPLATE_FOLDER,
 )
+from berth_operator.children.options import as_given, pull_secrets, without_nulls
 from berth_operator.children.probes import build_probes, start_seconds
 from berth_operator.children.resources import build_resources, in_mebibytes
 from berth_operator.children.restricted import (
@@ -111,7 +112,7 @@ def _environment(variables: tuple[EnvVar, ...]) -> list[Manifest]:
         if variable.value_from is None:
             found.append({"name": variable.name, "value": variable.value or ""})
         else:
-            found.append({"name": variable.name, "valueFrom": _written(variable.value_from)})
+            found.append({"name": variable.name, "valueFrom": as_given(variable.value_from)})
     if all(variable.name != "HOME" for variable in variables):
         found.append({"name": "HOME", "value": TEMPORARY_PATH})
     return found
@@ -142,39 +143,25 @@ def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tu
     """What the user and the profile say of the pod, each only if it says anything."""
     options, profile = serving.model.spec.pod, serving.placement.profile
     selector = {**options.node_selector, **(profile.node_selector if profile else {})}
-    tolerations = [_written(toleration) for toleration in options.tolerations]
+    tolerations = [as_given(toleration) for toleration in options.tolerations]
     tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
     runtime_class = options.runtime_class_name or (profile.runtime_class_name if profile else "")
-    secrets = dict.fromkeys((*settings.image_pull_secrets, *(secret.name for secret in options.image_pull_secrets)))
     said = {
         "nodeSelector": selector,
         "tolerations": tolerations,
-        "affinity": _without_nulls(options.affinity or {}),
+        "affinity": without_nulls(options.affinity or {}),
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,
         "serviceAccountName": options.service_account_name,
-        "imagePullSecrets": [{"name": name} for name in secrets],
+        "imagePullSecrets": pull_secrets(options, settings),
     }
     return ((name, value) for name, value in said.items() if value)
 
 
-def _without_nulls(given: Any) -> Any:
-    """A part that no schema of ours checks, as the API server reads it: a field without a value is not there."""
-    if isinstance(given, Mapping):
-        return {name: _without_nulls(value) for name, value in given.items() if value is not None}
-    return [_without_nulls(value) for value in given] if isinstance(given, list) else given
-
-
 def _spread(model: Model) -> Iterator[Manifest]:
     for constraint in model.spec.pod.topology_spread_constraints:
-        written = _written(constraint)
+        written = as_given(constraint)
         if constraint.label_selector is None:
             written["labelSelector"] = {"matchLabels": model_labels(model.metadata.name)}
         yield written
-
-
-def _written(part: Any) -> Manifest:
-    """A part of the manifest as it was given: what was left out stays out."""
-    written: Manifest = part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    return written

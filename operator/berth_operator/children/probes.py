@@ -11,7 +11,6 @@ from berth_operator.children.names import ENGINE_PORT_NAME
 
 _START_SECONDS: Final = 180
 _SLOWEST_BYTES_PER_SECOND: Final = 32 * MEBIBYTE
-_START_PERIOD_SECONDS: Final = 2
 
 
 def start_seconds(model: Model, artifact: Artifact) -> int:
@@ -29,12 +28,12 @@ def start_seconds(model: Model, artifact: Artifact) -> int:
 def build_probes(launch: Launch, seconds: int) -> Manifest:
     """The three probes of the engine's container.
 
+    The startup probe asks each second, so that a model is Ready as soon as it answers.
     A liveness probe restarts, so it is slow to judge: an engine that computes a long prompt on all cores still lives.
     """
     ready, live = _get(launch.ready_path), _get(launch.live_path)
-    threshold = -(-seconds // _START_PERIOD_SECONDS)
     return {
-        "startupProbe": {**ready, "periodSeconds": _START_PERIOD_SECONDS, "failureThreshold": threshold},
+        "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": seconds},
         "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 6},
     }

@@ -8,6 +8,7 @@ from berth_kube.resources import JOBS
 from berth_operator.children.loader import build_resolver_container, registry_volumes
 from berth_operator.children.metadata import Manifest, owner_reference, resolver_labels, with_hash
 from berth_operator.children.names import resolver_name
+from berth_operator.children.options import as_given, pull_secrets
 from berth_operator.children.restricted import pod_security, temporary_volume
 from berth_operator.resolution import inputs_of
 from berth_operator.settings import OperatorSettings
@@ -54,9 +55,10 @@ def _pod(model: Model, settings: OperatorSettings) -> Manifest:
         "containers": [build_resolver_container(model, settings)],
         "volumes": [temporary_volume(), *registry_volumes(model)],
     }
-    secrets = dict.fromkeys(
-        (*settings.image_pull_secrets, *(secret.name for secret in model.spec.pod.image_pull_secrets))
-    )
-    if secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in secrets]
-    return spec
+    options = model.spec.pod
+    # It may run anywhere, but where every node is tainted, it must tolerate what the Model's own pods do.
+    said = {
+        "imagePullSecrets": pull_secrets(options, settings),
+        "tolerations": [as_given(toleration) for toleration in options.tolerations],
+    }
+    return {**spec, **{name: value for name, value in said.items() if value}}

@@ -140,6 +140,11 @@ TROUBLE: dict[str, tuple[Json, str, str]] = {
         "StartDeadlineExceeded",
         "spec.rollout.startDeadline",
     ),
+    "the engine served for days and was then killed": (
+        a_pod(fetch=ended(), engine=running(), before=ended(137, "lost its GPU", seconds=200_000), restarts=1),
+        "CrashLoop",
+        "the engine ended with status 137: lost its GPU",
+    ),
     "the node went away": (
         a_pod(status={"phase": "Failed", "reason": "NodeLost", "message": "node is gone"}),
         "CrashLoop",

@@ -125,6 +125,13 @@ def test_a_resolver_is_told_the_pin_the_task_and_the_engine() -> None:
     ]
 
 
+def test_a_resolver_tolerates_what_the_models_pods_tolerate() -> None:
+    model = the_model(pod={"tolerations": [{"key": "x", "operator": "Exists"}], "nodeSelector": {"gpu": "l4"}})
+    pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
+    assert pod["tolerations"] == [{"key": "x", "operator": "Exists"}]
+    assert "nodeSelector" not in pod
+
+
 def test_each_attempt_has_a_name_of_its_own() -> None:
     names = {resolver_name("qwen", "0123abcd", attempt) for attempt in range(1, 20)}
     assert len(names) == 19
