@@ -1,7 +1,7 @@
 """The whole operator: its parts, how they are tied together, and how it begins and ends. Run by `__main__`.
 
 Intake and caches put keys on the queue, workers take them while this replica leads, and whatever part ends takes the
-process with it. What is left to do then is the same as after SIGTERM: end the looks under way, give the Lease back.
+process with it. What is to be done then is the same as after SIGTERM: let reconciles end, give the Lease back.
 """
 
 import asyncio
@@ -21,10 +21,11 @@ from berth_operator.audit import IntakeAudit
 from berth_operator.caches import Caches, Wake
 from berth_operator.declared import Declared
 from berth_operator.execute import Executor, NeedsApply
+from berth_operator.figures import Figures
 from berth_operator.gateway_reports import GatewayReports
 from berth_operator.http import HttpServer, build_application
 from berth_operator.leadership import Leadership
-from berth_operator.metrics import Gauges, OperatorMetrics
+from berth_operator.metrics import OperatorMetrics
 from berth_operator.observe import Observer
 from berth_operator.pod_reports import PodReports
 from berth_operator.queue import WorkQueue
@@ -32,8 +33,8 @@ from berth_operator.reconcile import Planner, Reconciler
 from berth_operator.settings import OperatorSettings
 from berth_operator.subject import Kind, Subject
 from berth_operator.supervise import Supervision
-from berth_operator.vitals import LoopLag, Vitals
-from berth_operator.workers import Workers, looks_at_once
+from berth_operator.vitals import LoopLag
+from berth_operator.workers import Workers, reconciles_at_once
 from berth_operator.write import Writer
 
 FINISH_SECONDS: Final = 20.0
@@ -65,7 +66,6 @@ class Operator:
         needs_apply: NeedsApply,
         ask: Ask,
     ) -> None:
-        self._settings = settings
         self._clock = asyncio.get_running_loop().time
         self._supervision = Supervision()
         self._metrics = OperatorMetrics()
@@ -101,10 +101,20 @@ class Operator:
             reconciler,
             self._metrics,
             self._clock,
-            at_once=looks_at_once(limits.writes_per_second),
+            at_once=reconciles_at_once(limits.writes_per_second),
         )
-        self._metrics.watch(self._gauges)
-        self._http = HttpServer(build_application(self._vitals, self._metrics), settings.port)
+        figures = Figures(
+            queue=self._queue,
+            workers=self._workers,
+            leadership=self._leadership,
+            declared=self._declared,
+            caches=self._caches,
+            audit=self._audit,
+            lag=self._lag,
+            clock=self._clock,
+        )
+        self._metrics.watch(figures.gauges)
+        self._http = HttpServer(build_application(figures.vitals, self._metrics), settings.port)
 
     def stop(self) -> None:
         """Ask for an orderly end, as SIGTERM does."""
@@ -208,29 +218,3 @@ class Operator:
                 if told.get(kind) != trouble:
                     log.warning("trouble", extra={"kind": kind, "why": trouble})
             told = now
-
-    def _vitals(self) -> Vitals:
-        now = self._clock()
-        waits = self._queue.oldest_seconds() if self._leadership.is_leading else 0.0
-        unsynced = self._caches.unsynced()
-        if not self._audit.completed.is_set():
-            unsynced |= {kind.value: "" for kind in Kind}
-        return Vitals(
-            stream_age_seconds=self._ages(now),
-            stuck_seconds=min(waits, now - self._workers.ended_at),
-            loop_lag_seconds=self._lag.seconds,
-            unsynced=unsynced,
-        )
-
-    def _ages(self, now: float) -> dict[str, float]:
-        return self._caches.ages_seconds(now) | {kind.value: self._audit.age_seconds() for kind in Kind}
-
-    def _gauges(self) -> Gauges:
-        return Gauges(
-            queue_depth=self._queue.depth,
-            queue_oldest_seconds=self._queue.oldest_seconds(),
-            leading=self._leadership.is_leading,
-            loop_lag_seconds=self._lag.seconds,
-            stream_age_seconds=self._ages(self._clock()),
-            objects=dict(self._caches.count()) | self._declared.count(),
-        )

@@ -1,4 +1,4 @@
-"""One look at one object: observe, plan, execute. Level-triggered: nothing of a former look is needed for the next."""
+"""One reconcile of one object: observe, plan, execute. It needs nothing of the reconciles before it."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Planner(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a look ended. `trouble` asks for another after the back-off, `again_after_seconds` for one after that time.
+    """How a reconcile ended. `trouble` asks for another after the back-off, `again_after_seconds` after that time.
 
     `refused` says that the API server refuses a child as it stands, which only an edit can repair.
     """
@@ -41,7 +41,7 @@ class Outcome:
 
 
 class Reconciler:
-    """Looks at one subject at a time; many may be under way for different subjects."""
+    """Many reconciles may be under way at once, each of another subject."""
 
     def __init__(self, observer: Observer, planner: Planner, executor: Executor, now: Callable[[], datetime]) -> None:
         self._observer = observer

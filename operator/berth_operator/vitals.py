@@ -17,8 +17,9 @@ _TICK_SECONDS: Final = 0.5
 
 @dataclass(frozen=True)
 class Vitals:
-    """The figures. `stuck_seconds` is how long keys have waited without any look ending, 0 while this replica follows.
+    """The figures.
 
+    `stuck_seconds` is how long keys have waited without any reconcile ending, 0 while this replica follows.
     `unsynced` has the kinds of which not everything has come in yet, each with what went wrong last, if anything.
     """
 
@@ -36,7 +37,7 @@ def find_ailments(vitals: Vitals) -> tuple[str, ...]:
         if age > STREAM_SECONDS
     ]
     if vitals.stuck_seconds > STUCK_SECONDS:
-        ailments.append(f"keys have waited for {vitals.stuck_seconds:.0f} s and no look has ended meanwhile")
+        ailments.append(f"keys have waited for {vitals.stuck_seconds:.0f} s and no reconcile has ended meanwhile")
     if vitals.loop_lag_seconds > LAG_SECONDS:
         ailments.append(f"the event loop was late by {vitals.loop_lag_seconds:.1f} s")
     return tuple(ailments)

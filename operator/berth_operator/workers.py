@@ -1,4 +1,4 @@
-"""Takes keys from the queue while this replica leads, and turns the outcome of each look into when to look again."""
+"""Takes keys from the queue while this replica leads, and decides by each outcome when the next reconcile is due."""
 
 import asyncio
 import logging
@@ -13,17 +13,17 @@ from berth_operator.subject import Subject
 from berth_operator.write import NotLeading
 
 MOST_AT_ONCE: Final = 16
-"""More than may write at once: most of a look is waiting for a turn to write, or for an answer of a pod."""
+"""More than may write at once: most of a reconcile is waiting for a turn to write, or for an answer of a pod."""
 
 log = logging.getLogger(__name__)
 
 
-def looks_at_once(writes_per_second: float) -> int:
-    """How many looks may share this rate so that each has its writes, about eight, well within its time."""
+def reconciles_at_once(writes_per_second: float) -> int:
+    """How many reconciles may share this rate so that each has its writes, about eight, well within its time."""
     return max(1, min(MOST_AT_ONCE, int(2 * writes_per_second)))
 
 
-class Looks(Protocol):
+class Reconciles(Protocol):
     """What is done with a key. See `Reconciler`."""
 
     async def reconcile(self, subject: Subject) -> Outcome:
@@ -31,13 +31,13 @@ class Looks(Protocol):
 
 
 class Workers:
-    """Drains a queue while `leading` is set. `clock` is monotonic seconds, `ended_at` when a look last ended."""
+    """Drains a queue while `leading` is set. `clock` is monotonic seconds, `ended_at` when a reconcile last ended."""
 
     def __init__(
         self,
         queue: WorkQueue[Subject],
         leading: asyncio.Event,
-        looks: Looks,
+        reconciler: Reconciles,
         metrics: OperatorMetrics,
         clock: Callable[[], float],
         *,
@@ -45,7 +45,7 @@ class Workers:
     ) -> None:
         self._queue = queue
         self._leading = leading
-        self._looks = looks
+        self._reconciler = reconciler
         self._metrics = metrics
         self._clock = clock
         self._slots = asyncio.Semaphore(at_once)
@@ -53,16 +53,16 @@ class Workers:
         self.ended_at = clock()
 
     async def run(self) -> None:
-        """Until it is cancelled; looks under way go on, see `finish`."""
+        """Until it is cancelled; reconciles under way go on, see `finish`."""
         while True:
             await self._slots.acquire()
             subject = await self._next()
-            task = asyncio.create_task(self._look(subject), name=f"look at {subject}")
+            task = asyncio.create_task(self._reconcile(subject), name=f"reconcile {subject}")
             self._running.add(task)
             task.add_done_callback(self._end)
 
     async def finish(self, seconds: float) -> None:
-        """Let the looks under way end, and stop those that need longer."""
+        """Let the reconciles under way end, and stop those that need longer."""
         if not self._running:
             return
         _, late = await asyncio.wait(self._running, timeout=seconds)
@@ -75,7 +75,7 @@ class Workers:
         self._slots.release()
 
     async def _next(self) -> Subject:
-        """The next key to look at. One that comes while another replica leads waits until this one does."""
+        """The next key to reconcile. One that comes while another replica leads waits until this one does."""
         while True:
             await self._leading.wait()
             subject = await self._queue.take()
@@ -84,18 +84,18 @@ class Workers:
             self._queue.done(subject)
             self._queue.add(subject)
 
-    async def _look(self, subject: Subject) -> None:
+    async def _reconcile(self, subject: Subject) -> None:
         started = self._clock()
         try:
-            word = self._settle(subject, await self._looks.reconcile(subject))
+            word = self._settle(subject, await self._reconciler.reconcile(subject))
         except NotLeading:
             word = "lost"  # whoever leads next starts with everything
         except Conflict:
-            word = self._fail(subject, "stale", "it changed while it was looked at", logging.DEBUG)
+            word = self._fail(subject, "stale", "it changed while it was reconciled", logging.DEBUG)
         except ClusterError as error:
             word = self._trouble(subject, error)
         except TimeoutError:
-            word = self._fail(subject, "timeout", "the look took too long")
+            word = self._fail(subject, "timeout", "it took too long")
         except Exception:
             # A fault of ours that one object brings out must not keep all others from being looked at.
             log.exception("bug", extra={"subject": str(subject)})

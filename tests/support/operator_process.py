@@ -125,11 +125,12 @@ async def running_operator(
     *,
     name: str = "operator-1",
     kubeconfig: Path | None = None,
+    prologue: str = "",
     **settings: Any,
 ) -> AsyncIterator[OperatorProcess]:
     """A replica that watches one namespace; `settings` replace fields of its file, in the file's words.
 
-    It may do everything, unless `kubeconfig` is of somebody who may not.
+    It may do everything, unless `kubeconfig` is of somebody who may not. `prologue` is Python that runs before it does.
     """
     port = free_port()
     config = folder / f"{name}.yaml"
@@ -142,7 +143,7 @@ async def running_operator(
     }
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _WITHOUT_CLIENT, "--config", str(config)),
+            *(sys.executable, "-c", _WITHOUT_CLIENT.format(prologue=prologue), "--config", str(config)),
             stdout=output,
             stderr=output,
             env=environment,
@@ -160,6 +161,7 @@ async def running_operator(
 _WITHOUT_CLIENT = """
 import runpy, sys
 sys.modules["kubernetes"] = None
+{prologue}
 runpy.run_module("berth_operator", run_name="__main__", alter_sys=True)
 """
 

@@ -240,3 +240,29 @@ async def test_an_api_server_that_goes_away_and_comes_back_is_no_reason_to_end(
         await asyncio.to_thread(own_server.start_api)
         await town.declare("after")
         await operator.until(lambda: is_written(town, "after"))
+
+
+async def test_a_model_that_vanished_in_a_gap_of_history_is_forgotten(own_server: ApiServer, tmp_path: Path) -> None:
+    often = "import berth_operator.audit; berth_operator.audit.AUDIT_SECONDS = 0.5"
+    async with (
+        connect(own_server.credentials()) as cluster,
+        running_operator(own_server, "default", tmp_path, prologue=often) as operator,
+    ):
+        town = Town(cluster, "default")
+        await town.declare("stays")
+        await town.declare("vanishes")
+        await operator.until(lambda: is_written(town, "vanishes"))
+
+        def lose_history() -> None:
+            own_server.stop_api(hard=True)
+            own_server.ask_etcd("kv/deleterange", key=b"/registry/berth.dev/models/default/vanishes")
+            own_server.compact()
+            own_server.start_api()
+
+        await asyncio.to_thread(lose_history)
+
+        async def is_forgotten() -> bool:
+            return await operator.metric('objects{kind="Model"') == 1
+
+        await operator.until(is_forgotten)
+        assert operator.process.returncode is None

@@ -87,7 +87,7 @@ def test_an_event_does_not_wait_for_a_delay_and_takes_its_place(queue: WorkQueue
     assert queue.take_now() is None
 
 
-def test_a_delay_that_ends_during_work_means_one_more_look(queue: WorkQueue[str], clock: Clock) -> None:
+def test_a_delay_that_ends_during_work_means_working_once_more(queue: WorkQueue[str], clock: Clock) -> None:
     queue.add("a")
     queue.take_now()
     queue.add_after("a", 1)

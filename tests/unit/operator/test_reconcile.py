@@ -1,4 +1,4 @@
-"""One look: observe, plan, execute, with everything real but the API server, the pods and the plans."""
+"""One reconcile: observe, plan, execute, with everything real but the API server, the pods and the plans."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ ENGINE = Key("default", "qwen-engine")
 
 
 class Scene:
-    """Caches stay empty here: what a look needs of children it has to ask for."""
+    """Caches stay empty here: what a reconcile needs of children it has to ask for."""
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
@@ -83,7 +83,7 @@ async def test_a_new_model_gets_its_children_and_then_its_status(scene: Scene) -
     assert (await scene.cluster.get(MODELS, QWEN))["status"] == {"failed": []}
 
 
-async def test_a_second_look_writes_nothing(scene: Scene) -> None:
+async def test_a_second_reconcile_writes_nothing(scene: Scene) -> None:
     scene.deliver(put_model(scene.cluster))
     await scene.reconciler.reconcile(QWEN_MODEL)
     await scene.deliver_newest()
@@ -107,7 +107,7 @@ async def test_a_plan_knows_what_stands_at_the_names_that_it_writes_to(scene: Sc
     assert outcome.again_after_seconds == UNCACHED_SECONDS
 
 
-async def test_a_refused_child_stands_in_the_status_of_the_same_look(scene: Scene) -> None:
+async def test_a_refused_child_stands_in_the_status_of_the_same_reconcile(scene: Scene) -> None:
     scene.deliver(put_model(scene.cluster))
     scene.cluster.fail_next(Rejected("no", fields=(FieldFault("spec.x", "no"),)), verb="apply")
     outcome = await scene.reconciler.reconcile(QWEN_MODEL)
@@ -142,7 +142,7 @@ async def test_an_api_server_that_is_away_is_told_by_the_first_error(scene: Scen
         await scene.reconciler.reconcile(QWEN_MODEL)
 
 
-async def test_an_answer_that_was_lost_is_found_at_the_next_look(scene: Scene) -> None:
+async def test_an_answer_that_was_lost_is_found_by_the_next_reconcile(scene: Scene) -> None:
     scene.deliver(put_model(scene.cluster))
     scene.cluster.fail_next(Unreachable("lost"), verb="apply", after=True)
     await scene.reconciler.reconcile(QWEN_MODEL)
@@ -152,7 +152,7 @@ async def test_an_answer_that_was_lost_is_found_at_the_next_look(scene: Scene) -
     assert (await scene.cluster.get(MODELS, QWEN))["status"] == {"failed": []}
 
 
-async def test_an_edit_during_a_look_is_not_answered_with_an_old_status(scene: Scene) -> None:
+async def test_an_edit_during_a_reconcile_is_not_answered_with_an_old_status(scene: Scene) -> None:
     scene.deliver(put_model(scene.cluster))
     put_model(scene.cluster, replicas=2)
     with pytest.raises(Conflict):
@@ -172,7 +172,7 @@ async def test_a_model_that_is_about_to_go_gets_no_new_children(scene: Scene) ->
     assert scene.cluster.requests == []
 
 
-async def test_the_plan_s_wish_for_another_look_is_handed_on(scene: Scene) -> None:
+async def test_the_plan_s_wish_for_another_reconcile_is_handed_on(scene: Scene) -> None:
     scene.deliver(put_model(scene.cluster))
     scene.planner.plan_model = lambda facts: replace(plan_deployment(facts), again_after_seconds=7)
     assert (await scene.reconciler.reconcile(QWEN_MODEL)).again_after_seconds == 7

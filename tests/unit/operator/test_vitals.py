@@ -22,7 +22,7 @@ def test_a_process_that_is_well_has_no_ailments() -> None:
     ("ill", "words"),
     [
         (replace(WELL, stream_age_seconds={"Pod": 181, "Node": 5}), "nothing was heard of Pod for 181 s"),
-        (replace(WELL, stuck_seconds=121), "no look has ended"),
+        (replace(WELL, stuck_seconds=121), "no reconcile has ended"),
         (replace(WELL, loop_lag_seconds=5.1), "late by 5.1 s"),
     ],
 )

@@ -14,12 +14,12 @@ from berth_operator.metrics import OperatorMetrics
 from berth_operator.queue import WorkQueue
 from berth_operator.reconcile import Outcome
 from berth_operator.subject import Kind, Subject
-from berth_operator.workers import Workers, looks_at_once
+from berth_operator.workers import Workers, reconciles_at_once
 from berth_operator.write import NotLeading
 
 
 class Scene:
-    """A queue, and looks that end as `outcome` says."""
+    """A queue, and reconciles that end as `outcome` says."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ async def test_no_more_than_so_many_are_looked_at_at_once() -> None:
         await scene.until(lambda: len(scene.looked) == 5)
 
 
-async def test_another_look_comes_after_the_time_that_was_asked_for() -> None:
+async def test_the_next_reconcile_comes_after_the_time_that_was_asked_for() -> None:
     async with a_scene() as scene:
         outcomes = iter([Outcome(again_after_seconds=0.01)])
         scene.outcome = lambda: next(outcomes, Outcome())
@@ -116,7 +116,7 @@ async def test_another_look_comes_after_the_time_that_was_asked_for() -> None:
         (KeyError("a fault of ours"), "bug"),
     ],
 )
-async def test_a_failed_look_backs_off_and_is_counted(
+async def test_a_failed_reconcile_backs_off_and_is_counted(
     error: Exception, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> Outcome:
@@ -149,7 +149,7 @@ async def test_trouble_backs_off_and_a_refusal_waits_for_an_edit(trouble: Cluste
         assert scene.queue.retry(QWEN_MODEL) == (0.2 if trouble is None else 0.4)
 
 
-async def test_a_look_that_lost_the_lease_leaves_the_rest_to_the_next_leader() -> None:
+async def test_a_reconcile_that_lost_the_lease_leaves_the_rest_to_the_next_leader() -> None:
     def lose() -> Outcome:
         raise NotLeading("another leads")
 
@@ -160,7 +160,7 @@ async def test_a_look_that_lost_the_lease_leaves_the_rest_to_the_next_leader() -
         assert scene.queue.is_idle
 
 
-async def test_looks_under_way_end_before_the_process_does() -> None:
+async def test_reconciles_under_way_end_before_the_process_does() -> None:
     async with a_scene() as scene:
         scene.gate.clear()
         scene.queue.add(QWEN_MODEL)
@@ -172,7 +172,7 @@ async def test_looks_under_way_end_before_the_process_does() -> None:
         assert scene.count("ok") == 1
 
 
-async def test_a_look_that_needs_too_long_is_stopped() -> None:
+async def test_a_reconcile_that_needs_too_long_is_stopped() -> None:
     async with a_scene() as scene:
         scene.gate.clear()
         scene.queue.add(QWEN_MODEL)
@@ -190,6 +190,6 @@ async def test_a_server_that_says_when_to_come_back_is_not_asked_before() -> Non
         assert (scene.queue.seconds_to_next() or 0) > 50
 
 
-@pytest.mark.parametrize(("writes_per_second", "looks"), [(0.2, 1), (1, 2), (5, 10), (50, 16)])
-def test_a_low_rate_of_writes_is_shared_by_few_looks(writes_per_second: float, looks: int) -> None:
-    assert looks_at_once(writes_per_second) == looks
+@pytest.mark.parametrize(("writes_per_second", "at_once"), [(0.2, 1), (1, 2), (5, 10), (50, 16)])
+def test_a_low_rate_of_writes_is_shared_by_few_reconciles(writes_per_second: float, at_once: int) -> None:
+    assert reconciles_at_once(writes_per_second) == at_once
