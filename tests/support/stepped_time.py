@@ -42,6 +42,10 @@ class SteppedTime:
         self._now = end
         await settle()
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass while nobody runs: a stopped process wakes with all its timers overdue."""
+        self._now += seconds
+
 
 async def settle() -> None:
     """Let every task run until it waits for something that only time or a test can bring."""

@@ -275,3 +275,12 @@ async def test_a_write_ends_two_seconds_before_the_lease(scene: Scene) -> None:
 def test_times_that_would_let_two_lead_are_refused(times: tuple[int, float, float]) -> None:
     with pytest.raises(InvalidSpec, match="outlast"):
         LeaseTimes(*times)
+
+
+async def test_a_leader_that_was_stopped_for_a_while_may_not_write_when_it_wakes(scene: Scene) -> None:
+    first = await scene.start("first")
+    scene.time.jump(30)
+    assert first.elector.write_deadline(scene.time.now()) <= scene.time.now()
+    scene.cluster.fail_next(Unreachable("gone"), times=10)
+    await scene.time.pass_seconds(0)
+    assert not first.leads
