@@ -24,6 +24,7 @@ from berth_kube.resources import DISRUPTION_BUDGETS, NETWORK_POLICIES, Object, k
 from berth_operator.children.metadata import is_leaving, is_owned
 from berth_operator.children.names import child_identities, engine_name
 from berth_operator.children.network_policy import build_loading_policy
+from berth_operator.conditions import read_model_status
 from berth_operator.engine_plan import EnginePlan, plan_engine
 from berth_operator.facts import ModelFacts
 from berth_operator.failures import refused_fields
@@ -32,8 +33,8 @@ from berth_operator.model_report import report_model
 from berth_operator.placement import Hardware, candidates
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
 from berth_operator.pods import engine_of, fetch_of, has_loaded, is_ready
-from berth_operator.resolution import Refusal, pinned_digest
-from berth_operator.resolving import Resolving, plan_resolution
+from berth_operator.resolution import Refusal, pinned_digest, shown_resolution
+from berth_operator.resolving import Memory, Resolving, plan_resolution
 from berth_operator.rollout import Rollout, observe_rollout
 from berth_operator.settings import OperatorSettings
 from berth_operator.verdict import Scene, Verdict
@@ -73,7 +74,9 @@ def _consider(scene: Scene) -> Verdict:
     errors = (*unsupported_fields(model), *_early_errors(model, scene.settings), *_taken(model, facts))
     if errors:
         return replace(verdict, errors=errors)
-    resolving = plan_resolution(model, scene.rollout.resolution, facts, scene.settings, scene.now)
+    shown = shown_resolution(model.spec, read_model_status(facts.document), model.metadata.generation)
+    memory = Memory(scene.rollout.resolution, shown)
+    resolving = plan_resolution(model, memory, facts, scene.settings, scene.now)
     verdict = replace(verdict, resolving=resolving)
     if resolving.resolution is None:
         complaints += _complaints_of_source(resolving.refusal)

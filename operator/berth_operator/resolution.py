@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from berth_api.artifact import Artifact, Task
-from berth_api.conditions import Reason
+from berth_api.artifact import Artifact, EngineType, Task
+from berth_api.conditions import ConditionType, Reason, find_condition
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.model import Model
 from berth_api.model_spec import ModelSpec
+from berth_api.model_status import ModelStatus
 from berth_api.source import Source
 from berth_operator.children.metadata import hash_of
 
@@ -96,6 +97,21 @@ def artifact_of(model: Model, resolution: Resolution) -> Artifact:
     if model.spec.task is not Task.AUTO:
         known["task"] = model.spec.task
     return resolution.artifact.model_copy(update=known)
+
+
+def shown_resolution(spec: ModelSpec, status: ModelStatus, generation: int) -> Resolution | None:
+    """The resolution that the status shows, for when somebody has deleted the Deployment that remembers it.
+
+    It is that of the present spec only if `Resolved` is true of the present generation. Where an engine is named, the
+    path of its file is needed too, which no status has.
+    """
+    resolved = find_condition(status.conditions, ConditionType.RESOLVED)
+    is_current = resolved is not None and resolved.is_true and resolved.observed_generation == generation
+    if not is_current or status.artifact is None or spec.engine.type is not EngineType.AUTO:
+        return None
+    artifact = Artifact.model_validate(status.artifact.model_dump())
+    is_whole = artifact.digest is not None and _DIGEST.fullmatch(artifact.digest)
+    return Resolution(inputs_of(spec), artifact) if is_whole else None
 
 
 def render_resolution(resolution: Resolution) -> str:

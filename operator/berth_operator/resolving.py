@@ -56,17 +56,29 @@ class Attempt:
     took_milliseconds: int | None = None
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What the cluster remembers: `kept` is the Deployment's annotation, which wins over a Job and that over `shown`,
+    the Model's own status.
+    """
+
+    kept: Resolution | None = None
+    shown: Resolution | None = None
+
+
 def plan_resolution(
-    model: Model, kept: Resolution | None, facts: ModelFacts, settings: OperatorSettings, now: datetime
+    model: Model, memory: Memory, facts: ModelFacts, settings: OperatorSettings, now: datetime
 ) -> Resolving:
-    """What is known and what is to be done; `kept` is what the Deployment remembers."""
+    """What is known and what is to be done."""
     inputs = inputs_of(model.spec)
     jobs = [job for job in facts.jobs if is_owned(job, model.metadata.uid) and not is_leaving(job)]
     stale = [job for job in jobs if _annotation(job, ANNOTATION_INPUTS) != inputs]
     current = sorted((job for job in jobs if job not in stale), key=_number)
     known = known_by_spec(model.spec)
-    if known is None and kept is not None and kept.inputs == inputs:
-        known = kept
+    if known is None and memory.kept is not None and memory.kept.inputs == inputs:
+        known = memory.kept
+    if known is None and not current:
+        known = memory.shown
     if known is not None:
         took = read_attempt(current[-1], facts.job_pods, inputs, now).took_milliseconds if current else None
         return Resolving(_resolved(model, known), known, deletes=_deletes(jobs), took_milliseconds=took)

@@ -55,6 +55,30 @@ def test_a_lost_write_of_the_deployment_costs_no_second_job() -> None:
     assert attempts(world) == ["1"]
 
 
+def test_a_deployment_that_somebody_deleted_is_made_again_without_asking_the_source() -> None:
+    world = a_serving_world()
+    before = world.deployment["spec"]
+    del world.children["Deployment", "qwen-engine"]
+    world.step()
+    assert world.jobs() == []
+    assert world.deployment["spec"] == before
+
+
+def test_a_named_engine_is_resolved_again_because_no_status_has_the_path_of_its_file() -> None:
+    world = a_serving_world(engine={"type": "LlamaCpp"})
+    del world.children["Deployment", "qwen-engine"]
+    world.step()
+    assert len(world.jobs()) == 1
+
+
+def test_a_status_that_speaks_of_another_generation_is_not_believed() -> None:
+    world = a_serving_world()
+    del world.children["Deployment", "qwen-engine"]
+    world.edit(source={"uri": "oci://registry.example.com/ai/other:1"}).step()
+    assert len(world.jobs()) == 1
+    assert "Deployment" not in world.kinds()
+
+
 def test_the_pods_word_counts_before_the_job_hears_of_it() -> None:
     world = a_world()
     world.step()
