@@ -20,7 +20,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any
 
 import tools
 import trustme
+import yaml
 
 from berth_kube.credentials import Credentials
 from berth_kube.kubeconfig import read_kubeconfig
@@ -171,7 +172,7 @@ class ApiServer:
                 cwd=self.folder,
             )
 
-    def _wait(self, program: str, ask: Any) -> None:
+    def _wait(self, program: str, ask: Callable[[], object]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._processes[program].poll() is None:
             with contextlib.suppress(OSError):
@@ -215,8 +216,6 @@ def running_api_server(
 
 def install_crds(server: ApiServer, crds: Sequence[Path]) -> None:
     """Install kinds, and return when they are served."""
-    import yaml
-
     files = [file for path in crds for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
     for document in (yaml.safe_load(file.read_text()) for file in files):
         server.ask("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", method="POST", body=document)

@@ -16,61 +16,18 @@ import asyncio
 import copy
 import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import fake_cluster_objects as objects
 from fake_cluster_objects import Stored
+from fake_cluster_requests import Fault, Passage, Request
 from fake_cluster_selectors import matches
+from fake_cluster_watches import Happening, Watcher, tell
 
 from berth_kube.cluster import Change, Page, Scope, WatchEvent
 from berth_kube.errors import AlreadyExists, ClusterError, Conflict, Expired, NotFound, Unreachable
 from berth_kube.resources import Key, Object, Resource, key_of, uid_of
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request that came in. `verb` is the name of the method."""
-
-    verb: str
-    resource: Resource
-    key: Key | None = None
-    body: Object | None = None
-    metadata_only: bool = False
-
-    @property
-    def writes(self) -> bool:
-        return self.verb not in ("get", "list_page", "watch")
-
-
-@dataclass
-class _Fault:
-    error: ClusterError
-    verb: str | None
-    resource: Resource | None
-    key: Key | None
-    after: bool
-    times: int
-
-    def strikes(self, request: Request) -> bool:
-        wanted = ((self.verb, request.verb), (self.resource, request.resource), (self.key, request.key))
-        return self.times > 0 and all(want is None or want == got for want, got in wanted)
-
-
-@dataclass(frozen=True)
-class _Happening:
-    version: int
-    resource: Resource
-    old: Object | None
-    new: Object | None
-
-
-@dataclass(eq=False)
-class _Watcher:
-    resource: Resource
-    scope: Scope
-    queue: asyncio.Queue[WatchEvent | ClusterError | None] = field(default_factory=asyncio.Queue)
 
 
 class FakeCluster:
@@ -80,12 +37,12 @@ class FakeCluster:
         self.requests: list[Request] = []
         self._now = now
         self._objects: dict[Resource, dict[Key, Stored]] = {}
-        self._history: list[_Happening] = []
+        self._history: list[Happening] = []
         self._version = 1
         self._oldest = 0
         self._uids = itertools.count(1)
-        self._faults: list[_Fault] = []
-        self._watchers: list[_Watcher] = []
+        self._faults: list[Fault] = []
+        self._watchers: list[Watcher] = []
         self._lists: dict[str, tuple[list[Object], str]] = {}
 
     # The contract.
@@ -111,11 +68,11 @@ class FakeCluster:
         async with self._request("watch", resource):
             if int(since) < self._oldest:
                 raise Expired(f"watch {resource.plural}: version {since} is too old", status=410)
-            watcher = _Watcher(resource, scope)
+            watcher = Watcher(resource, scope)
             watcher.queue.put_nowait(WatchEvent(Change.BOOKMARK, {"metadata": {"resourceVersion": since}}))
             for happening in self._history:
                 if happening.version > int(since):
-                    _tell(watcher, happening)
+                    tell(watcher, happening)
             self._watchers.append(watcher)
         try:
             while (item := await watcher.queue.get()) is not None:
@@ -212,7 +169,7 @@ class FakeCluster:
         times: int = 1,
     ) -> None:
         """Answer the next matching requests with an error; with `after` only once they have been carried out."""
-        self._faults.append(_Fault(error, verb, resource, key, after, times))
+        self._faults.append(Fault(error, verb, resource, key, after, times))
 
     def bookmark(self) -> None:
         """Send a bookmark with the newest version to every watch."""
@@ -261,10 +218,10 @@ class FakeCluster:
         body: Object | None = None,
         *,
         metadata_only: bool = False,
-    ) -> "_Passage":
+    ) -> "Passage":
         request = Request(verb, resource, key, copy.deepcopy(body), metadata_only)
         self.requests.append(request)
-        return _Passage(next((fault for fault in self._faults if fault.strikes(request)), None))
+        return Passage(next((fault for fault in self._faults if fault.strikes(request)), None))
 
     def _kind(self, resource: Resource) -> dict[Key, Stored]:
         return self._objects.setdefault(resource, {})
@@ -301,12 +258,12 @@ class FakeCluster:
     def _record(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if new is None:
             self._version += 1
-        happening = _Happening(self._version, resource, copy.deepcopy(old), copy.deepcopy(new))
+        happening = Happening(self._version, resource, copy.deepcopy(old), copy.deepcopy(new))
         self._history.append(happening)
         for watcher in self._watchers:
-            _tell(watcher, happening)
+            tell(watcher, happening)
 
-    def _drop(self, watcher: _Watcher) -> None:
+    def _drop(self, watcher: Watcher) -> None:
         if watcher in self._watchers:
             self._watchers.remove(watcher)
 
@@ -330,24 +287,6 @@ class FakeCluster:
                 yield resource, key, stored
 
 
-class _Passage:
-    """A request on its way: yields to the loop, as a network does, and fails where a fault is due."""
-
-    def __init__(self, fault: _Fault | None) -> None:
-        self._fault = fault
-        if fault is not None:
-            fault.times -= 1
-
-    async def __aenter__(self) -> None:
-        await asyncio.sleep(0)
-        if self._fault is not None and not self._fault.after:
-            raise self._fault.error
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if self._fault is not None and self._fault.after and kind is None:
-            raise self._fault.error
-
-
 def _same_owners(old: Stored, new: Stored) -> bool:
     def of(stored: Stored) -> Mapping[Any, Any]:
         return {owner: paths for owner, paths in stored.owned.items() if paths}
@@ -357,20 +296,3 @@ def _same_owners(old: Stored, new: Stored) -> bool:
 
 def _metadata(obj: Object) -> Object:
     return {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": obj["metadata"]}
-
-
-def _tell(watcher: _Watcher, happening: _Happening) -> None:
-    """What a watch says of it: an object that begins or ceases to match its selectors comes or goes."""
-    if watcher.resource != happening.resource:
-        return
-    before = happening.old is not None and matches(watcher.scope, happening.old)
-    after = happening.new is not None and matches(watcher.scope, happening.new)
-    if after:
-        assert happening.new is not None
-        change = Change.MODIFIED if before else Change.ADDED
-        watcher.queue.put_nowait(WatchEvent(change, copy.deepcopy(happening.new)))
-    elif before:
-        assert happening.old is not None
-        last = copy.deepcopy(dict(happening.new if happening.new is not None else happening.old))
-        last["metadata"]["resourceVersion"] = str(happening.version)
-        watcher.queue.put_nowait(WatchEvent(Change.DELETED, last))
