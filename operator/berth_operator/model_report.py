@@ -67,7 +67,7 @@ def _status(shown: ModelStatus, verdict: Verdict, scene: Scene) -> ModelStatus:
         stages=_stages(shown, verdict, scene.facts, revision),
         profile=engine.placement.name if engine is not None else shown.profile,
         revision=revision,
-        last_failure=_last_failure(shown, said, now),
+        last_failure=_last_failure(shown, said, verdict, now),
     )
 
 
@@ -166,10 +166,13 @@ def _stages(shown: ModelStatus, verdict: Verdict, facts: ModelFacts, revision: s
     return merge_stages(shown.stages, seen, resolved=resolved, same_start=shown.revision == revision)
 
 
-def _last_failure(shown: ModelStatus, conditions: tuple[Condition, ...], now: datetime) -> Failure | None:
-    """The last start that failed; it stays to be read after a later one has gone well."""
+def _last_failure(
+    shown: ModelStatus, conditions: tuple[Condition, ...], verdict: Verdict, now: datetime
+) -> Failure | None:
+    """The last start that failed; it stays to be read after a later one has gone well. A bad edit starts nothing."""
     progressing = find_condition(conditions, ConditionType.PROGRESSING)
-    if progressing is None or progressing.status is not ConditionStatus.FALSE:
+    is_start = verdict.engine is not None and verdict.engine.writes and not verdict.errors
+    if progressing is None or progressing.status is not ConditionStatus.FALSE or not is_start:
         return shown.last_failure
     before = shown.last_failure
     if before is not None and (before.reason, before.message) == (progressing.reason, progressing.message):

@@ -10,7 +10,17 @@ from berth_api.model_status import Loading, Stage, StageTime
 from berth_kube.resources import Object
 from berth_operator.diagnosis import Finding
 from berth_operator.facts import PodProgress, first_model
-from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, is_true, oldest_first, read_time
+from berth_operator.pods import (
+    Container,
+    Ending,
+    condition_of,
+    engine_of,
+    fetch_of,
+    is_ready,
+    is_true,
+    oldest_first,
+    read_time,
+)
 from berth_operator.words import size_words
 
 WRITE_EACH_PERCENT: Final = 10
@@ -125,8 +135,16 @@ def _pod_stages(pod: Object) -> Iterator[tuple[Stage, int]]:
     yield from _took(Stage.SCHEDULED, read_time(pod["metadata"].get("creationTimestamp")), scheduled)
     ended = fetch.ended if fetch is not None and fetch.has_done else None
     if ended is not None:
-        yield from _took(Stage.IMAGE_PULLED, scheduled, ended.started)
+        yield from _images_pulled(scheduled, ended, engine_of(pod))
         yield from _took(Stage.FETCHED, ended.started, ended.finished)
+
+
+def _images_pulled(scheduled: datetime | None, fetch: Ending, engine: Container | None) -> Iterator[tuple[Stage, int]]:
+    """The loader's image is pulled before the files, the engine's after them; an engine that restarts tells nothing."""
+    before = _milliseconds(scheduled, fetch.started)
+    after = _milliseconds(fetch.finished, engine.started) if engine is not None and not engine.restarts else None
+    if before is not None and after is not None:
+        yield Stage.IMAGE_PULLED, before + after
 
 
 def _took(stage: Stage, start: datetime | None, end: datetime | None) -> Iterator[tuple[Stage, int]]:

@@ -162,6 +162,30 @@ def test_a_bad_new_revision_never_makes_a_serving_model_not_ready() -> None:
     assert says(world.status, "Progressing") == ("False", "ImagePullFailed")
 
 
+def test_a_new_revision_waits_for_the_gpu_that_the_old_one_still_holds() -> None:
+    world = a_serving_world(accelerator={"profiles": ["l4"]})
+    leaving = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
+    old = a_pod("old", revision=world.revision, fetch=ended(), engine=running(), metadata=leaving)
+    world.edit(contextLength=2048).settle()
+    new = a_pod("new", revision=world.revision, scheduled="1 Insufficient nvidia.com/gpu.")
+    world.serve(0, old, new).settle()
+    assert says(world.status, "Progressing") == ("True", "WaitingForGPU")
+    world.serve(0, new).settle()
+    assert says(world.status, "Progressing") == ("False", "InsufficientGPU")
+
+
+def test_old_replicas_that_finish_are_told_while_nothing_new_is_there() -> None:
+    world = a_serving_world()
+    leaving = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
+    world.edit(contextLength=2048).settle()
+    world.serve(0, a_pod("old", revision="old", metadata=leaving)).settle()
+    assert says(world.status, "Progressing") == ("True", "Draining")
+
+
+def test_a_bad_edit_is_no_failed_start() -> None:
+    assert "lastFailure" not in a_serving_world().edit(replicas="many").settle().status
+
+
 def test_trouble_of_the_old_revision_is_not_told_of_the_new_one() -> None:
     world = a_serving_world()
     old = a_pod("old", revision=world.revision, fetch=ended(), engine=ended(1, "died"))

@@ -146,12 +146,10 @@ def test_a_model_that_answers_shows_no_loading() -> None:
 
 def test_the_stages_of_a_start_are_told_once_it_answers() -> None:
     world = a_resolved_world()
-    pod = a_pod(
-        revision=world.revision, fetch=ended(at=NOW + timedelta(seconds=6), seconds=4), engine=running(), ready=True
-    )
-    world.serve(1, pod).step()
+    fetch, engine = ended(at=NOW + timedelta(seconds=6), seconds=4), running(NOW + timedelta(seconds=7))
+    world.serve(1, a_pod(revision=world.revision, fetch=fetch, engine=engine, ready=True)).step()
     took = {stage["name"]: stage["milliseconds"] for stage in world.status["stages"]}
-    assert took == {"Resolved": 3000, "Scheduled": 2000, "ImagePulled": 2000, "Fetched": 4000, "Answered": 9000}
+    assert took == {"Resolved": 3000, "Scheduled": 2000, "ImagePulled": 3000, "Fetched": 4000, "Answered": 2000}
 
 
 def test_the_runtimes_own_figures_are_finer_and_stay() -> None:
@@ -174,6 +172,16 @@ def test_stages_that_make_no_sense_are_none(said: Any) -> None:
     world.progress["qwen-1"] = PodProgress(runtime={"models": said})
     world.serve(1, a_pod(revision=world.revision, fetch=ended(), engine=running(), ready=True)).step()
     assert "Loaded" not in [stage["name"] for stage in world.status["stages"]]
+
+
+def test_an_engine_that_restarted_does_not_change_how_long_its_image_took() -> None:
+    world = a_resolved_world()
+    world.serve(1, a_pod(revision=world.revision, fetch=ended(), engine=running(), ready=True)).step()
+    later = running(NOW + timedelta(hours=1))
+    world.serve(1, a_pod(revision=world.revision, fetch=ended(), engine=later, ready=True, restarts=1, loading=False))
+    world.step()
+    took = {stage["name"]: stage["milliseconds"] for stage in world.status["stages"]}
+    assert took["ImagePulled"] == 0
 
 
 def test_a_new_revision_begins_its_stages_anew() -> None:
