@@ -32,7 +32,7 @@ def everything() -> list[str]:
 def test_deleting_a_model_and_its_route_leaves_no_object(objects: Objects, pushed: dict[str, str]) -> None:
     (source,) = [uri for uri in pushed.values() if "minilm" in uri]
     apply(
-        a_model("guest", NAMESPACE, source={"uri": source}),
+        a_model("guest", NAMESPACE, source={"uri": source}, replicas=2),
         a_model("stillborn", NAMESPACE, source={"uri": f"{source}-gone"}),
         a_route("guests", NAMESPACE, {"guest": 1}),
     )

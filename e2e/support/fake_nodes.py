@@ -48,7 +48,7 @@ def _profile(name: str, kind: NodeKind) -> Json:
 
 
 def join_nodes(node: Node, objects: Objects) -> None:
-    """Add what the cluster's own fleet lacks, a node without accelerators and more L4s, and wait until all are Ready."""
+    """Add to the cluster's own fleet a node without accelerators and more L4s, and wait until all are Ready."""
     fleet = [build_node("cpu-0", _CPU_KIND), *build_fleet({**dict.fromkeys(MEMORY, 1), "l4": 3})]
     node.apply(fleet)
     until(

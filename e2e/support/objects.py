@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import kubernetes
+import urllib3
 
 from berth_kube.resources import Key, Resource
 
@@ -17,11 +18,11 @@ Json = dict[str, Any]
 
 
 class Refused(AssertionError):  # noqa: N818 - reads as what happened
-    """The API server answered with an error; `status` is its HTTP status."""
+    """The API server answered with an error, whose HTTP status is `status`; 0 where it did not answer."""
 
     def __init__(self, status: int, text: str) -> None:
         self.status = status
-        super().__init__(f"the API server answered {status}: {text}")
+        super().__init__(f"the API server answered {status or 'nothing'}: {text}")
 
 
 class Objects:
@@ -81,6 +82,8 @@ class Objects:
             answer.read()
         except kubernetes.client.ApiException as error:
             raise Refused(error.status, str(error.body)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Refused(0, str(error)) from error
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(answer.status, answer.data.decode(errors="replace"))
         document: Json = json.loads(answer.data)

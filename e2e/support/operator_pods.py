@@ -23,9 +23,9 @@ class OperatorPods:
         self._objects = objects
 
     def holder(self) -> str:
-        """The pod that the Lease names; empty where nobody holds it."""
+        """The pod that the Lease names, without the mark of its process; empty where nobody holds it."""
         lease = self._objects.get(LEASES, NAMESPACE, OPERATOR)
-        return str((lease or {}).get("spec", {}).get("holderIdentity") or "")
+        return str((lease or {}).get("spec", {}).get("holderIdentity") or "").partition("_")[0]
 
     def leader(self, *, seconds: float = 30.0) -> Json:
         """The pod that leads and runs, waited for."""
