@@ -146,15 +146,16 @@ class ClusterAgent:
             self._publisher.poke()
 
     async def _publish(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publisher.run())
-            group.create_task(self._find_state())
-
-    async def _find_state(self) -> None:
-        """What is served at first: what the API server says, or the last state until it says something."""
+        # Before anything is built: a bad edit of what served last is then known as such, and not as something new.
         last = await asyncio.to_thread(read_documents, self._options.settings.last_state_file)
         if last is not None:
             self._agent.remember(self._build.all_of(last).snapshot)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publisher.run())
+            group.create_task(self._find_state(last))
+
+    async def _find_state(self, last: Documents | None) -> None:
+        """What is served at first: what the API server says, or the last state until it says something."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._intake.wait_synced(), PATIENCE_SECONDS)
         if not self._intake.is_synced:
