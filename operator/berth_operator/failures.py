@@ -7,7 +7,7 @@ from typing import Final
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError
 from berth_kube.errors import ClusterError, Forbidden, Rejected
-from berth_operator.diagnosis import Finding
+from berth_operator.findings import Finding
 
 Failures = Mapping[tuple[str, str], ClusterError]
 

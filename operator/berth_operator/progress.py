@@ -8,8 +8,8 @@ from typing import Final
 from berth_api.conditions import Reason
 from berth_api.model_status import Loading, Stage, StageTime
 from berth_kube.resources import Object
-from berth_operator.diagnosis import Finding
 from berth_operator.facts import PodProgress, first_model
+from berth_operator.findings import Finding
 from berth_operator.pods import (
     Container,
     Ending,

@@ -7,8 +7,10 @@ from berth_api.conditions import Condition, ConditionType, Reason
 from berth_kube.resources import Object
 from berth_operator.children.metadata import is_leaving
 from berth_operator.conditions import holds, not_holds
-from berth_operator.diagnosis import Circumstances, Finding, diagnose, refused_pods
+from berth_operator.diagnosis import diagnose
 from berth_operator.facts import ModelFacts, PodProgress
+from berth_operator.findings import Circumstances, Finding
+from berth_operator.pod_rules import refused_pods
 from berth_operator.pods import is_ready, revision_of
 from berth_operator.progress import describe_start, furthest
 from berth_operator.rollout import Rollout

@@ -19,6 +19,7 @@ from berth_api.model import Model
 from berth_api.model_spec import ModelSpec
 from berth_api.model_status import ModelStatus
 from berth_api.source import Source
+from berth_operator.bounded_json import read_json_object
 from berth_operator.children.metadata import hash_of
 
 MESSAGE_MAX: Final = 4096
@@ -127,14 +128,14 @@ def render_resolution(resolution: Resolution) -> str:
 
 def read_resolution(annotation: str | None) -> Resolution | None:
     """The resolution in an annotation; None where there is none that can be read."""
-    content = _read_json(annotation or "")
+    content = read_json_object(annotation or "")
     inputs = content.get("inputs")
     return _resolution(content, inputs) if isinstance(inputs, str) else None
 
 
 def read_report(message: str, inputs: str) -> Resolution | Refusal:
     """What a resolver wrote into its termination message. What can't be believed is a Refusal too."""
-    content = _read_json(message)
+    content = read_json_object(message)
     resolution = _resolution(content, inputs)
     if resolution is not None:
         return resolution
@@ -153,16 +154,6 @@ def _resolution(content: Mapping[str, Any], inputs: str) -> Resolution | None:
     if artifact.digest is None or not _DIGEST.fullmatch(artifact.digest):
         return None
     return Resolution(inputs, artifact, _safe_path(content.get("weights")), _notes(content.get("notes")))
-
-
-def _read_json(text: str) -> Mapping[str, Any]:
-    if len(text) > 2 * MESSAGE_MAX:
-        return {}
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _safe_path(found: object) -> str:

@@ -17,9 +17,10 @@ from berth_kube.resources import JOBS, Object, key_of, uid_of
 from berth_operator.children.metadata import is_leaving, is_owned
 from berth_operator.children.resolver_job import DEADLINE_SECONDS, build_resolver_job
 from berth_operator.conditions import holds, not_holds
-from berth_operator.diagnosis import Circumstances, image_not_pulled, not_created, not_scheduled
 from berth_operator.facts import ModelFacts
+from berth_operator.findings import Circumstances
 from berth_operator.plan import Apply, Delete
+from berth_operator.pod_rules import image_not_pulled, not_created, not_scheduled
 from berth_operator.pods import Ending, condition_of, containers_of, is_true, oldest_first, read_time
 from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_of, known_by_spec, read_report
 from berth_operator.settings import OperatorSettings

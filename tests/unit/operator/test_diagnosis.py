@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from operator_builders import NOW, Json, a_pod, a_ready_pod, a_refusal, ended, running, waiting
 
-from berth_operator.diagnosis import Circumstances, diagnose, refused_pods
+from berth_operator.diagnosis import diagnose
 from berth_operator.facts import PodProgress
+from berth_operator.findings import Circumstances
+from berth_operator.pod_rules import refused_pods
 
 PULL = 'Back-off pulling image "berth/cpu:1": ErrImagePull: manifest unknown'
 GPU_WORDS = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -174,7 +176,7 @@ def test_each_trouble_has_its_word_and_its_cause(what: str) -> None:
     ("said", "gpu", "reason"),
     [
         (a_runtime("Failed", "llama.cpp does not know the architecture 'x'"), "", "EngineRejected"),
-        (a_runtime("Restarting", "The engine crashed (SIGSEGV)."), "", "EngineRejected"),
+        (a_runtime("Restarting", "The engine crashed (SIGSEGV)."), "", "CrashLoop"),
         (a_runtime("Failed", "There is not enough memory for the model and its context."), "", "OutOfMemory"),
         (a_runtime("Failed", "There is not enough memory for the model."), "nvidia.com/gpu", "OutOfGPUMemory"),
         (a_runtime("Failed", "killed (SIGKILL), most likely because memory ran out."), "", "OutOfMemory"),
