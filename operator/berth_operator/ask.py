@@ -44,7 +44,7 @@ class HttpAsker:
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
     """The body. It comes from a pod that runs what users chose, so its size is not trusted."""
-    if response.status >= 400:
+    if response.status != 200:
         return None
     body = bytearray()
     async for chunk in response.content.iter_any():

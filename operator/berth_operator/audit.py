@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from berth_api.errors import BerthError
-from berth_kube.audit import Audit, Listing, compare, list_versions
+from berth_kube.audit import PATIENCE_SECONDS, Audit, Listing, compare, list_versions
 from berth_kube.cluster import Cluster, Scope
 from berth_kube.errors import ClusterError, NotFound
 from berth_kube.resources import Key, Object
@@ -20,6 +20,8 @@ from berth_operator.declared import Declared
 from berth_operator.subject import Kind, Subject
 
 AUDIT_SECONDS: Final = 60.0
+FIRST_LIST_SECONDS: Final = 600.0
+"""How long intake may take to bring in everything that was there before it started."""
 _RETRY_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.1
 _POLLS: Final = 100
@@ -76,7 +78,7 @@ class IntakeAudit:
         while not self.completed.is_set():
             listings = await self._list()
             for _ in range(_POLLS):
-                self._compare(listings)
+                self._compare(listings, patience_seconds=FIRST_LIST_SECONDS)
                 if not any(audit.awaited for audit in self._found.values()):
                     self.completed.set()
                     return
@@ -92,14 +94,16 @@ class IntakeAudit:
         """One comparison. Raises IntakeBlind and KindMissing."""
         self._compare(await self._list())
 
-    def _compare(self, listings: Mapping[_Part, Listing]) -> None:
+    def _compare(self, listings: Mapping[_Part, Listing], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         now = self._heard_at = self._clock()
         for (kind, namespace), listing in listings.items():
             known = self._known(kind, namespace)
-            found = self._found[kind, namespace] = compare(self._found[kind, namespace], listing, known, now)
+            found = self._found[kind, namespace] = compare(
+                self._found[kind, namespace], listing, known, now, patience_seconds=patience_seconds
+            )
             if found.overdue:
                 late = ", ".join(str(Subject(kind, key)) for key in found.overdue[:5])
-                raise IntakeBlind(f"{late} changed more than a minute ago and did not come in")
+                raise IntakeBlind(f"{late} changed more than {patience_seconds:.0f} s ago and did not come in")
             for key in found.vanished:
                 log.warning("vanished unseen", extra={"subject": str(Subject(kind, key))})
                 self._drop(kind, known[key])

@@ -65,6 +65,7 @@ class Operator:
         planner: Planner,
         needs_apply: NeedsApply,
         ask: Ask,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = asyncio.get_running_loop().time
         self._supervision = Supervision()
@@ -94,7 +95,7 @@ class Operator:
             gateways=GatewayReports(self._caches.gateway_pods, ask, self._clock),
             failures=executor.failures,
         )
-        reconciler = Reconciler(observer, planner, executor, lambda: datetime.now(UTC))
+        reconciler = Reconciler(observer, planner, executor, now)
         self._workers = Workers(
             self._queue,
             self._leadership.elector.leading,

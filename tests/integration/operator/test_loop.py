@@ -13,6 +13,7 @@ from berth_kube.resources import (
     DISRUPTION_BUDGETS,
     JOBS,
     LEASES,
+    NAMESPACES,
     NETWORK_POLICIES,
     PODS,
     SERVICES,
@@ -226,3 +227,21 @@ async def test_an_edit_reaches_its_child_within_seconds_even_after_many(
             return found is not None and found["spec"]["replicas"] == 5
 
         await operator.until(is_applied)
+
+
+async def test_an_operator_of_the_whole_cluster_serves_every_namespace(
+    api_server: ApiServer, town: Town, tmp_path: Path
+) -> None:
+    other = Town(town.cluster, f"{town.namespace}-other")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other.namespace}}
+    await town.cluster.create(NAMESPACES, namespace)
+    async with running_operator(api_server, town.namespace, tmp_path, watchNamespaces=[], readNodes=True) as operator:
+        await town.declare("qwen")
+        await other.declare("qwen")
+
+        async def is_written() -> bool:
+            return all([await where.condition("qwen", "Progressing") for where in (town, other)])
+
+        await operator.until(is_written)
+        for where in (town, other):
+            assert set(await where.all_of(DEPLOYMENTS)) == {"qwen-engine"}

@@ -8,7 +8,7 @@ from operator_parts import QWEN, QWEN_MODEL, Clock, put_model, put_route
 
 from berth_kube.errors import NotFound, Unreachable
 from berth_kube.resources import Key, Object
-from berth_operator.audit import AUDIT_SECONDS, IntakeAudit, IntakeBlind, KindMissing
+from berth_operator.audit import AUDIT_SECONDS, FIRST_LIST_SECONDS, IntakeAudit, IntakeBlind, KindMissing
 from berth_operator.declared import Declared
 from berth_operator.subject import MODEL_ROUTES, MODELS, Kind, Subject
 
@@ -134,6 +134,14 @@ async def test_intake_is_complete_once_everything_listed_was_delivered(scene: Sc
     await scene.audit.complete()
     assert scene.audit.completed.is_set()
     assert polls == 3
+
+
+async def test_a_first_list_may_take_longer_than_a_change_and_not_for_ever(scene: Scene) -> None:
+    put_model(scene.cluster)
+    started = scene.clock.seconds
+    with pytest.raises(IntakeBlind):
+        await scene.audit.complete()
+    assert scene.clock.seconds - started >= FIRST_LIST_SECONDS
 
 
 async def test_an_empty_cluster_is_complete_at_once(scene: Scene) -> None:

@@ -1,0 +1,69 @@
+"""Asking pods: whatever is there, the answer is a JSON object or nothing, and soon."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from api_server import free_port
+
+from berth_operator.ask import HttpAsker, url_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def hang(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def say(text: str, status: int = 200, **headers: str) -> Handler:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, status=status, headers=headers)
+
+    return handler
+
+
+@asynccontextmanager
+async def a_pod(handler: Handler) -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_get("/status", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def ask(port: int) -> object:
+    async with aiohttp.ClientSession() as session:
+        return await HttpAsker(session)(url_of("127.0.0.1", port, "/status"))
+
+
+async def test_a_json_object_is_an_answer() -> None:
+    async with a_pod(say('{"models": []}')) as port:
+        assert await ask(port) == {"models": []}
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(say("not JSON"), id="text"),
+        pytest.param(say("[1]"), id="a list"),
+        pytest.param(say("{}", status=503), id="an error"),
+        pytest.param(say("{}", status=302, Location="http://169.254.169.254/"), id="a redirect"),
+        pytest.param(say('{"x": "' + "y" * 300_000 + '"}'), id="too much"),
+        pytest.param(hang, id="nothing for a second"),
+    ],
+)
+async def test_anything_else_is_none(handler: Handler) -> None:
+    async with a_pod(handler) as port, asyncio.timeout(10):
+        assert await ask(port) is None
+
+
+async def test_a_port_that_nobody_listens_on_is_none() -> None:
+    assert await ask(free_port()) is None
