@@ -9,6 +9,7 @@ from berth_operator.bounded_json import read_json_object
 from berth_operator.facts import PodProgress, first_model
 from berth_operator.findings import Circumstances, Finding
 from berth_operator.pods import Ending, engine_of, fetch_of
+from berth_operator.words import as_unicode
 
 _KILLED: Final = frozenset({0, 137, 143})
 """How a container ends that the kubelet stops: well, or by SIGKILL or SIGTERM."""
@@ -114,7 +115,7 @@ def _runtime_message(progress: PodProgress) -> str:
     if first.get("state") not in ("Failed", "Restarting"):
         return ""
     message = first.get("message")
-    return message.strip()[:4096] if isinstance(message, str) else ""
+    return as_unicode(message).strip()[:4096] if isinstance(message, str) else ""
 
 
 def _less_memory() -> str:

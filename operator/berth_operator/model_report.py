@@ -25,6 +25,7 @@ from berth_operator.pods import revision_of
 from berth_operator.progress import furthest, keep_loading, merge_stages, observe_loading, observe_stages
 from berth_operator.progressing import Newest, describe_progress, pods_on_the_way
 from berth_operator.resolution import artifact_of
+from berth_operator.resolving import Resolving
 from berth_operator.rollout import Rollout
 from berth_operator.verdict import Scene, Verdict
 from berth_operator.words import counted
@@ -78,7 +79,7 @@ def _conditions(verdict: Verdict, facts: ModelFacts, rollout: Rollout) -> Iterat
         accepted = holds(ConditionType.ACCEPTED, verdict.note, Reason.NAME_CONFLICT)
     yield accepted
     if verdict.resolving is not None:
-        yield verdict.resolving.condition
+        yield _resolved(verdict.resolving, facts)
     if verdict.engine is not None:
         yield verdict.engine.placement.condition
     elif verdict.resolving is not None and verdict.resolving.resolution is None:
@@ -87,12 +88,20 @@ def _conditions(verdict: Verdict, facts: ModelFacts, rollout: Rollout) -> Iterat
     yield _available(verdict, rollout)
 
 
+def _resolved(resolving: Resolving, facts: ModelFacts) -> Condition:
+    """A resolver that may not even be made is nothing to wait for."""
+    forbidden = forbidden_child(facts.failures) if resolving.resolution is None else None
+    if forbidden is not None:
+        return not_holds(ConditionType.RESOLVED, forbidden.reason, forbidden.message)
+    return resolving.condition
+
+
 def _progressing(verdict: Verdict, facts: ModelFacts, rollout: Rollout, accepted: Condition) -> Condition:
     if verdict.errors:
         return not_holds(ConditionType.PROGRESSING, accepted.reason, accepted.message)
     if verdict.engine is None:
         assert verdict.resolving is not None
-        return _mirror(verdict.resolving.condition, is_under_way=Reason.RESOLVING)
+        return _mirror(_resolved(verdict.resolving, facts), is_under_way=Reason.RESOLVING)
     if not verdict.engine.writes:
         return _mirror(verdict.engine.placement.condition)
     forbidden = forbidden_child(facts.failures)

@@ -25,6 +25,8 @@ from berth_operator.children.metadata import hash_of
 MESSAGE_MAX: Final = 4096
 _NOTES_MAX: Final = 8
 _INPUTS_LENGTH: Final = 8
+_LARGEST: Final = 1 << 60
+"""An exbibyte: what is said to be larger is no artifact, and its figures would not fit into a status."""
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _DIGEST_IN_URI: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _SAFE_PATH: Final = re.compile(r"[^\0-\x1f\x7f]{1,512}")
@@ -123,7 +125,7 @@ def render_resolution(resolution: Resolution) -> str:
         "weights": resolution.weights,
         "notes": list(resolution.notes),
     }
-    return json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
 
 def read_resolution(annotation: str | None) -> Resolution | None:
@@ -153,7 +155,13 @@ def _resolution(content: Mapping[str, Any], inputs: str) -> Resolution | None:
         return None
     if artifact.digest is None or not _DIGEST.fullmatch(artifact.digest):
         return None
+    if any(figure is not None and figure > _LARGEST for figure in _figures(artifact)):
+        return None
     return Resolution(inputs, artifact, _safe_path(content.get("weights")), _notes(content.get("notes")))
+
+
+def _figures(artifact: Artifact) -> tuple[int | None, ...]:
+    return (artifact.size_bytes, artifact.parameters, artifact.context_length)
 
 
 def _safe_path(found: object) -> str:

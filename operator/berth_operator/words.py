@@ -15,6 +15,11 @@ def size_words(size_bytes: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
+def as_unicode(text: str) -> str:
+    """The text without halves of characters, which JSON can say and UTF-8 can't."""
+    return text.encode(errors="replace").decode()
+
+
 def counted(number: int, noun: str) -> str:
     """`1 replica`, `2 replicas`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

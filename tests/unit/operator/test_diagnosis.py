@@ -180,6 +180,7 @@ def test_each_trouble_has_its_word_and_its_cause(what: str) -> None:
         (a_runtime("Failed", "There is not enough memory for the model and its context."), "", "OutOfMemory"),
         (a_runtime("Failed", "There is not enough memory for the model."), "nvidia.com/gpu", "OutOfGPUMemory"),
         (a_runtime("Failed", "killed (SIGKILL), most likely because memory ran out."), "", "OutOfMemory"),
+        (a_runtime("Failed", "half a character: \ud800"), "", "EngineRejected"),
         (a_runtime("Loading"), "", ""),
         (a_runtime("Ready", "old words"), "", ""),
         (PodProgress(), "", ""),
@@ -193,6 +194,7 @@ def test_the_runtime_says_itself_what_its_engine_lacks(said: PodProgress, gpu: s
     pod = a_pod(fetch=ended(), engine=running())
     finding = diagnose([pod], Circumstances(gpu_resource=gpu, progress={"qwen-1": said}))
     assert (finding.reason if finding else "") == reason
+    assert finding is None or finding.message.encode()
 
 
 def test_a_gpu_that_old_pods_still_hold_is_waited_for() -> None:

@@ -1,7 +1,7 @@
 """What a child that was not taken means for the Model's own fields."""
 
 import pytest
-from operator_builders import a_resolved_world, a_serving_world, condition, says
+from operator_builders import a_resolved_world, a_serving_world, a_world, condition, says
 
 from berth_kube.errors import Conflict, FieldFault, Forbidden, Rejected, Unreachable
 from berth_operator.failures import forbidden_child, refused_fields, user_field
@@ -67,6 +67,16 @@ def test_a_child_that_may_not_be_made_is_told(quota: bool, reason: str) -> None:
     assert says(world.status, "Progressing") == ("False", reason)
     assert "not yours" in condition(world.status, "Progressing")["message"]
     assert says(world.status, "Accepted") == ("True", "Accepted")
+
+
+def test_a_resolver_that_may_not_be_made_is_told_and_not_waited_for() -> None:
+    world = a_world()
+    world.failures["Job", "qwen-resolve-x"] = Forbidden("exceeded quota: jobs", quota=True)
+    world.step()
+    assert says(world.status, "Resolved") == ("False", "QuotaExceeded")
+    assert says(world.status, "Progressing") == ("False", "QuotaExceeded")
+    assert says(world.status, "Ready") == ("False", "QuotaExceeded")
+    assert world.events == ["Warning QuotaExceeded"]
 
 
 def test_a_refused_child_makes_the_model_not_accepted_and_leaves_what_serves() -> None:

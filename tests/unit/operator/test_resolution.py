@@ -40,6 +40,14 @@ def test_what_is_resolved_is_the_same_after_it_was_kept() -> None:
     assert read_resolution(render_resolution(found)) == found
 
 
+def test_a_report_in_any_letters_is_still_read_after_it_was_kept() -> None:
+    report = json.loads(a_report()) | {"weights": "\N{CAT FACE}" * 500, "notes": ["\N{CAT FACE}" * 512] * 9}
+    found = read_report(json.dumps(report, ensure_ascii=False), "inputs")
+    assert isinstance(found, Resolution)
+    assert len(found.notes) == 8
+    assert read_resolution(render_resolution(found)) == found
+
+
 @pytest.mark.parametrize(
     "reason",
     [
@@ -65,6 +73,9 @@ def test_a_refusal_keeps_its_reason_and_its_words(reason: str) -> None:
         a_report(digest="sha256:short"),
         a_report(format="Floppy"),
         a_report(sizeBytes=-1),
+        a_report(sizeBytes=10**30),
+        a_report(contextLength=1 << 61),
+        a_report(quantization="\ud800"),
         a_report(parameters="many"),
         json.dumps({"artifact": []}),
         "x" * 100_000,

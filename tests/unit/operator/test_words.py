@@ -19,7 +19,9 @@ def test_one_thing_is_singular(number: int, words: str) -> None:
     assert counted(number, "replica") == words
 
 
-@pytest.mark.parametrize("text", ["", "7", "[]", "{", "[" * 5000, '{"a": "' + "x" * 9000 + '"}', "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "[]", "{", "[" * 5000, '{"a": "' + "x" * 40_000 + '"}', "\ud800", '{"a": "\\ud800"}']
+)
 def test_what_is_no_small_object_is_empty(text: str) -> None:
     assert read_json_object(text) == {}
 
