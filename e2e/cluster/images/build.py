@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from e2e.cluster.images.table import Image, build_table, fingerprint
 # Kept between clusters: layers that did not change are never made twice.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth/images"
 BASE = "localhost/berth/base"
+# Each change of the code leaves about ten images and layers behind. Beyond this many, all but the newest images go with
+# everything that those do not need, and the packages are installed anew once.
+KEPT_IMAGES = 400
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,22 @@ def bring_images(destination: Destination, names: Sequence[str]) -> Mapping[str,
     machine.demand_root()
     machine.demand(machine.IMAGE_NEEDS)
     base = _ensure_base(Surroundings.from_environment(os.environ))
+    tagged = [(image, fingerprint(image, base)) for image in build_table()]
     references = {}
-    for image in build_table():
+    for image, tag in tagged:
         if names and image.name not in names:
             continue
-        tag = fingerprint(image, base)
         references[image.name] = f"{destination.address}/{image.name}:{tag}"
         if not destination.has(image.name, tag):
-            local = f"localhost/berth/{image.name}:{tag}"
-            if not _exists(local):
-                _build(image, f"{BASE}:{base}", local)
-            _push(local, references[image.name], destination)
+            if not _exists(_local(image, tag)):
+                _build(image, f"{BASE}:{base}", _local(image, tag))
+            _push(_local(image, tag), references[image.name], destination)
+    _prune({f"{BASE}:{base}", *(_local(image, tag) for image, tag in tagged)})
     return references
+
+
+def _local(image: Image, tag: str) -> str:
+    return f"localhost/berth/{image.name}:{tag}"
 
 
 def _ensure_base(surroundings: Surroundings) -> str:
@@ -79,6 +86,16 @@ def _push(local: str, reference: str, destination: Destination) -> None:
     with _timed(f"pushed {reference}"):
         words = ["--quiet", *destination.options, local, f"docker://{reference}"]
         _buildah("push", *words, before=destination.before)
+
+
+def _prune(kept: Set[str]) -> None:
+    if len(_buildah("images", "--all", "--quiet").split()) <= KEPT_IMAGES:
+        return
+    with _timed("removed old images"):
+        named = _buildah("images", "--format={{.Name}}:{{.Tag}}", "--filter=reference=localhost/berth/*").split()
+        if old := sorted(set(named) - kept):
+            _buildah("rmi", *old)
+        _buildah("rmi", "--prune", "--force")
 
 
 def _exists(local: str) -> bool:
