@@ -10,8 +10,8 @@ from berth_api.engines import choose_engine
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
-from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_REVISION
-from berth_kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, NETWORK_POLICIES, SERVICES
+from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_MODEL, LABEL_REVISION
+from berth_kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, NETWORK_POLICIES, SERVICES, Object
 from berth_operator.children.deployment import build_deployment
 from berth_operator.children.disruption_budget import build_disruption_budget
 from berth_operator.children.names import ENGINE_PORT, MODEL_VIEW_PATH, TEMPLATE_FOLDER
@@ -19,7 +19,7 @@ from berth_operator.children.network_policy import build_engine_policy, build_lo
 from berth_operator.children.pod import Serving, build_pod_template
 from berth_operator.children.probes import start_seconds
 from berth_operator.children.service import build_service
-from berth_operator.placement import Hardware, Placement, place
+from berth_operator.placement import Before, Hardware, Placement, place
 from berth_operator.plan import Apply
 from berth_operator.resolution import Resolution, artifact_of
 from berth_operator.rollout import Rollout
@@ -50,7 +50,7 @@ def plan_engine(
     gpu = model.spec.accelerator is not None
     engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
     launch = _launch(model, artifact, resolution)
-    placement = place(model, artifact, hardware, settings, rollout.profile)
+    placement = place(model, artifact, hardware, settings, _before(model, hardware, rollout))
     serving = Serving(model, artifact, launch, _image(model, placement, settings), placement)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
@@ -67,6 +67,17 @@ def plan_engine(
         writes=() if _would_harm(placement, rollout) else writes,
         applied_hash=deployment["metadata"]["annotations"][ANNOTATION_APPLIED_HASH],
     )
+
+
+def _before(model: Model, hardware: Hardware, rollout: Rollout) -> Before:
+    own = (pod for pod in hardware.pods if _is_of(pod, model))
+    return Before(rollout.profile, rollout.ready > 0 or any(pod["spec"].get("nodeName") for pod in own))
+
+
+def _is_of(pod: Object, model: Model) -> bool:
+    metadata = pod["metadata"]
+    is_near = metadata.get("namespace") == model.metadata.namespace
+    return is_near and (metadata.get("labels") or {}).get(LABEL_MODEL) == model.metadata.name
 
 
 def _others(model: Model, settings: OperatorSettings) -> Iterator[Apply]:

@@ -47,6 +47,14 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The profile that was chosen before. `is_held`: pods of the Model have devices of it, ready or on their way."""
+
+    profile: str = ""
+    is_held: bool = False
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What is known of the cluster's machines: its nodes if we may see them, and all pods that hold devices."""
 
@@ -54,14 +62,16 @@ class Hardware:
     pods: Sequence[Object] = ()
 
 
-def place(model: Model, artifact: Artifact, hardware: Hardware, settings: OperatorSettings, kept: str) -> Placement:
-    """Choose; `kept` is the profile that was chosen before. Raises InvalidSpec where no profile can be meant."""
+def place(
+    model: Model, artifact: Artifact, hardware: Hardware, settings: OperatorSettings, before: Before
+) -> Placement:
+    """Choose. Raises InvalidSpec where no profile can be meant."""
     accelerator = model.spec.accelerator
     if accelerator is None:
         return _on_host(model, artifact)
     profiles = candidates(accelerator, settings.profiles)
     wish = _Wish(artifact, accelerator.count, model.spec.pod.node_selector)
-    return _prefer([_on_profile(name, profile, wish, hardware) for name, profile in profiles.items()], kept)
+    return _prefer([_on_profile(name, profile, wish, hardware) for name, profile in profiles.items()], before)
 
 
 @dataclass(frozen=True)
@@ -169,10 +179,14 @@ def _sum(memory: MemoryFit) -> str:
     )
 
 
-def _prefer(choices: Sequence[Placement], kept: str) -> Placement:
-    """The one chosen before if pods can run there; else the first with room, with nodes, that fits, or of all."""
-    fitting = [choice for choice in choices if not choice.is_hopeless]
+def _prefer(choices: Sequence[Placement], before: Before) -> Placement:
+    """The one whose devices are held; else the first with room, with nodes, that fits, or the last of all.
+
+    Among equals the one chosen before comes first, so that pods which wait are not made anew for nothing.
+    """
+    in_order = sorted(choices, key=lambda choice: choice.name != before.profile)
+    fitting = [choice for choice in in_order if not choice.is_hopeless]
     with_nodes = [choice for choice in fitting if not choice.has_no_node]
     with_room = [choice for choice in with_nodes if choice.has_free is not False]
-    as_before = [choice for choice in with_nodes if choice.name == kept]
-    return next(iter((*as_before, *with_room, *with_nodes, *fitting, *reversed(choices))))
+    held = [choice for choice in with_nodes if before.is_held and choice.name == before.profile]
+    return next(iter((*held, *with_room, *with_nodes, *fitting, *reversed(choices))))

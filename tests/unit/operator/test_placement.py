@@ -7,11 +7,13 @@ from operator_builders import (
     Json,
     World,
     a_node,
+    a_pod,
     a_report,
     a_resolved_world,
     a_serving_world,
     a_world,
     condition,
+    running,
     says,
     some_settings,
 )
@@ -66,6 +68,40 @@ def test_a_chosen_profile_is_kept_when_a_better_one_becomes_free() -> None:
     world.settle()
     assert world.status["profile"] == "mi300"
     assert world.written == []
+
+
+def a_pending(world: World) -> Json:
+    pod = a_pod(revision=world.revision, scheduled="1 Insufficient nvidia.com/gpu.")
+    del pod["spec"]["nodeName"]
+    return pod
+
+
+def test_a_profile_on_which_pods_only_wait_is_left_for_one_with_room() -> None:
+    world = a_gpu_world(L4)
+    world.serve(0, a_pending(world), a_holder("l4-1"))
+    world.settle()
+    assert world.status["profile"] == "l4"
+    world.nodes = (L4, MI300)
+    world.settle()
+    assert world.status["profile"] == "mi300"
+
+
+def test_pods_that_wait_are_not_made_anew_where_no_profile_has_room() -> None:
+    world = a_gpu_world(MI300)
+    world.nodes = (L4, MI300 | {"spec": {"unschedulable": True}})
+    world.serve(0, a_pending(world), a_holder("l4-1"))
+    world.settle()
+    assert world.status["profile"] == "mi300"
+
+
+def test_a_pod_that_has_its_device_and_still_starts_keeps_the_profile() -> None:
+    world = a_gpu_world(L4)
+    starting = a_pod(revision=world.revision, fetch=running())
+    starting["spec"] |= a_holder("l4-1")["spec"]
+    world.serve(0, starting)
+    world.nodes = (L4, MI300)
+    world.settle()
+    assert world.status["profile"] == "l4"
 
 
 def test_a_chosen_profile_is_left_when_the_user_drops_it() -> None:
