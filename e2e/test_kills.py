@@ -4,7 +4,6 @@ Both runs carry out the same steps: apply, scale, edit and delete of Models on a
 random comes from one seed, which BERTH_E2E_SEED sets and a failure shows. Leaves nothing.
 """
 
-import json
 import os
 import random
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.support.end_state import settled_state
+from e2e.support.end_state import differences, settled_state
 from e2e.support.manifests import a_namespace, apply
 from e2e.support.objects import Objects
 from e2e.support.operator_pods import OperatorPods
@@ -64,7 +63,7 @@ def test_twenty_kills_end_where_an_undisturbed_run_ends(objects: Objects, releas
         lambda: settled_state(objects, "disturbed") == calm,
         seconds=60,
         what=f"the end of the undisturbed run is reached (BERTH_E2E_SEED={SEED})",
-        seen=lambda: difference(calm, settled_state(objects, "disturbed")),
+        seen=lambda: differences(calm, settled_state(objects, "disturbed")),
     )
     kubectl("delete", "namespace", "disturbed", "--wait=false")
 
@@ -79,13 +78,3 @@ def carry_out_and_kill(step: Step, operators: OperatorPods, after_seconds: float
     timer.join()
     (name,) = killed
     return name
-
-
-def difference(wanted: str, found: str) -> str:
-    """The lines in which two states differ."""
-    ours, theirs = json.loads(wanted), json.loads(found)
-    return "\n".join(
-        f"{name}:\n  undisturbed {json.dumps(ours.get(name))}\n  disturbed   {json.dumps(theirs.get(name))}"
-        for name in sorted({*ours, *theirs})
-        if ours.get(name) != theirs.get(name)
-    )

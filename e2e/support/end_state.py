@@ -15,7 +15,13 @@ PASSING = frozenset(
     {
         *("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "lastTransitionTime"),
         *("observedGeneration", "lastUpdateTime", "time", "clusterIP", "clusterIPs", "milliseconds", "lastFailure"),
-        *("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration", "stages"),
+        # Of the hash, the owner's UID and the namespace are a part; what else it is made of stands beside it.
+        *(
+            "berth.dev/applied-hash",
+            "deployment.kubernetes.io/revision",
+            "kubectl.kubernetes.io/last-applied-configuration",
+        ),
+        "stages",
     }
 )
 SETTLE_SECONDS = 90.0
@@ -28,6 +34,27 @@ def settled_state(objects: Objects, namespace: str) -> str:
     counted = Counter(pod["metadata"]["labels"]["berth.dev/model"] for pod in _pods(objects, namespace))
     text = json.dumps({**found, "pods": dict(sorted(counted.items()))}, sort_keys=True)
     return text.replace(f'"{namespace}"', '"NAMESPACE"').replace(f"{namespace}/", "NAMESPACE/")
+
+
+def differences(wanted: str, found: str) -> str:
+    """Where two states differ, a line for each value."""
+    ours, theirs = dict(_leaves(json.loads(wanted), "")), dict(_leaves(json.loads(found), ""))
+    return "\n".join(
+        f"{path}: {ours.get(path)!r} is {theirs.get(path)!r}"
+        for path in sorted({*ours, *theirs})
+        if ours.get(path) != theirs.get(path)
+    )
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _leaves(part, f"{path}.{key}")
+    elif isinstance(value, list) and value:
+        for index, part in enumerate(value):
+            yield from _leaves(part, f"{path}[{index}]")
+    else:
+        yield path, value
 
 
 def _objects(objects: Objects, namespace: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from e2e.support.end_state import settled_state
+from e2e.support.end_state import differences, settled_state
 from e2e.support.objects import MODELS
 
 from berth_kube.resources import PODS, Resource
@@ -42,4 +42,10 @@ def test_times_uids_and_the_namespace_do_not_count() -> None:
 
 def test_a_spec_or_a_pod_counts() -> None:
     one = settled_state(a_run("one", uid="a", second=1), "one")
-    assert one != settled_state(a_run("one", uid="a", second=1, replicas=3), "one")
+    other = settled_state(a_run("one", uid="a", second=1, replicas=3), "one")
+    assert one != other
+    assert differences(one, other).splitlines() == [
+        ".Model/m.spec.replicas: 2 is 3",
+        ".Model/m.status.readyReplicas: 2 is 3",
+        ".pods.m: 2 is 3",
+    ]
