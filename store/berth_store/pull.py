@@ -8,12 +8,13 @@ the next one goes on where it was.
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from berth_store import locks
 from berth_store.digest import Digest, hex_of
 from berth_store.download import Download
 from berth_store.durable import writing
-from berth_store.errors import DigestMismatch, DiskFull, NoModelInSource, SourceNotFound
+from berth_store.errors import DigestMismatch, DiskFull, NoModelInSource, SourceError, SourceNotFound
 from berth_store.local import Store
 from berth_store.manifest import Descriptor, Index, Manifest, check_model, choose_manifest, parse_manifest
 from berth_store.partial import Partial
@@ -85,7 +86,11 @@ def refuse_local(reference: Reference) -> None:
 async def fetch_model_manifest(registry: Registry, reference: Reference) -> tuple[FetchedManifest, Manifest]:
     """The model's manifest, of a kind that Berth reads; an index leads to the one model in it."""
     retry = registry.config.first_contact
-    fetched = await with_retries(retry, lambda: registry.fetch_manifest(reference))
+    try:
+        fetched = await with_retries(retry, lambda: registry.fetch_manifest(reference))
+    except SourceNotFound:
+        await _refuse_moved_tag(registry, reference)
+        raise
     parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(reference))
     if isinstance(parsed, Index):
         chosen = reference.with_digest(choose_manifest(parsed, str(reference)).digest)
@@ -96,6 +101,20 @@ async def fetch_model_manifest(registry: Registry, reference: Reference) -> tupl
     check_model(parsed, str(reference))
     plan_view(parsed, str(reference))
     return fetched, parsed
+
+
+async def _refuse_moved_tag(registry: Registry, reference: Reference) -> None:
+    """Raise DigestMismatch where the tag beside a pin is there and leads elsewhere: that is what the user must know."""
+    if reference.digest is None or reference.tag is None:
+        return
+    try:
+        found = await registry.fetch_manifest(replace(reference, digest=None))
+    except SourceError:
+        return
+    raise DigestMismatch(
+        f"{reference.name}:{reference.tag} is {found.digest}, and {registry.name} has nothing with the digest "
+        f"{reference.digest} that is asked for; pin the digest that is there, or push what was meant"
+    )
 
 
 class _Pull:

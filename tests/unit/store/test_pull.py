@@ -49,6 +49,19 @@ async def test_a_manifest_that_is_not_what_was_pinned_is_refused(store: Store, a
             await pull(store, reference.with_digest(artifact.digest), registries=QUICK)
 
 
+async def test_a_pin_that_the_tag_does_not_lead_to_is_told_with_what_it_leads_to(
+    store: Store, artifact: MadeArtifact
+) -> None:
+    gone = digest_of(b"another manifest")
+    async with LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        with pytest.raises(DigestMismatch, match=rf"is {artifact.digest}, .*{gone}.*pin the digest that is there"):
+            await pull(store, reference.with_digest(gone), registries=QUICK)
+        without_tag = Reference.parse(f"{registry.address}/a/model@{gone}")
+        with pytest.raises(SourceNotFound):
+            await pull(store, without_tag, registries=QUICK)
+
+
 async def test_a_missing_tag_says_which_and_what_to_check(store: Store, artifact: MadeArtifact) -> None:
     async with LyingRegistry() as registry:
         registry.hold("a/model", artifact)
