@@ -97,9 +97,9 @@ images: install ## Build the images whose sources changed, and push them to the 
 
 .PHONY: e2e
 E2E ?= e2e
-e2e: install ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)
+e2e: cluster-programs ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)
 	@$(BIN)/python -m e2e.cluster down && $(BIN)/python -m e2e.cluster up && $(BIN)/python -m e2e.cluster images
-	@BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run -- env --chdir=$(CURDIR) $(BIN)/pytest $(E2E); \
+	@BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run -- $(BIN)/pytest $(E2E); \
 	  code=$$?; [ -n "$(KEEP)" ] || $(BIN)/python -m e2e.cluster down; exit $$code
 
 .PHONY: fuzz
