@@ -5,7 +5,7 @@ again, so that an edit of one object reaches those whose conditions speak of it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -63,9 +63,10 @@ class Declaration:
 
 
 class Declared:
-    """All of them by subject."""
+    """All of them by subject. Only objects of `bare_namespaces` may own bare names; None means all."""
 
-    def __init__(self) -> None:
+    def __init__(self, bare_namespaces: Collection[str] | None = None) -> None:
+        self._bare_namespaces = bare_namespaces
         self._all: dict[Subject, Declaration] = {}
         self._claimants: defaultdict[str, set[Subject]] = defaultdict(set)
         self._mentions: defaultdict[Key, set[Subject]] = defaultdict(set)
@@ -119,7 +120,9 @@ class Declared:
         claimants = {claimant for name in names for claimant in self._claimants[name]}
         parsed = [self._all[claimant].spec_only for claimant in claimants]
         claims = claim_names(
-            [one for one in parsed if isinstance(one, Model)], [one for one in parsed if isinstance(one, ModelRoute)]
+            [one for one in parsed if isinstance(one, Model)],
+            [one for one in parsed if isinstance(one, ModelRoute)],
+            bare_namespaces=self._bare_namespaces,
         )
         return Claims(
             {name: owner for name, owner in claims.bare.items() if name in names},

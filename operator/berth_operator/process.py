@@ -71,7 +71,7 @@ class Operator:
         self._supervision = Supervision()
         self._metrics = OperatorMetrics()
         self._lag = LoopLag()
-        self._declared = Declared()
+        self._declared = Declared(settings.bare_names or None)
         self._queue: WorkQueue[Subject] = WorkQueue(self._clock)
         self._caches = Caches(
             cluster, settings, Wake(self._wake_model, self._wake_accelerated, self._wake_routes), self._clock

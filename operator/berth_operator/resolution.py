@@ -39,6 +39,7 @@ _REFUSALS: Final = frozenset(
         Reason.SOURCE_UNREACHABLE,
         Reason.DIGEST_MISMATCH,
         Reason.NO_MODEL_IN_SOURCE,
+        Reason.DISK_FULL,
     }
 )
 _NOT_ACCEPTED: Final = frozenset(
@@ -72,7 +73,8 @@ class Refusal:
 def inputs_of(spec: ModelSpec) -> str:
     """The name of the question: it changes with everything that may change the answer, and with nothing else."""
     secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
-    return hash_of([spec.source.uri, spec.source.digest, secret, spec.task, spec.engine.type], _INPUTS_LENGTH)
+    source = [spec.source.uri, spec.source.digest, secret]
+    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format], _INPUTS_LENGTH)
 
 
 def pinned_digest(source: Source) -> str | None:

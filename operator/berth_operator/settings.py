@@ -84,10 +84,14 @@ class LeaseSettings(Section):
 
 
 class OperatorSettings(Section):
-    """Everything in the file. `watch_namespaces` empty means the whole cluster."""
+    """Everything in the file. `watch_namespaces` empty means the whole cluster.
+
+    `bare_names` are the namespaces whose objects may own bare names, empty for all: as the gateway is told.
+    """
 
     namespace: str
     watch_namespaces: tuple[str, ...] = ()
+    bare_names: tuple[str, ...] = ()
     images: Images
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()

@@ -10,6 +10,7 @@
 {{- end -}}
 namespace: {{ .Release.Namespace }}
 watchNamespaces: {{ toJson .Values.watchNamespaces }}
+bareNames: {{ toJson .Values.gateway.bareNames }}
 images:
   {{- toYaml $images | nindent 2 }}
 imagePullPolicy: {{ .Values.global.imagePullPolicy }}

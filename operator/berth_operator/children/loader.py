@@ -36,6 +36,8 @@ def build_resolver_container(model: Model, settings: OperatorSettings) -> Manife
     spec = model.spec
     digest = pinned_digest(spec.source)
     options = ["--source", spec.source.uri, *(["--digest", digest] if digest else [])]
+    if spec.artifact.format is not None:
+        options += ["--format", spec.artifact.format]
     command = ["python", "-m", "berth_store.resolver", *options, "--task", spec.task, "--engine", spec.engine.type]
     return _build_container("resolve", [str(part) for part in command], model, settings)
 

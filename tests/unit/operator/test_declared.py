@@ -99,6 +99,14 @@ def test_the_claims_of_an_object_tell_of_its_names_alone(declared: Declared, clu
     assert [conflict.loser.name for conflict in claims.conflicts] == ["qwen"]
 
 
+def test_bare_names_belong_to_the_namespaces_that_the_installation_lists(cluster: FakeCluster) -> None:
+    declared = Declared(["team-b"])
+    declared.put(Kind.MODEL, put_model(cluster))
+    claims = declared.claims_of(QWEN_MODEL)
+    assert (claims.bare, claims.conflicts) == ({}, ())
+    assert claims.owner_of("default/qwen") == Owner("Model", "default", "qwen")
+
+
 def test_what_can_not_be_parsed_claims_and_mentions_nothing(declared: Declared, cluster: FakeCluster) -> None:
     declared.put(Kind.MODEL, put_model(cluster, replicas="many"))
     assert declared.claims_of(QWEN_MODEL).bare == {}

@@ -111,6 +111,7 @@ def test_the_question_changes_with_what_may_change_the_answer() -> None:
         a_model(source={"uri": "oci://localhost/qwen:latest", "secretRef": {"name": "s"}}),
         a_model(task="Embedding"),
         a_model(engine={"type": "LlamaCpp"}),
+        a_model(artifact={"format": "ONNX"}),
     ]
     assert len({inputs_of(model.spec) for model in questions}) == len(questions)
 

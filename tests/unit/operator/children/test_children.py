@@ -125,6 +125,12 @@ def test_a_resolver_is_told_the_pin_the_task_and_the_engine() -> None:
     ]
 
 
+def test_a_resolver_is_told_which_of_several_formats_is_meant() -> None:
+    model = the_model(artifact={"format": "GGUF"})
+    (container,) = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]["containers"]
+    assert container["command"][container["command"].index("--format") + 1] == "GGUF"
+
+
 def test_a_resolver_tolerates_what_the_models_pods_tolerate() -> None:
     model = the_model(pod={"tolerations": [{"key": "x", "operator": "Exists"}], "nodeSelector": {"gpu": "l4"}})
     pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
