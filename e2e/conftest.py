@@ -17,6 +17,7 @@ from berth_store.local import Store
 from berth_store.reference import Reference
 from e2e.cluster.namespaces import INSIDE
 from e2e.cluster.node import Node
+from e2e.support.audit import AuditLog
 from e2e.support.client_pod import ClientPod
 from e2e.support.failure_report import build_report
 from e2e.support.fake_nodes import join_nodes
@@ -72,6 +73,11 @@ def node() -> Node:
 @pytest.fixture(scope="session")
 def objects(node: Node) -> Objects:
     return Objects()
+
+
+@pytest.fixture(scope="session")
+def log(node: Node) -> AuditLog:
+    return AuditLog(node.audit_log)
 
 
 @pytest.fixture(scope="session")

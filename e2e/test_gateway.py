@@ -6,6 +6,7 @@ import pytest
 
 from e2e.cluster.node import Node
 from e2e.conftest import MODELS_NAMESPACE
+from e2e.support.audit import AuditLog
 from e2e.support.manifests import a_route, apply
 from e2e.support.objects import ROUTES, Objects, Refused, condition_of, is_true
 from e2e.support.programs import kubectl
@@ -50,8 +51,8 @@ def test_a_route_that_changes_while_requests_go_on_fails_none(release: Release, 
     kubectl("delete", "modelroute/swing", "-n", MODELS_NAMESPACE)
 
 
-def test_without_an_api_server_requests_go_on(release: Release, node: Node, objects: Objects) -> None:
-    with Traffic(release.address(), "minilm") as traffic:
+def test_without_an_api_server_requests_go_on(release: Release, node: Node, objects: Objects, log: AuditLog) -> None:
+    with log.excused(), Traffic(release.address(), "minilm") as traffic:
         node.kill("kube-apiserver")
         gone = time.monotonic()
         try:

@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from e2e.cluster.node import Node
 from e2e.support.audit import AuditLog
 from e2e.support.manifests import a_fleet_model, a_namespace, apply
 from e2e.support.measurements import record
@@ -20,7 +19,9 @@ SETTLE_SECONDS = 10.0
 
 
 @pytest.mark.timeout(420)
-def test_twenty_models_at_rest_cost_no_write_in_three_minutes(objects: Objects, release: Release, node: Node) -> None:
+def test_twenty_models_at_rest_cost_no_write_in_three_minutes(
+    objects: Objects, release: Release, log: AuditLog
+) -> None:
     release.wait()
     apply(a_namespace(NAMESPACE), *(a_fleet_model(f"model-{index}", NAMESPACE) for index in range(MODEL_COUNT)))
     until(
@@ -29,7 +30,6 @@ def test_twenty_models_at_rest_cost_no_write_in_three_minutes(objects: Objects, 
         what="all are Ready",
         seen=lambda: [name_of(model) for model in objects.items(MODELS, NAMESPACE) if not is_true(model, "Ready")],
     )
-    log = AuditLog(node.audit_log)
     until(lambda: is_still(log), seconds=60, what="nothing was written for some seconds")
     mark = log.mark()
     # Not a wait for something to happen: the three minutes are what is measured.

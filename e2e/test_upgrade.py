@@ -5,6 +5,7 @@ import pytest
 from berth_api.names import child_name
 from berth_kube.resources import PODS, SERVICES
 from e2e.conftest import MODELS_NAMESPACE
+from e2e.support.audit import AuditLog
 from e2e.support.objects import MODELS, ROUTES, Json, Objects, containers_of, is_true, name_of, uid_of
 from e2e.support.programs import helm, kubectl
 from e2e.support.registry import tag_again
@@ -56,10 +57,10 @@ def test_an_upgrade_restarts_no_model_and_fails_no_request(objects: Objects, rel
 
 
 def test_uninstalling_and_installing_again_loses_no_model_while_its_pods_serve(
-    objects: Objects, release: Release
+    objects: Objects, release: Release, log: AuditLog
 ) -> None:
     pods, models = engine_pods(objects), declared(objects)
-    with no_request_fails(engine_address(objects, "minilm"), "minilm") as traffic:
+    with log.excused(), no_request_fails(engine_address(objects, "minilm"), "minilm") as traffic:
         release.uninstall()
         assert "berth" not in helm("list", "--namespace", NAMESPACE, "--short")
         traffic.more(20)

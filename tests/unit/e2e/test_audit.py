@@ -6,8 +6,11 @@ from pathlib import Path
 from e2e.support.audit import AuditLog
 
 
-def a_line(account: str = "berth-operator", verb: str = "patch", code: int = 200, **what: str) -> str:
+def a_line(
+    account: str = "berth-operator", verb: str = "patch", code: int = 200, decision: str = "allow", **what: str
+) -> str:
     event = {
+        "annotations": {"authorization.k8s.io/decision": decision},
         "verb": verb,
         "user": {"username": f"system:serviceaccount:berth-system:{account}"},
         "objectRef": {"resource": "deployments", "apiGroup": "apps", "namespace": "a", "name": "m-engine", **what},
@@ -20,7 +23,7 @@ def test_a_request_has_the_right_that_a_role_would_grant(tmp_path: Path) -> None
     log = tmp_path / "audit.log"
     log.write_text(a_line(resource="models", apiGroup="berth.dev", subresource="status"))
     (request,) = AuditLog(log).since()
-    assert request.right == ("patch", "berth.dev", "models/status")
+    assert request.rights == {("patch", "berth.dev", "models/status")}
     assert request.is_write
     assert not request.is_forbidden
 
@@ -44,7 +47,31 @@ def test_only_what_came_after_the_mark_is_told(tmp_path: Path) -> None:
     audit = AuditLog(log)
     mark = audit.mark()
     with log.open("a") as more:
-        more.write(a_line(name="new", code=403) + a_line(name="cut")[:-20])
+        more.write(a_line(name="new") + a_line(name="cut")[:-20])
     (request,) = audit.since(mark)
     assert request.name == "new"
-    assert request.is_forbidden
+
+
+def test_an_apply_that_makes_an_object_takes_the_right_to_create(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(a_line(code=201))
+    (request,) = AuditLog(log).since()
+    assert request.rights == {("patch", "apps", "deployments"), ("create", "apps", "deployments")}
+
+
+def test_what_a_role_forbids_is_told_from_what_a_namespace_forbids(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(a_line(code=403, decision="forbid") + a_line(code=403, decision="allow"))
+    assert [request.is_forbidden for request in AuditLog(log).since()] == [True, False]
+
+
+def test_what_was_asked_while_roles_were_away_is_excused(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(a_line(name="before"))
+    audit = AuditLog(log)
+    with audit.excused(), log.open("a") as more:
+        more.write(a_line(name="meanwhile"))
+    with log.open("a") as more:
+        more.write(a_line(name="after"))
+    assert [request.name for request in audit.without_excuse()] == ["before", "after"]
+    assert len(audit.since()) == 3
