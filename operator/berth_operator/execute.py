@@ -13,13 +13,16 @@ from berth_kube.errors import ClusterError, Conflict, NotFound, Overloaded, Reje
 from berth_kube.resources import PODS, Object
 from berth_operator.attempts import Attempt, ChildRef, Failures, ref_of
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
-from berth_operator.subject import Subject
+from berth_operator.subject import Kind, Subject
 from berth_operator.write import Writer
 
 FIELD_MANAGER = "berth-operator"
 
 NeedsApply = Callable[[Object, Object | None], bool]
 """Whether what is found (None: nothing) differs from what is wanted. See drift.py."""
+
+Learn = Callable[[Kind, Object], None]
+"""Takes in how an object of ours stands after our own write, before any watch tells. It must not block."""
 
 Record = Callable[[Object, str, str, str], None]
 """Tells an Event of an object: type, reason, message. Never waits and never fails."""
@@ -36,11 +39,12 @@ class Writes:
 class Executor:
     """Writes to `cluster` through `writer`."""
 
-    def __init__(self, cluster: Cluster, writer: Writer, needs_apply: NeedsApply, record: Record) -> None:
+    def __init__(self, cluster: Cluster, writer: Writer, needs_apply: NeedsApply, record: Record, learn: Learn) -> None:
         self._cluster = cluster
         self._writer = writer
         self._needs_apply = needs_apply
         self._record = record
+        self._learn = learn
         self.failures = Failures()
 
     async def write_children(
@@ -68,7 +72,8 @@ class Executor:
         Raises Conflict where what was looked at is not the newest: then nothing is told either.
 
         The resource version guards it: the API server ignores a UID given with a status, and a status of what was read
-        must not land on a newer spec, or on an object made anew under the same name.
+        must not land on a newer spec, or on an object made anew under the same name. What was written is known at once:
+        the next look must not write over a version that is only late in coming back.
         """
         differs = plan.status is not None and plan.status != document.get("status", {})
         if plan.status is not None and differs and not await self._apply_status(subject, document, plan.status):
@@ -83,11 +88,12 @@ class Executor:
         resource = subject.kind.resource
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named, "status": status}
         try:
-            await self._writer.write(
+            written = await self._writer.write(
                 "status", resource.kind, lambda: self._cluster.apply_status(resource, body, manager=FIELD_MANAGER)
             )
         except NotFound:
             return False  # deleted meanwhile, its status with it
+        self._learn(subject.kind, written)
         return True
 
     async def _apply(

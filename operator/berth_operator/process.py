@@ -86,7 +86,7 @@ class Operator:
             deadline=self._leadership.seconds_to_write,
             metrics=self._metrics,
         )
-        executor = Executor(cluster, writer, needs_apply, self._record)
+        executor = Executor(cluster, writer, needs_apply, self._record, self._put)
         observer = Observer(
             cluster,
             self._declared,

@@ -85,8 +85,10 @@ def plan_resolution(
         return Resolving(_resolved(model, known), known, deletes=_deletes(jobs), took_milliseconds=took)
     if not current:
         return Resolving(_resolving(), writes=(_attempt(model, 1, settings),), deletes=_deletes(stale))
-    newest = read_attempt(current[-1], facts.job_pods, inputs, now)
-    return _after(model, newest, _deletes([*stale, *current[:-1]]), settings, now)
+    attempts = [read_attempt(job, facts.job_pods, inputs, now) for job in current[-2:]]
+    if attempts[-1].report is None:
+        return _under_way(model, attempts, _deletes([*stale, *current[:-2]]))
+    return _after(model, attempts[-1], _deletes([*stale, *current[:-1]]), settings, now)
 
 
 def read_attempt(job: Object, pods: Sequence[Object], inputs: str, now: datetime) -> Attempt:
@@ -112,16 +114,29 @@ def backoff_seconds(attempt: int) -> float:
     return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 10), LONGEST_BACKOFF_SECONDS)
 
 
+def _under_way(model: Model, attempts: Sequence[Attempt], deletes: tuple[Delete, ...]) -> Resolving:
+    """While an attempt goes on. What the one before it has said is told until there is news, so its Job stays so long:
+    a condition that forgets the cause at each new attempt would be read at the wrong moment by somebody.
+    """
+    newest = attempts[-1]
+    # An event tells of the pod's end; only a pod that is late needs another look by itself.
+    again = 2.0 if _ended_at(newest.job) is not None else None
+    said = attempts[0].report
+    if isinstance(said, Refusal):
+        again_words = f"; it is being tried again{f', but {newest.trouble}' if newest.trouble else ''}"
+        condition = not_holds(ConditionType.RESOLVED, said.reason, f"{_explain(model, said)}{again_words}")
+        return Resolving(condition, refusal=said, deletes=deletes, again_after_seconds=again)
+    return Resolving(_resolving(newest.trouble), deletes=deletes, again_after_seconds=again)
+
+
 def _after(
     model: Model, attempt: Attempt, deletes: tuple[Delete, ...], settings: OperatorSettings, now: datetime
 ) -> Resolving:
+    assert attempt.report is not None
+    assert attempt.ended is not None
     took = attempt.took_milliseconds
     if isinstance(attempt.report, Resolution):
         return Resolving(_resolved(model, attempt.report), attempt.report, deletes=deletes, took_milliseconds=took)
-    if attempt.report is None or attempt.ended is None:
-        # An event tells of the pod's end; only a pod that is late needs another look by itself.
-        again = 2.0 if _ended_at(attempt.job) is not None else None
-        return Resolving(_resolving(attempt.trouble), deletes=deletes, again_after_seconds=again)
     condition = not_holds(ConditionType.RESOLVED, attempt.report.reason, _explain(model, attempt.report))
     wait = (attempt.ended + timedelta(seconds=backoff_seconds(attempt.number)) - now).total_seconds()
     if wait > 0:

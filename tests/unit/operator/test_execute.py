@@ -36,12 +36,17 @@ class Scene:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     lease_seconds: float = 15.0
     told: list[tuple[str, str]] = field(default_factory=list)
+    learnt: list[Object] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.document = put_model(self.cluster)
         writer = Writer(rate=NoLimit(), at_once=8, deadline=lambda: self.lease_seconds, metrics=OperatorMetrics())
         self.executor = Executor(
-            self.cluster, writer, needs_apply, lambda _, type_, reason, message: self.told.append((type_, reason))
+            self.cluster,
+            writer,
+            needs_apply,
+            lambda _, type_, reason, message: self.told.append((type_, reason)),
+            lambda _, document: self.learnt.append(document),
         )
 
     def child(self, wish: str = "1", name: str = "qwen-engine") -> dict[str, object]:
@@ -168,6 +173,13 @@ async def test_a_status_is_written_only_where_it_differs(scene: Scene) -> None:
     assert shown["status"] == {"replicas": 1}
     assert not await scene.executor.write_status(QWEN_MODEL, shown, plan)
     assert scene.verbs() == ["apply_status"]
+
+
+async def test_what_was_written_is_known_before_any_watch_tells(scene: Scene) -> None:
+    await scene.executor.write_status(QWEN_MODEL, scene.document, Plan(status={"replicas": 1}))
+    (learnt,) = scene.learnt
+    assert learnt["metadata"]["resourceVersion"] > scene.document["metadata"]["resourceVersion"]
+    assert not await scene.executor.write_status(QWEN_MODEL, learnt, Plan(status={"replicas": 1}))
 
 
 async def test_no_status_in_the_plan_leaves_the_status(scene: Scene) -> None:

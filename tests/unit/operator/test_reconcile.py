@@ -49,7 +49,7 @@ class Scene:
         clock, answers = Clock(), Answers()
         caches = Caches(self.cluster, SETTINGS, Wake(lambda _: None, lambda: None, lambda: None), clock)
         writer = Writer(rate=NoLimit(), at_once=8, deadline=lambda: 15, metrics=OperatorMetrics())
-        executor = Executor(self.cluster, writer, needs_apply, lambda *_: None)
+        executor = Executor(self.cluster, writer, needs_apply, lambda *_: None, self.declared.put)
         observer = Observer(
             self.cluster,
             self.declared,

@@ -101,7 +101,7 @@ def test_a_failed_resolver_gives_its_reason(reason: str) -> None:
     assert world.events == [f"Warning {reason}"]
 
 
-def test_a_failed_resolver_is_made_again_after_its_back_off_and_then_deleted() -> None:
+def test_a_failed_resolver_is_made_again_after_its_back_off_and_deleted_when_there_is_news() -> None:
     world = a_world()
     world.step()
     world.resolve(a_refusal("SourceNotFound"), code=1)
@@ -111,6 +111,8 @@ def test_a_failed_resolver_is_made_again_after_its_back_off_and_then_deleted() -
     world.pass_seconds(1).step()
     assert attempts(world) == ["1", "2"]
     world.settle()
+    assert attempts(world) == ["1", "2"]
+    world.resolve(a_refusal("SourceUnauthorized"), code=1).settle()
     assert attempts(world) == ["2"]
 
 
@@ -135,11 +137,13 @@ def test_a_second_attempt_waits_longer() -> None:
     assert world.step().again_after_seconds == 60
 
 
-def test_while_it_is_tried_again_the_condition_says_that_it_is_resolving() -> None:
+def test_while_it_is_tried_again_the_condition_still_says_what_went_wrong() -> None:
     world = a_world()
     world.step()
     world.resolve(a_refusal("SourceNotFound"), code=1).pass_seconds(30).settle()
-    assert said(world.status, "Resolved") == ("False", "Resolving")
+    assert said(world.status, "Resolved") == ("False", "SourceNotFound")
+    assert "it is being tried again" in condition(world.status, "Resolved")["message"]
+    assert len(world.events) == 1
 
 
 def test_an_edit_of_the_source_is_tried_at_once_and_the_old_job_goes() -> None:
