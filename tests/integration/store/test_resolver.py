@@ -99,10 +99,10 @@ async def test_of_several_formats_the_one_that_is_asked_for(
     assert "models of several formats" in word["message"]
 
 
-async def test_a_pin_that_nothing_answers_to(tmp_path: Path, real_registry: RunningRegistry) -> None:
+async def test_a_tag_that_leads_elsewhere_than_the_pin(tmp_path: Path, real_registry: RunningRegistry) -> None:
     source = await push_files(real_registry, "team/model:1", {"model.gguf": llama_gguf()}, tmp_path / "origin")
     word = await refused(tmp_path, source, "--digest", "sha256:" + "1" * 64)
-    assert word["reason"] == "SourceNotFound"
+    assert word["reason"] == "DigestMismatch"
     assert "sha256:1111" in word["message"]
 
 
