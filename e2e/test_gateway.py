@@ -62,7 +62,7 @@ def test_without_an_api_server_requests_go_on(release: Release, node: Node, obje
             node.start("kube-apiserver")
         until(lambda: answers(objects), seconds=60, what="the API server answers again")
         traffic.more(20)
-    assert traffic.outcome.failures == []
+    traffic.outcome.check()
 
 
 def answers(objects: Objects) -> bool:

@@ -52,7 +52,7 @@ def test_an_upgrade_restarts_no_model_and_fails_no_request(objects: Objects, rel
         )
     assert engine_pods(objects) == before
     pods = objects.items(PODS, NAMESPACE, "app.kubernetes.io/name=berth")
-    images = {each["image"] for pod in pods for each in containers_of(pod)}
+    images = {each["image"] for pod in pods for each in pod["spec"]["containers"]}
     assert {image.rpartition(":")[2] for image in images if "operator" in image} == {NEXT}
 
 
@@ -82,7 +82,15 @@ def test_after_a_new_installation_the_old_models_answer(objects: Objects, releas
 def test_a_model_may_be_deleted_while_berth_is_away(objects: Objects, release: Release) -> None:
     release.scale_operator(0)
     try:
-        kubectl("delete", "model/minilm-next", "modelroute/embed", "-n", MODELS_NAMESPACE, "--timeout=20s")
+        kubectl(
+            "delete",
+            "model/minilm-next",
+            "modelroute/embed",
+            "-n",
+            MODELS_NAMESPACE,
+            "--timeout=20s",
+            "--ignore-not-found",
+        )
         until(
             lambda: not objects.items(PODS, MODELS_NAMESPACE, "berth.dev/model=minilm-next"),
             seconds=40,

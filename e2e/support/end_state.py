@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from berth_kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PODS, SERVICES, Resource
-from e2e.support.objects import MODELS, ROUTES, Objects, is_true, name_of
+from e2e.support.objects import MODELS, ROUTES, Objects, condition_of, is_true, name_of
 from e2e.support.until import until
 
 KINDS = (MODELS, ROUTES, DEPLOYMENTS, SERVICES, NETWORK_POLICIES, DISRUPTION_BUDGETS, JOBS)
@@ -60,7 +60,9 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _objects(objects: Objects, namespace: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for kind in KINDS:
         for obj in objects.items(kind, namespace):
-            yield f"{kind.kind}/{name_of(obj)}", obj
+            # What Kubernetes itself says of a child is not ours, and comes in any order.
+            said = obj if kind in (MODELS, ROUTES) else {part: obj[part] for part in obj if part != "status"}
+            yield f"{kind.kind}/{name_of(obj)}", said
 
 
 def _pods(objects: Objects, namespace: str) -> list[dict[str, Any]]:
@@ -72,12 +74,17 @@ def _is_settled(objects: Objects, namespace: str) -> bool:
     wanted = sum(model["spec"]["replicas"] for model in models)
     pods = objects.items(PODS, namespace)
     return (
-        all(is_true(model, "Ready") and is_true(model, "Progressing") for model in models)
-        and all(model["status"]["readyReplicas"] == model["spec"]["replicas"] for model in models)
+        all(is_true(model, "Ready") and _is_complete_model(model) for model in models)
         and all(is_true(route, "Programmed") for route in routes)
         and all(_is_complete(objects, namespace, kind) for kind in (DEPLOYMENTS,))
         and len(pods) == wanted
     )
+
+
+def _is_complete_model(model: Mapping[str, Any]) -> bool:
+    progressing, status = condition_of(model, "Progressing") or {}, model["status"]
+    counts = (status.get("replicas", 0), status.get("readyReplicas", 0))
+    return progressing.get("reason") == "Complete" and counts == (model["spec"]["replicas"],) * 2
 
 
 def _is_complete(objects: Objects, namespace: str, kind: Resource) -> bool:

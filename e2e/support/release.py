@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ class Release:
         self.values = build_values(images)
 
     def install(self) -> None:
-        """`helm install`, and wait until both Deployments are available."""
+        """`helm install`, and wait until both Deployments are available and the node knows the new Service."""
         self._run("install")
         self.wait()
+        until(self._answers, seconds=10, what="the gateway answers at its Service's address")
 
     def ensure(self) -> None:
         """Install it, or bring the one that a run before left to these values."""
@@ -88,6 +90,13 @@ class Release:
 
     def _wait_for(self, name: str, what: str) -> None:
         until(lambda: self._is_complete(name), seconds=60, what=what)
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://{self.address()}/health/ready", timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def _is_complete(self, name: str) -> bool:
         deployment = self._objects.read(DEPLOYMENTS, NAMESPACE, name)

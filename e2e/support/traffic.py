@@ -22,6 +22,11 @@ class Outcome:
     answered: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def check(self) -> None:
+        """Raise AssertionError, with the first failures, if there was any."""
+        count = len(self.failures)
+        assert not count, f"{count} of {count + self.answered} requests failed:\n" + "\n".join(self.failures[:20])
+
 
 class Traffic:
     """Embeddings asked by the official client without retries, from two threads that keep connections open."""
@@ -79,4 +84,4 @@ def no_request_fails(address: str, model: str) -> Iterator[Traffic]:
     with Traffic(address, model) as traffic:
         yield traffic
         traffic.more(10)
-    assert traffic.outcome.failures == []
+    traffic.outcome.check()

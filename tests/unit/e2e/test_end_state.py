@@ -24,8 +24,9 @@ def a_run(namespace: str, *, uid: str, second: int, replicas: int = 2) -> Any:
         "metadata": {"name": "m", "namespace": namespace, "uid": uid, "generation": 3},
         "spec": {"replicas": replicas},
         "status": {
+            "replicas": replicas,
             "readyReplicas": replicas,
-            "conditions": [ready, {**ready, "type": "Progressing"}],
+            "conditions": [ready, {**ready, "type": "Progressing", "reason": "Complete"}],
             "stages": [{"name": "Loaded", "milliseconds": second}],
             "address": f"{namespace}/m",
         },
@@ -47,5 +48,6 @@ def test_a_spec_or_a_pod_counts() -> None:
     assert differences(one, other).splitlines() == [
         ".Model/m.spec.replicas: 2 is 3",
         ".Model/m.status.readyReplicas: 2 is 3",
+        ".Model/m.status.replicas: 2 is 3",
         ".pods.m: 2 is 3",
     ]
