@@ -20,6 +20,8 @@ from e2e.support.release import Release
 from e2e.support.steps import Step, build_steps, carry_out
 from e2e.support.until import until
 
+pytestmark = pytest.mark.endurance
+
 SEED = int(os.environ.get("BERTH_E2E_SEED") or random.SystemRandom().randrange(10**6))
 STEPS, KILLS = 60, 20
 LATEST_SECONDS = 0.6

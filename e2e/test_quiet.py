@@ -12,6 +12,8 @@ from e2e.support.operator_pods import OperatorPods
 from e2e.support.release import Release
 from e2e.support.until import until
 
+pytestmark = pytest.mark.endurance
+
 NAMESPACE = "many"
 MODEL_COUNT = 20
 QUIET_SECONDS = 180.0

@@ -10,6 +10,8 @@ from e2e.support.objects import Json
 from e2e.support.programs import kubectl
 from e2e.support.release import GATEWAY, NAMESPACE, OPERATOR, Release
 
+pytestmark = pytest.mark.endurance
+
 # Asked about by the API server itself where it checks who may block an owner's deletion; no request has this form.
 NEVER_ASKED = {("update", "berth.dev", "models/finalizers")}
 
