@@ -8,11 +8,6 @@ UV ?= .tools/uv/bin/uv
 BIN := .venv/bin
 SOURCES := api cli gateway kube operator runtime store
 
-# One line for each part of a long verb: its name and how long it took.
-define part
-@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) && printf '== %s: ok in %s s\n' '$(1)' $$((SECONDS - start))
-endef
-
 .PHONY: help
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +56,7 @@ lint: install ## Check format, rules, the one-way layers, and that generated fil
 
 .PHONY: type
 type: install ## Check the types
-	@$(BIN)/mypy $(SOURCES) bench examples tests/support
+	@$(BIN)/mypy $(SOURCES) bench e2e examples tests/support
 
 .PHONY: crds
 crds: install ## Write the CRDs and the field reference from the types
@@ -73,11 +68,11 @@ chart: install ## Write the chart's CRDs and deploy/ from types and chart (wants
 
 .PHONY: unit
 unit: install ## Run the tests that need nothing but Python
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest -n 2 tests/unit
 
 .PHONY: integration
-integration: install tools ## Run the tests with real Envoy, registry, engines and weights
-	@$(BIN)/pytest tests/integration
+integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server
+	@$(BIN)/pytest -n 2 tests/integration
 
 .PHONY: cluster-programs
 cluster-programs: install tools ## Compile what a cluster consists of (12 minutes once; KUBERNETES_VERSION=1.35.4), fetch Helm
@@ -99,8 +94,16 @@ images: install ## Build the images whose sources changed, and push them to the 
 E2E ?= e2e
 e2e: cluster-programs ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)
 	@$(BIN)/python -m e2e.cluster down && $(BIN)/python -m e2e.cluster up && $(BIN)/python -m e2e.cluster images
-	@BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run -- $(BIN)/pytest $(E2E); \
+	@$(INSIDE) $(BIN)/pytest $(E2E); \
 	  code=$$?; [ -n "$(KEEP)" ] || $(BIN)/python -m e2e.cluster down; exit $$code
+
+# The two halves of the story, on a cluster that is up: what is told one after the other, and what mostly waits.
+.PHONY: story endurance
+INSIDE = BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run --
+story:
+	@$(INSIDE) $(BIN)/pytest e2e -m 'not endurance'
+endurance:
+	@$(INSIDE) $(BIN)/pytest e2e -m endurance
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 300
@@ -118,9 +121,4 @@ bench: install tools ## Measure beside the raw engines and the peers; writes JSO
 
 .PHONY: test
 test: install ## Everything that CI runs
-	$(call part,lint,$(MAKE) --no-print-directory lint)
-	$(call part,type,$(MAKE) --no-print-directory type)
-	$(call part,unit,$(MAKE) --no-print-directory unit)
-	$(call part,fuzz,$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20)
-	$(call part,integration,$(MAKE) --no-print-directory integration)
-	$(call part,smoke,$(MAKE) --no-print-directory smoke)
+	@tools/test
