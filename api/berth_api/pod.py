@@ -1,12 +1,13 @@
 """What a Model hands through to its pods as it stands: `pod`. The words are those of a Kubernetes pod."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from berth_api.affinity import Affinity
 from berth_api.bounds import ListOf
+from berth_api.label_selector import LabelKey, LabelSelector, OptionalLabelKey
 from berth_api.part import Part
 from berth_api.rules import Rule
 from berth_api.scalars import (
@@ -22,32 +23,6 @@ from berth_api.scalars import (
 )
 from berth_api.source import ObjectReference
 
-LabelKey = Annotated[
-    str,
-    Text(
-        317,
-        (
-            form(
-                "[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?",
-                "not a valid label key",
-                "write it as in `example.com/team`",
-            ),
-        ),
-    ),
-]
-OptionalLabelKey = Annotated[
-    str,
-    Text(
-        317,
-        (
-            form(
-                "([A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?)?",
-                "not a valid label key",
-                "write it as in `example.com/team`",
-            ),
-        ),
-    ),
-]
 EnvName = Annotated[
     str,
     Text(
@@ -89,36 +64,6 @@ class Toleration(Part):
     effect: TaintEffect | None = Field(default=None, description="Effect of the taint; none means all.")
     toleration_seconds: int | None = Field(
         default=None, ge=0, le=2**31, description="How long `NoExecute` is tolerated.", examples=[300]
-    )
-
-
-class SelectorOperator(StrEnum):
-    """How a label selector compares."""
-
-    IN = "In"
-    NOT_IN = "NotIn"
-    EXISTS = "Exists"
-    DOES_NOT_EXIST = "DoesNotExist"
-
-
-class SelectorRequirement(Part):
-    """One requirement of a label selector."""
-
-    key: LabelKey = Field(description="Key of the label.", examples=["team"])
-    operator: SelectorOperator = Field(description="How the values are compared.")
-    values: Annotated[tuple[LabelValue, ...], ListOf(16)] = Field(
-        default=(), description="The values.", examples=[["a"]]
-    )
-
-
-class LabelSelector(Part):
-    """A label selector."""
-
-    match_labels: LabelMap = Field(
-        default_factory=dict, description="Labels that must be equal.", examples=[{"team": "a"}]
-    )
-    match_expressions: Annotated[tuple[SelectorRequirement, ...], ListOf(16)] = Field(
-        default=(), description="Requirements that must hold."
     )
 
 
@@ -221,11 +166,7 @@ class PodOptions(Part):
         default_factory=dict, description="Labels that nodes must have.", examples=[{"disk": "ssd"}]
     )
     tolerations: Annotated[tuple[Toleration, ...], ListOf(32)] = Field(default=(), description="Taints to tolerate.")
-    affinity: Mapping[str, JsonValue] | None = Field(
-        default=None,
-        description="Affinity, as in a pod; checked when the pod is made.",
-        examples=[{"nodeAffinity": {}}],
-    )
+    affinity: Affinity | None = Field(default=None, description="Which nodes and which other pods are near.")
     topology_spread_constraints: Annotated[
         tuple[TopologySpreadConstraint, ...], ListOf(16, "map", ("topologyKey", "whenUnsatisfiable"))
     ] = Field(default=(), description="How the pods spread.")

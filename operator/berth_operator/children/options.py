@@ -1,8 +1,5 @@
 """How the parts of `spec.pod` are written into a pod: as they were given, and nothing where nothing was."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from berth_api.part import Part
 from berth_api.pod import PodOptions
 from berth_operator.children.metadata import Manifest
@@ -18,10 +15,3 @@ def pull_secrets(options: PodOptions, settings: OperatorSettings) -> list[Manife
     """The Secrets to pull images with: those of the installation, then the user's, each once."""
     names = dict.fromkeys((*settings.image_pull_secrets, *(secret.name for secret in options.image_pull_secrets)))
     return [{"name": name} for name in names]
-
-
-def without_nulls(given: Any) -> Any:
-    """A part that no schema of ours checks, as the API server reads it: a field without a value is not there."""
-    if isinstance(given, Mapping):
-        return {name: without_nulls(value) for name, value in given.items() if value is not None}
-    return [without_nulls(value) for value in given] if isinstance(given, list) else given

@@ -22,7 +22,7 @@ from berth_operator.children.names import (
     MODELS_PATH,
     TEMPLATE_FOLDER,
 )
-from berth_operator.children.options import as_given, pull_secrets, without_nulls
+from berth_operator.children.options import as_given, pull_secrets
 from berth_operator.children.probes import build_probes, start_seconds
 from berth_operator.children.resources import build_resources, in_mebibytes
 from berth_operator.children.restricted import (
@@ -149,7 +149,7 @@ def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tu
     said = {
         "nodeSelector": selector,
         "tolerations": tolerations,
-        "affinity": without_nulls(options.affinity or {}),
+        "affinity": as_given(options.affinity) if options.affinity is not None else {},
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,

@@ -30,6 +30,11 @@ RESOURCES = {one.kind: one for one in (DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NE
 MANAGER = "berth-operator"
 NO_TERMS: Json = {"requiredDuringSchedulingIgnoredDuringExecution": []}
 SECRET = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
+NEAR: Json = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}]
+    }
+}
 MODELS_TO_TRY: dict[str, Json] = {
     "a model that says nothing": {},
     "a model that says all": {
@@ -63,7 +68,7 @@ MODELS_TO_TRY: dict[str, Json] = {
     "a model on a GPU": {"accelerator": {"profiles": ["l4"], "count": 2, "sharedMemory": "1Gi"}, "suspend": True},
 }
 WRONG: dict[str, tuple[Json, str]] = {
-    "an affinity of an unknown field": ({"affinity": {"nodeAffinity": {"required": []}}}, "spec.pod.affinity"),
+    "an affinity of an unknown operator": ({"affinity": {"nodeAffinity": NEAR}}, "spec.pod.affinity"),
     "a toleration that contradicts itself": (
         {"tolerations": [{"operator": "Exists", "value": "a"}]},
         "spec.pod.tolerations[0]",

@@ -81,8 +81,10 @@ def test_a_resolver_that_may_not_be_made_is_told_and_not_waited_for() -> None:
 
 def test_a_refused_child_makes_the_model_not_accepted_and_leaves_what_serves() -> None:
     world = a_serving_world()
-    world.edit(pod={"affinity": {"nodeAffinity": {"required": 1}}})
-    fault = FieldFault("spec.template.spec.affinity.nodeAffinity.required", "not declared")
+    near = {"key": "a", "operator": "Near", "values": ["b"]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [near]}]}
+    world.edit(pod={"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}})
+    fault = FieldFault("spec.template.spec.affinity.nodeAffinity.required", "not a valid selector operator")
     world.failures[DEPLOYMENT] = Rejected("refused", fields=(fault,))
     plan = world.plan()
     assert says(plan.status, "Accepted") == ("False", "InvalidSpec")

@@ -39,7 +39,13 @@ PODS = some_of(
     annotations=st.dictionaries(SMALL_NAMES, st.text("ab$( )", max_size=8), max_size=2),
     nodeSelector=st.dictionaries(SMALL_NAMES, SMALL_NAMES, max_size=2),
     tolerations=st.lists(some_of(key=SMALL_NAMES, operator=st.sampled_from(["Exists", "Equal"])), max_size=2),
-    affinity=st.sampled_from([{}, {"nodeAffinity": {}}, {"any": [1, {"thing": None}]}]),
+    affinity=st.sampled_from(
+        [
+            {},
+            {"nodeAffinity": {}},
+            {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}},
+        ]
+    ),
     topologySpreadConstraints=st.sampled_from(
         [[], [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]]
     ),
