@@ -105,6 +105,16 @@ class Declared:
             return frozenset()
         return self._set(subject, _declare(document, known))
 
+    def renew(self, kind: Kind, document: Object) -> frozenset[Subject]:
+        """Take in how a known object stands after our own write; whoever must be looked at because of it.
+
+        The answer to a write may come after the news that the object is gone, and must not bring it back.
+        """
+        known = self._all.get(subject_of(kind, document))
+        if known is None or uid_of(known.document) != uid_of(document):
+            return frozenset()
+        return self.put(kind, document)
+
     def drop(self, kind: Kind, document: Object) -> frozenset[Subject]:
         """Forget an object that was deleted, unless another has its name by now."""
         subject = subject_of(kind, document)

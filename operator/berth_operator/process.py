@@ -86,7 +86,7 @@ class Operator:
             deadline=self._leadership.seconds_to_write,
             metrics=self._metrics,
         )
-        executor = Executor(cluster, writer, needs_apply, self._record, self._put)
+        executor = Executor(cluster, writer, needs_apply, self._record, self._learn)
         observer = Observer(
             cluster,
             self._declared,
@@ -181,6 +181,9 @@ class Operator:
 
     def _drop(self, kind: Kind, document: Object) -> None:
         self._wake(self._declared.drop(kind, document))
+
+    def _learn(self, kind: Kind, document: Object) -> None:
+        self._wake(self._declared.renew(kind, document))
 
     def _wake(self, subjects: Collection[Subject]) -> None:
         for subject in subjects:

@@ -13,7 +13,7 @@ from operator_parts import Answers, HandPlanner, needs_apply, put_model, put_rou
 from berth_kube.cluster import Scope
 from berth_kube.errors import Unreachable
 from berth_kube.reflector import Reflector
-from berth_kube.resources import DEPLOYMENTS, EVENTS, LEASES, Key, Object
+from berth_kube.resources import DEPLOYMENTS, EVENTS, LEASES, Key, Object, Resource
 from berth_kube.store import ObjectStore
 from berth_operator.process import Deliver, Operator
 from berth_operator.settings import Images, OperatorSettings
@@ -33,6 +33,7 @@ class Replica:
         self.operator = Operator(
             cluster, settings, name=name, planner=self.planner, needs_apply=needs_apply, ask=Answers()
         )
+        self.dropped: list[Object] = []
         self.intake: list[asyncio.Task[Any]] = []
         self.status: int | None = None
 
@@ -47,6 +48,7 @@ class Replica:
                     put(kind, new)
                 elif old is not None:
                     drop(kind, old)
+                    self.dropped.append(old)
 
             reflector = Reflector(self.cluster, kind.resource, Scope(), ObjectStore(), deliver)
             self.intake.append(asyncio.create_task(reflector.run()))
@@ -126,6 +128,34 @@ async def test_a_child_that_is_deleted_comes_back() -> None:
         await until(shows_status(cluster))
         cluster.remove(DEPLOYMENTS, ENGINE)
         await until(lambda: bool(cluster.all_of(DEPLOYMENTS)))
+
+
+class LateAnswers(FakeCluster):
+    """Answers to status writes wait for `gate`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def apply_status(self, resource: Resource, body: Object, *, manager: str) -> Object:
+        answer = await super().apply_status(resource, body, manager=manager)
+        await self.gate.wait()
+        return answer
+
+
+async def test_a_model_that_is_gone_does_not_come_back_by_the_late_answer_to_a_write() -> None:
+    cluster = LateAnswers()
+    put_model(cluster)
+    replica = Replica(cluster)
+    async with running(replica):
+        await until(shows_status(cluster))
+        cluster.remove(MODELS, Key("default", "qwen"))
+        await until(lambda: bool(replica.dropped))
+        looked = len(replica.planner.seen)
+        cluster.gate.set()
+        put_model(cluster, "phi")
+        await until(lambda: bool(cluster.all_of(MODELS)) and shows_status(cluster)())
+        assert {facts.document["metadata"]["name"] for facts in replica.planner.seen[looked:]} == {"phi"}
 
 
 async def test_the_end_of_the_intake_is_the_end_of_the_process() -> None:
