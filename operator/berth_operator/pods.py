@@ -8,7 +8,7 @@ from typing import Any
 from berth_api.names import LABEL_LOADING, LABEL_REVISION
 from berth_kube.resources import Object
 from berth_operator.children.metadata import is_leaving
-from berth_operator.children.names import ENGINE_CONTAINER, FETCH_CONTAINER
+from berth_operator.children.names import ENGINE_CONTAINER, FETCH_CONTAINER, RESOLVE_CONTAINER
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -99,6 +99,11 @@ def fetch_of(pod: Object) -> Container | None:
 def engine_of(pod: Object) -> Container | None:
     """The engine."""
     return _named(pod.get("status", {}).get("containerStatuses"), ENGINE_CONTAINER)
+
+
+def resolver_of(pod: Object) -> Container | None:
+    """The resolver, in the pod of a Job."""
+    return _named(pod.get("status", {}).get("containerStatuses"), RESOLVE_CONTAINER)
 
 
 def condition_of(pod: Object, kind: str) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from berth_operator.facts import ModelFacts
 from berth_operator.findings import Circumstances
 from berth_operator.plan import Apply, Delete
 from berth_operator.pod_rules import image_not_pulled, not_created, not_scheduled
-from berth_operator.pods import Ending, condition_of, containers_of, is_true, oldest_first, read_time
+from berth_operator.pods import Ending, condition_of, is_true, oldest_first, read_time, resolver_of
 from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_of, known_by_spec, read_report
 from berth_operator.settings import OperatorSettings
 from berth_operator.words import size_words
@@ -189,8 +189,9 @@ def _report(ending: Ending, inputs: str) -> Resolution | Refusal:
 
 
 def _ending_of(pod: Object) -> Ending | None:
-    found = [container.ended for container in containers_of(pod) if container.ended is not None]
-    return found[0] if found else None
+    """How the resolver ended. Whatever else runs in its pod was put there by others, such as a service mesh."""
+    resolver = resolver_of(pod)
+    return resolver.ended if resolver is not None else None
 
 
 def _ended_at(job: Object) -> datetime | None:

@@ -8,7 +8,13 @@ from typing import Final
 
 from berth_api.model import Model
 from berth_operator.children.metadata import Manifest
-from berth_operator.children.names import FETCH_CONTAINER, MODELS_PATH, PROGRESS_PORT, PROGRESS_PORT_NAME
+from berth_operator.children.names import (
+    FETCH_CONTAINER,
+    MODELS_PATH,
+    PROGRESS_PORT,
+    PROGRESS_PORT_NAME,
+    RESOLVE_CONTAINER,
+)
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
 from berth_operator.resolution import pinned_digest
 from berth_operator.settings import OperatorSettings
@@ -39,7 +45,7 @@ def build_resolver_container(model: Model, settings: OperatorSettings) -> Manife
     if spec.artifact.format is not None:
         options += ["--format", spec.artifact.format]
     command = ["python", "-m", "berth_store.resolver", *options, "--task", spec.task, "--engine", spec.engine.type]
-    return _build_container("resolve", [str(part) for part in command], model, settings)
+    return _build_container(RESOLVE_CONTAINER, [str(part) for part in command], model, settings)
 
 
 def registry_volumes(model: Model) -> list[Manifest]:

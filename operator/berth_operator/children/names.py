@@ -6,6 +6,7 @@ from berth_api.names import child_name
 
 ENGINE_CONTAINER: Final = "engine"
 FETCH_CONTAINER: Final = "fetch"
+RESOLVE_CONTAINER: Final = "resolve"
 ENGINE_PORT: Final = 8000
 ENGINE_PORT_NAME: Final = "http"
 PROGRESS_PORT: Final = 8001

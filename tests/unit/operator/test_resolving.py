@@ -7,12 +7,15 @@ import pytest
 from operator_builders import (
     DIGEST,
     NOW,
+    Json,
     a_refusal,
     a_report,
     a_resolved_world,
     a_serving_world,
     a_world,
     condition,
+    ended,
+    running,
     stamp,
     waiting,
 )
@@ -209,6 +212,25 @@ def test_a_resolver_that_can_not_start_says_why() -> None:
     world.step()
     assert "no such image" in condition(world.status, "Resolved")["message"]
     assert said(world.status, "Resolved") == ("False", "Resolving")
+
+
+def test_what_a_mesh_puts_into_the_resolvers_pod_is_not_taken_for_the_resolver() -> None:
+    world = a_world()
+    world.step()
+    (job,) = world.jobs()
+    mesh = [{"name": "istio-init", "state": ended()}, {"name": "istio-proxy", "state": running()}]
+    owner = {"uid": job["metadata"]["uid"], "controller": True}
+    resolver = {"name": "resolve", "state": running()}
+    pod: Json = {
+        "metadata": {"name": "x", "ownerReferences": [owner]},
+        "status": {"initContainerStatuses": mesh, "containerStatuses": [resolver]},
+    }
+    world.job_pods.append(pod)
+    world.step()
+    assert said(world.status, "Resolved") == ("False", "Resolving")
+    resolver["state"] = ended(message=a_report())
+    world.step()
+    assert said(world.status, "Resolved") == ("True", "Resolved")
 
 
 def test_a_done_job_whose_pod_is_not_seen_yet_is_waited_for_and_then_given_up() -> None:
