@@ -5,6 +5,7 @@
 | 400, 413, 415, 422 and every 4xx not named here | Rejected, with the fields of `details.causes` |
 | 500 "failed to create typed patch object", "failed to convert new object" | Rejected, as server-side apply says it |
 | 401, 403, 404, 410, 429 | Unauthorized, Forbidden, NotFound, Expired, Overloaded |
+| 400 or 422 of a webhook or policy that "denied the request" | Forbidden: the rule may change, the object need not |
 | 504 with the cause ResourceVersionTooLarge | Expired: the server's history begins anew, as after a restore |
 | 409 | AlreadyExists by its reason, else Conflict |
 | 422 whose only field is `metadata.uid` | Conflict: the UID that was given as a precondition is another object's |
@@ -37,6 +38,10 @@ _PATCH_FAULT = re.compile(
     r"failed to (?:create typed patch object|convert new object) \(.*?\)(?: to proper version)?: (?P<faults>.*)",
     re.DOTALL,
 )
+_POLICY_FAULT = re.compile(
+    r"(?:^|: )(?:admission webhook \"[^\"]*\" denied the request"
+    r"|ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request)"
+)
 _FAULT_LINE = re.compile(r"(?P<field>\.\S.*?): (?P<message>.*)")
 _NOT_CHECKED = "<nil>"
 """The field of a line that only says that rules were skipped because of the other lines."""
@@ -67,7 +72,7 @@ def _error(  # noqa: PLR0911 - a table in the form of a match
     match status:
         case 401:
             return Unauthorized(text, status=status)
-        case 403:
+        case 400 | 403 | 422 if status == 403 or _POLICY_FAULT.search(message) is not None:
             return Forbidden(text, status=status, quota="exceeded quota" in message)
         case 404:
             return NotFound(text, status=status)

@@ -112,6 +112,26 @@ def test_a_quota_is_told_from_a_missing_right() -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        status(400, 'admission webhook "validate.kyverno.svc-fail" denied the request: images of r.example only'),
+        status(
+            422,
+            "deployments.apps \"m\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+            "Invalid",
+            causes=[{"message": "no"}],
+        ),
+    ],
+)
+def test_what_a_policy_denies_may_be_allowed_later(error: ClusterError) -> None:
+    assert isinstance(error, Forbidden)
+
+
+def test_words_of_a_policy_in_a_value_are_no_policy() -> None:
+    assert isinstance(status(422, 'spec.x: Invalid value: "denied the request"', "Invalid"), Rejected)
+
+
+@pytest.mark.parametrize(
     ("header", "details", "seconds"),
     [
         ("3", {}, 3.0),
