@@ -37,7 +37,7 @@ class HttpAsker:
             return None
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter where it is nested too deep
             return None
         return answer if isinstance(answer, dict) else None
 

@@ -57,6 +57,7 @@ async def test_a_json_object_is_an_answer() -> None:
         pytest.param(say("{}", status=503), id="an error"),
         pytest.param(say("{}", status=302, Location="http://169.254.169.254/"), id="a redirect"),
         pytest.param(say('{"x": "' + "y" * 300_000 + '"}'), id="too much"),
+        pytest.param(say('{"a":' * 20_000 + "1" + "}" * 20_000), id="depths"),
         pytest.param(hang, id="nothing for a second"),
     ],
 )
