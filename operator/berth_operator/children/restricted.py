@@ -41,5 +41,5 @@ def temporary_mount() -> Manifest:
 
 
 def escape_arguments(command: list[str]) -> list[str]:
-    """A command in which the kubelet expands nothing: `$(X)` in a path or argument stays what it is."""
-    return [part.replace("$(", "$$(") for part in command]
+    """A command in which the kubelet expands nothing: `$(X)` and `$$` in a path or argument stay what they are."""
+    return [part.replace("$", "$$") for part in command]

@@ -48,11 +48,10 @@ def test_a_named_engine_is_shown_the_file_that_it_loads() -> None:
     assert "qwen=/models/model/model.gguf" in engine(engine={"type": "LlamaCpp"})["command"]
 
 
-def test_the_kubelet_expands_nothing_in_arguments() -> None:
-    assert (
-        "qwen=/models/model/$$(HOME).gguf"
-        in engine(engine={"type": "LlamaCpp"}, report=a_report().replace("model.gguf", "$(HOME).gguf"))["command"]
-    )
+@pytest.mark.parametrize(("name", "written"), [("$(HOME).gguf", "$$(HOME).gguf"), ("$$(HOME)$$", "$$$$(HOME)$$$$")])
+def test_the_kubelet_expands_nothing_in_arguments(name: str, written: str) -> None:
+    found = engine(engine={"type": "LlamaCpp"}, report=a_report().replace("model.gguf", name))["command"]
+    assert f"qwen=/models/model/{written}" in found
 
 
 def test_the_engine_reads_the_models_volume_and_the_loader_writes_it() -> None:
