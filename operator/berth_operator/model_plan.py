@@ -6,17 +6,18 @@ state the broken rollout is in; and nothing is remembered but in the cluster (an
 resolver Jobs, the status itself for what is only shown).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from berth_api.arguments import engine_arguments
 from berth_api.artifact import EngineType
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 from berth_api.manifest import parse_object
+from berth_api.meta import GROUP
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING
 from berth_api.support import unsupported_fields
@@ -151,8 +152,13 @@ def _taken(model: Model, facts: ModelFacts) -> Iterator[FieldError]:
 def _is_left_over(found: Object, model: Model) -> bool:
     """Whether it was the child of a Model that had this name before: the garbage collector is about to take it."""
     owners = found["metadata"].get("ownerReferences") or ()
-    was_ours = any(owner.get("kind") == model.kind and owner.get("name") == model.metadata.name for owner in owners)
-    return is_leaving(found) or was_ours
+    return is_leaving(found) or any(_is_forerunner(owner, model) for owner in owners)
+
+
+def _is_forerunner(owner: Mapping[str, Any], model: Model) -> bool:
+    """Whether an owner is an earlier Model of this name. Others have a kind Model too, and nobody collects theirs."""
+    is_model = owner.get("kind") == model.kind and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/")
+    return is_model and owner.get("name") == model.metadata.name and owner.get("uid") != model.metadata.uid
 
 
 def _own_deployment(facts: ModelFacts) -> Object | None:

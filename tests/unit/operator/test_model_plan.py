@@ -25,6 +25,7 @@ from operator_builders import (
 )
 
 from berth_api.claims import claim_names
+from berth_api.meta import API_VERSION
 from berth_operator.model_plan import plan_model
 
 
@@ -391,7 +392,7 @@ def test_an_object_of_somebody_else_at_a_childs_name_is_left_alone_and_named(kin
 
 def test_a_child_of_a_model_that_had_the_name_before_is_waited_for() -> None:
     world = a_resolved_world()
-    owner = {"kind": "Model", "name": "qwen", "uid": "an-older-one", "controller": True}
+    owner = {"apiVersion": API_VERSION, "kind": "Model", "name": "qwen", "uid": "an-older-one", "controller": True}
     left_over = a_foreign("Service", "qwen-engine", ownerReferences=[owner])
     world.children["Service", "qwen-engine"] = left_over
     world.step()
@@ -400,6 +401,14 @@ def test_a_child_of_a_model_that_had_the_name_before_is_waited_for() -> None:
     del world.children["Service", "qwen-engine"]
     world.step()
     assert "apply Service qwen-engine" in world.written
+
+
+def test_a_child_of_another_vendors_model_of_that_name_is_somebody_elses() -> None:
+    world = a_resolved_world()
+    owner = {"apiVersion": "kubeai.org/v1", "kind": "Model", "name": "qwen", "uid": "theirs", "controller": True}
+    world.children["Service", "qwen-engine"] = a_foreign("Service", "qwen-engine", ownerReferences=[owner])
+    world.step()
+    assert says(world.status, "Accepted") == ("False", "ChildNameTaken")
 
 
 def test_nothing_is_applied_over_a_child_that_is_being_deleted() -> None:
