@@ -15,6 +15,9 @@ from berth_operator.write import NotLeading
 MOST_AT_ONCE: Final = 16
 """More than may write at once: most of a reconcile is waiting for a turn to write, or for an answer of a pod."""
 
+LOST_SECONDS: Final = 1.0
+"""When a key is looked at again that was on its way while the Lease was not held."""
+
 log = logging.getLogger(__name__)
 
 
@@ -89,7 +92,9 @@ class Workers:
         try:
             word = self._settle(subject, await self._reconciler.reconcile(subject))
         except NotLeading:
-            word = "lost"  # whoever leads next starts with everything
+            word = "lost"
+            # Whoever leads next starts with everything; but the Lease may be renewed in the same moment.
+            self._queue.add_after(subject, LOST_SECONDS)
         except Conflict:
             word = self._fail(subject, "stale", "it changed while it was reconciled", logging.DEBUG)
         except ClusterError as error:

@@ -130,6 +130,21 @@ async def test_a_failed_reconcile_backs_off_and_is_counted(
             assert scene.queue.retry(QWEN_MODEL) == 0.4  # the second failure in a row
 
 
+async def test_a_key_that_was_on_its_way_while_the_lease_was_not_held_is_looked_at_again() -> None:
+    outcomes = iter([NotLeading("not now")])
+
+    def answer() -> Outcome:
+        for error in outcomes:
+            raise error
+        return Outcome()
+
+    async with a_scene() as scene:
+        scene.outcome = answer
+        scene.queue.add(QWEN_MODEL)
+        await scene.until(lambda: scene.count("lost") == 1)
+        await scene.until(lambda: scene.count("ok") == 1)
+
+
 async def test_a_fault_of_ours_keeps_no_other_object_from_being_looked_at() -> None:
     async with a_scene() as scene:
         outcomes = iter([1])
