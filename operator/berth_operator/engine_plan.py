@@ -21,6 +21,7 @@ from berth_operator.children.probes import start_seconds
 from berth_operator.children.service import build_service
 from berth_operator.placement import Before, Hardware, Placement, place
 from berth_operator.plan import Apply
+from berth_operator.pods import has_ended
 from berth_operator.resolution import Resolution, artifact_of
 from berth_operator.rollout import Rollout
 from berth_operator.settings import Backend, OperatorSettings
@@ -70,7 +71,7 @@ def plan_engine(
 
 
 def _before(model: Model, hardware: Hardware, rollout: Rollout) -> Before:
-    own = (pod for pod in hardware.pods if _is_of(pod, model))
+    own = (pod for pod in hardware.pods if _is_of(pod, model) and not has_ended(pod))
     return Before(rollout.profile, rollout.ready > 0 or any(pod["spec"].get("nodeName") for pod in own))
 
 

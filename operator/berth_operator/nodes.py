@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from berth_api.quantity import parse_quantity
 from berth_kube.resources import Object
-
-_ENDED = frozenset({"Succeeded", "Failed"})
+from berth_operator.pods import has_ended
 
 
 def matching_nodes(nodes: Sequence[Object], selector: Mapping[str, str], resource: str, count: int) -> list[Object]:
@@ -28,7 +27,7 @@ def free_devices(node: Object, resource: str, pods: Sequence[Object]) -> int:
 
 
 def _held(pod: Object, resource: str) -> int:
-    if pod.get("status", {}).get("phase") in _ENDED:
+    if has_ended(pod):
         return 0
     containers = pod["spec"].get("containers") or ()
     return sum(_amount((container.get("resources") or {}).get("limits"), resource) for container in containers)

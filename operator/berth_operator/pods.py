@@ -122,6 +122,11 @@ def is_ready(pod: Object) -> bool:
     return is_true(pod, "Ready") and not is_leaving(pod)
 
 
+def has_ended(pod: Object) -> bool:
+    """Whether it is over and runs nothing any more. Its ReplicaSet makes another one, and keeps it all the same."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
 def revision_of(pod: Object) -> str:
     """The revision of the template that it was made from."""
     return str((pod["metadata"].get("labels") or {}).get(LABEL_REVISION, ""))

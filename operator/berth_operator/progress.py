@@ -16,6 +16,7 @@ from berth_operator.pods import (
     condition_of,
     engine_of,
     fetch_of,
+    has_ended,
     is_ready,
     is_true,
     oldest_first,
@@ -58,7 +59,8 @@ def step_of(pod: Object) -> Step:
 
 def furthest(pods: Sequence[Object]) -> Object | None:
     """The pod that will answer first; None where there is none on its way."""
-    return max(oldest_first(pods), key=lambda pod: STEPS.index(step_of(pod)), default=None)
+    living = [pod for pod in oldest_first(pods) if not has_ended(pod)]
+    return max(living, key=lambda pod: STEPS.index(step_of(pod)), default=None)
 
 
 def describe_start(pod: Object, progress: PodProgress) -> Finding:

@@ -11,7 +11,7 @@ from berth_operator.diagnosis import diagnose
 from berth_operator.facts import ModelFacts, PodProgress
 from berth_operator.findings import Circumstances, Finding
 from berth_operator.pod_rules import refused_pods
-from berth_operator.pods import is_ready, revision_of
+from berth_operator.pods import has_ended, is_ready, oldest_first, revision_of
 from berth_operator.progress import describe_start, furthest
 from berth_operator.rollout import Rollout
 from berth_operator.words import counted
@@ -46,12 +46,21 @@ def describe_progress(newest: Newest, rollout: Rollout, facts: ModelFacts) -> Co
 
 
 def pods_on_the_way(pods: Sequence[Object], revision: str) -> list[Object]:
-    """The pods of a revision that do not answer and are not being taken away."""
-    return [pod for pod in pods if revision_of(pod) == revision and not is_leaving(pod) and not is_ready(pod)]
+    """The pods of a revision that do not answer and are not being taken away, the oldest first.
+
+    One that has ended tells why it did, until a younger one answers: then it is history, however long it is kept.
+    """
+    own = oldest_first(pod for pod in pods if revision_of(pod) == revision)
+    answering = max((number for number, pod in enumerate(own) if is_ready(pod)), default=-1)
+    return [
+        pod
+        for number, pod in enumerate(own)
+        if not is_leaving(pod) and not is_ready(pod) and not (has_ended(pod) and number < answering)
+    ]
 
 
 def _circumstances(newest: Newest, facts: ModelFacts) -> Circumstances:
-    others = [pod for pod in facts.pods if revision_of(pod) != newest.revision]
+    others = [pod for pod in facts.pods if revision_of(pod) != newest.revision and not has_ended(pod)]
     return Circumstances(
         gpu_resource=newest.gpu_resource,
         start_seconds=newest.start_seconds,

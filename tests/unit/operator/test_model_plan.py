@@ -1,11 +1,13 @@
 """The way of a Model from its manifest to its replicas, one reconcile after the other."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from model_builders import a_model, a_route
 from operator_builders import (
+    NOW,
     Json,
     World,
     a_document,
@@ -21,6 +23,7 @@ from operator_builders import (
     running,
     says,
     some_settings,
+    stamp,
     waiting,
 )
 
@@ -172,6 +175,41 @@ def test_a_new_revision_waits_for_the_gpu_that_the_old_one_still_holds() -> None
     world.serve(0, old, new).settle()
     assert says(world.status, "Progressing") == ("True", "WaitingForGPU")
     world.serve(0, new).settle()
+    assert says(world.status, "Progressing") == ("False", "InsufficientGPU")
+
+
+def an_evicted_pod(revision: str, *, age: int) -> Json:
+    made = stamp(NOW - timedelta(seconds=age))
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    return a_pod(f"evicted-{age}", revision=revision, status=evicted, metadata={"creationTimestamp": made})
+
+
+def test_a_pod_that_ended_is_told_until_a_younger_one_answers() -> None:
+    world = a_serving_world()
+    new = a_pod("new", revision=world.revision, fetch=running())
+    world.serve(0, an_evicted_pod(world.revision, age=60), new).settle()
+    assert says(world.status, "Progressing") == ("False", "OutOfMemory")
+    world.serve().settle()
+    assert says(world.status, "Progressing") == ("True", "Complete")
+
+
+def test_a_pod_that_ended_long_ago_is_not_told_of_the_next_replica() -> None:
+    world = a_serving_world()
+    old, first = an_evicted_pod(world.revision, age=3600), a_ready_pod("first", revision=world.revision)
+    world.edit(replicas=2).step()
+    young = a_pod("young", revision=world.revision, fetch=running(), metadata={"creationTimestamp": stamp(NOW)})
+    world.serve(1, old, first, young).settle()
+    assert says(world.status, "Progressing") == ("True", "Fetching")
+    assert world.status["loading"]["stage"] == "Fetching"
+    assert "lastFailure" not in world.status
+
+
+def test_an_old_pod_that_ended_holds_no_gpu() -> None:
+    world = a_serving_world(accelerator={"profiles": ["l4"]})
+    old = an_evicted_pod(world.revision, age=60)
+    world.edit(contextLength=2048).settle()
+    new = a_pod("new", revision=world.revision, scheduled="1 Insufficient nvidia.com/gpu.")
+    world.serve(0, old, new).settle()
     assert says(world.status, "Progressing") == ("False", "InsufficientGPU")
 
 

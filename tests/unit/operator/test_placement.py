@@ -104,6 +104,15 @@ def test_a_pod_that_has_its_device_and_still_starts_keeps_the_profile() -> None:
     assert world.status["profile"] == "l4"
 
 
+def test_a_pod_that_has_ended_keeps_no_profile() -> None:
+    world = a_gpu_world(L4)
+    ended_pod = a_pod("evicted", revision=world.revision, status={"phase": "Failed", "reason": "Evicted"})
+    world.serve(0, ended_pod, a_pending(world), a_holder("l4-1"))
+    world.nodes = (L4, MI300)
+    world.settle()
+    assert world.status["profile"] == "mi300"
+
+
 def test_a_chosen_profile_is_left_when_the_user_drops_it() -> None:
     world = a_gpu_world(L4, MI300).serve().settle()
     world.edit(accelerator={"profiles": ["mi300"]}).settle()
