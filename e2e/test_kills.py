@@ -1,6 +1,6 @@
 """The operator killed without a word twenty times in the midst of its work ends where an undisturbed one ends.
 
-Both runs carry out the same steps: apply, scale, edit and delete of Models on a fake node, and of a route. What is
+Both runs carry out the same steps: apply, scale, edit and delete of Models, one of them pulled for real, and of a route. What is
 random comes from one seed, which BERTH_E2E_SEED sets and a failure shows. Leaves nothing.
 """
 
@@ -36,19 +36,22 @@ def short_lease(release: Release) -> Iterator[None]:
     release.upgrade({})
 
 
-def run_undisturbed(objects: Objects, namespace: str, steps: tuple[Step, ...]) -> str:
+def run_undisturbed(objects: Objects, namespace: str, steps: tuple[Step, ...], source: str) -> str:
     apply(a_namespace(namespace))
     for step in steps:
-        carry_out(step, namespace)
+        carry_out(step, namespace, source)
     return settled_state(objects, namespace)
 
 
 @pytest.mark.timeout(600)
-def test_twenty_kills_end_where_an_undisturbed_run_ends(objects: Objects, release: Release) -> None:
+def test_twenty_kills_end_where_an_undisturbed_run_ends(
+    objects: Objects, release: Release, pushed: dict[str, str]
+) -> None:
     print(f"BERTH_E2E_SEED={SEED}")
+    (source,) = [uri for uri in pushed.values() if "minilm" in uri]
     chosen = random.Random(SEED)
     steps = build_steps(chosen, STEPS)
-    calm = run_undisturbed(objects, "undisturbed", steps)
+    calm = run_undisturbed(objects, "undisturbed", steps, source)
     # Bare names belong to their oldest claimant, so the first run has to be gone.
     kubectl("delete", "namespace", "undisturbed", seconds=120)
     apply(a_namespace("disturbed"))
@@ -56,9 +59,9 @@ def test_twenty_kills_end_where_an_undisturbed_run_ends(objects: Objects, releas
     killed = []
     for index, step in enumerate(steps):
         if index in moments:
-            killed.append(carry_out_and_kill(step, operators, chosen.uniform(0, LATEST_SECONDS)))
+            killed.append(carry_out_and_kill(step, source, operators, chosen.uniform(0, LATEST_SECONDS)))
         else:
-            carry_out(step, "disturbed")
+            carry_out(step, "disturbed", source)
     assert len(killed) == KILLS
     release.wait()
     until(
@@ -70,13 +73,13 @@ def test_twenty_kills_end_where_an_undisturbed_run_ends(objects: Objects, releas
     kubectl("delete", "namespace", "disturbed", "--wait=false")
 
 
-def carry_out_and_kill(step: Step, operators: OperatorPods, after_seconds: float) -> str:
+def carry_out_and_kill(step: Step, source: str, operators: OperatorPods, after_seconds: float) -> str:
     """Carry out a step, and so long after the beginning kill whoever leads; the pod's name."""
     operators.leader()
     killed: list[str] = []
     timer = threading.Timer(after_seconds, lambda: killed.append(operators.kill_leader()))
     timer.start()
-    carry_out(step, "disturbed")
+    carry_out(step, "disturbed", source)
     timer.join()
     (name,) = killed
     return name

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-from e2e.support.manifests import a_fleet_model, a_route, apply
+from e2e.support.manifests import Json, a_fleet_model, a_model, a_route, apply
 from e2e.support.programs import kubectl
 
-NAMES = ("ada", "bede", "cato", "dido")
+# Three on fake nodes, pinned; and one whose source is resolved by a Job, and whose pods pull and load for real.
+PULLED = "emma"
+NAMES = ("ada", "bede", "cato", PULLED)
 ROUTE = "any-of-them"
 
 
@@ -39,8 +42,8 @@ def _steps(chosen: Random, count: int, there: set[str]) -> Iterator[Step]:
         yield Step(verb, ROUTE if verb == "route" else name, chosen.randint(1, 3))
 
 
-def carry_out(step: Step, namespace: str) -> None:
-    """Do it by kubectl."""
+def carry_out(step: Step, namespace: str, source: str) -> None:
+    """Do it by kubectl. `source` is what the Model that is pulled is pulled from."""
     match step.verb:
         case "scale":
             kubectl("scale", f"model/{step.name}", f"--replicas={step.value}", "-n", namespace)
@@ -51,4 +54,10 @@ def carry_out(step: Step, namespace: str) -> None:
         case _:
             replicas = {"replicas": step.value} if step.verb == "apply" else {}
             env = [{"name": "EDITION", "value": str(step.value)}]
-            apply(a_fleet_model(step.name, namespace, pod={"env": env}, **replicas))
+            apply(_model(step.name, namespace, source, pod={"env": env}, **replicas))
+
+
+def _model(name: str, namespace: str, source: str, **spec: Any) -> Json:
+    if name == PULLED:
+        return a_model(name, namespace, source={"uri": source}, **spec)
+    return a_fleet_model(name, namespace, **spec)
