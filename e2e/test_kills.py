@@ -1,7 +1,7 @@
 """The operator killed without a word twenty times in the midst of its work ends where an undisturbed one ends.
 
-Both runs carry out the same steps: apply, scale, edit and delete of Models, one of them pulled for real, and of a route. What is
-random comes from one seed, which BERTH_E2E_SEED sets and a failure shows. Leaves nothing.
+Both runs carry out the same steps: apply, scale, edit and delete of Models, one of them pulled for real, and of a
+route. What is random comes from one seed, which BERTH_E2E_SEED sets and a failure shows. Leaves nothing.
 """
 
 import os
