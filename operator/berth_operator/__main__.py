@@ -18,7 +18,7 @@ import aiohttp
 from berth_api.errors import BerthError, InvalidSpec
 from berth_kube.client import connect
 from berth_kube.credentials import Credentials, find_credentials
-from berth_operator.ask import HttpAsker
+from berth_operator.ask import GATEWAY_ANSWER_MAX_BYTES, HttpAsker
 from berth_operator.drift import needs_apply
 from berth_operator.intake import spawn_intake
 from berth_operator.leadership import lease_times
@@ -63,6 +63,7 @@ async def serve(settings: OperatorSettings, credentials: Credentials, name: str)
             planner=SettingsPlanner(settings),
             needs_apply=needs_apply,
             ask=HttpAsker(session),
+            ask_gateway=HttpAsker(session, most_bytes=GATEWAY_ANSWER_MAX_BYTES),
         )
         intake = partial(spawn_intake, credentials, settings.watch_namespaces)
         status = STATUS_ACCIDENT

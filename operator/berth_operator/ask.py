@@ -11,17 +11,20 @@ from berth_kube.resources import Object
 
 ASK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 32
-_ANSWER_MAX_BYTES: Final = 256 * 1024
+ANSWER_MAX_BYTES: Final = 256 * 1024
+GATEWAY_ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
+"""A gateway names every Model and ModelRoute that it serves, in some 200 bytes each."""
 
 Ask = Callable[[str], Awaitable[Object | None]]
 """The JSON object at a URL; None where there was no such answer within a second."""
 
 
 class HttpAsker:
-    """An `Ask` over a session that somebody else closes."""
+    """An `Ask` over a session that somebody else closes. What is longer than `most_bytes` is no answer."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, most_bytes: int = ANSWER_MAX_BYTES) -> None:
         self._session = session
+        self._most_bytes = most_bytes
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
 
@@ -30,7 +33,7 @@ class HttpAsker:
         async with self._slots:
             try:
                 async with self._session.get(url, timeout=self._timeout, allow_redirects=False) as response:
-                    body = await _read_bounded(response)
+                    body = await _read_bounded(response, self._most_bytes)
             except (aiohttp.ClientError, TimeoutError, OSError):
                 return None
         if body is None:
@@ -42,14 +45,14 @@ class HttpAsker:
         return answer if isinstance(answer, dict) else None
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body. It comes from a pod that runs what users chose, so its size is not trusted."""
+async def _read_bounded(response: aiohttp.ClientResponse, most_bytes: int) -> bytes | None:
+    """The body. It may come from a pod that runs what users chose, so its size is not trusted."""
     if response.status != 200:
         return None
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > _ANSWER_MAX_BYTES:
+        if len(body) > most_bytes:
             return None
     return bytes(body)
 

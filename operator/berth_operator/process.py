@@ -65,6 +65,7 @@ class Operator:
         planner: Planner,
         needs_apply: NeedsApply,
         ask: Ask,
+        ask_gateway: Ask,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -92,7 +93,7 @@ class Operator:
             self._declared,
             self._caches,
             pods=PodReports(ask, self._clock),
-            gateways=GatewayReports(self._caches.gateway_pods, ask, self._clock),
+            gateways=GatewayReports(self._caches.gateway_pods, ask_gateway, self._clock),
             failures=executor.failures,
         )
         reconciler = Reconciler(observer, planner, executor, now)

@@ -1,6 +1,7 @@
 """Asking pods: whatever is there, the answer is a JSON object or nothing, and soon."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,7 @@ import pytest
 from aiohttp import web
 from api_server import free_port
 
-from berth_operator.ask import HttpAsker, url_of
+from berth_operator.ask import ANSWER_MAX_BYTES, GATEWAY_ANSWER_MAX_BYTES, HttpAsker, url_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,9 +40,9 @@ async def a_pod(handler: Handler) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def ask(port: int) -> object:
+async def ask(port: int, most_bytes: int = ANSWER_MAX_BYTES) -> object:
     async with aiohttp.ClientSession() as session:
-        return await HttpAsker(session)(url_of("127.0.0.1", port, "/status"))
+        return await HttpAsker(session, most_bytes=most_bytes)(url_of("127.0.0.1", port, "/status"))
 
 
 async def test_a_json_object_is_an_answer() -> None:
@@ -63,6 +64,14 @@ async def test_a_json_object_is_an_answer() -> None:
 )
 async def test_anything_else_is_none(handler: Handler) -> None:
     async with a_pod(handler) as port, asyncio.timeout(10):
+        assert await ask(port) is None
+
+
+async def test_a_gateway_of_thousands_of_models_and_routes_is_heard() -> None:
+    namespace, entry = "n" * 63, {"uid": "0" * 36, "generation": 12}
+    served = {f"{namespace}/{number:050}": entry for number in range(5000)}
+    async with a_pod(say(json.dumps({"routes": served, "models": served}))) as port:
+        assert await ask(port, GATEWAY_ANSWER_MAX_BYTES) == {"routes": served, "models": served}
         assert await ask(port) is None
 
 

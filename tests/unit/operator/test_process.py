@@ -31,7 +31,13 @@ class Replica:
         self.planner = HandPlanner()
         settings = SETTINGS.model_copy(update={"port": free_port()})
         self.operator = Operator(
-            cluster, settings, name=name, planner=self.planner, needs_apply=needs_apply, ask=Answers()
+            cluster,
+            settings,
+            name=name,
+            planner=self.planner,
+            needs_apply=needs_apply,
+            ask=Answers(),
+            ask_gateway=Answers(),
         )
         self.dropped: list[Object] = []
         self.intake: list[asyncio.Task[Any]] = []
