@@ -29,6 +29,8 @@ from berth_operator.settings import OperatorSettings
 from berth_operator.words import counted
 
 PROGRAMMING_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 15.0
+"""Where all that answer have it. A replica that comes into service is told by its pod, so this is for what is not."""
 NO_GATEWAY_SECONDS: Final = 5.0
 
 
@@ -127,7 +129,11 @@ def _again_after(status: RouteStatus, facts: RouteFacts) -> float | None:
     is_current = programmed is not None and programmed.observed_generation == status.observed_generation
     if not is_current or programmed is None or programmed.is_true:
         return None
-    return PROGRAMMING_SECONDS if facts.gateways else NO_GATEWAY_SECONDS
+    if not facts.gateways:
+        return NO_GATEWAY_SECONDS
+    answered = [gateway for gateway in facts.gateways if gateway.routes is not None]
+    lacks_it = any(not _has(gateway, facts.document, status.observed_generation) for gateway in answered)
+    return PROGRAMMING_SECONDS if lacks_it else SILENT_SECONDS
 
 
 def _notices(shown: Sequence[Condition], status: RouteStatus) -> Iterator[Notice]:

@@ -184,7 +184,8 @@ def test_a_bad_edit_keeps_what_is_said_of_the_version_before() -> None:
         ((a_gateway("a"), a_gateway("b", None)), ("False", "Programming"), 1.0),
         ((a_gateway("a"), a_gateway("b", 0)), ("False", "Programming"), 1.0),
         ((a_gateway("a", uid="another"),), ("False", "Programming"), 1.0),
-        ((a_gateway("a"), GatewayReport("b", None)), ("Unknown", "Unknown"), 1.0),
+        ((a_gateway("a"), GatewayReport("b", None)), ("Unknown", "Unknown"), 15.0),
+        ((a_gateway("a", 0), GatewayReport("b", None)), ("Unknown", "Unknown"), 1.0),
         ((), ("Unknown", "Unknown"), 5.0),
     ],
 )
