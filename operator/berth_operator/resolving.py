@@ -55,6 +55,7 @@ class Attempt:
     report: Resolution | Refusal | None = None
     trouble: str = ""
     took_milliseconds: int | None = None
+    again_after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,22 @@ def read_attempt(job: Object, pods: Sequence[Object], inputs: str, now: datetime
         return Attempt(number, job, ended, _report(ending, inputs), took_milliseconds=_took(job, ended))
     ended_at = _ended_at(job)
     if ended_at is None:
-        return Attempt(number, job, trouble=_trouble(own))
+        return _not_ended(job, own, now)
     if is_true(job, "Failed"):
         return Attempt(number, job, ended_at, Refusal(Reason.SOURCE_UNREACHABLE, _why_failed(job, own)))
     if (now - ended_at).total_seconds() < _POD_LATE_SECONDS:
         return Attempt(number, job)
     return Attempt(number, job, ended_at, Refusal(Reason.SOURCE_UNREACHABLE, "the resolver's pod is gone unread"))
+
+
+def _not_ended(job: Object, pods: Sequence[Object], now: datetime) -> Attempt:
+    """An attempt that goes on, with what is in the way of its pod. That there is none, no event tells."""
+    if not _is_podless(job, pods):
+        return Attempt(_number(job), job, trouble=_trouble(pods))
+    left = _POD_LATE_SECONDS - _age_seconds(job, now)
+    if left > 0:
+        return Attempt(_number(job), job, again_after_seconds=left)
+    return Attempt(_number(job), job, trouble=_no_pod(job))
 
 
 def backoff_seconds(attempt: int) -> float:
@@ -120,7 +131,7 @@ def _under_way(model: Model, attempts: Sequence[Attempt], deletes: tuple[Delete,
     """
     newest = attempts[-1]
     # An event tells of the pod's end; only a pod that is late needs another look by itself.
-    again = 2.0 if _ended_at(newest.job) is not None else None
+    again = 2.0 if _ended_at(newest.job) is not None else newest.again_after_seconds
     said = attempts[0].report
     if isinstance(said, Refusal):
         again_words = f"; it is being tried again{f', but {newest.trouble}' if newest.trouble else ''}"
@@ -216,10 +227,27 @@ def _trouble(pods: Sequence[Object]) -> str:
     return ""
 
 
+def _is_podless(job: Object, pods: Sequence[Object]) -> bool:
+    """Whether the Job never got a pod: its controller tells why in an Event and nowhere else."""
+    status = job.get("status", {})
+    return not pods and not any(status.get(count) for count in ("active", "terminating", "succeeded", "failed"))
+
+
+def _no_pod(job: Object) -> str:
+    name = job["metadata"]["name"]
+    return f"no pod was made for it, as where a quota or a policy refuses it; see `kubectl describe job {name}`"
+
+
+def _age_seconds(job: Object, now: datetime) -> float:
+    made = read_time(job["metadata"].get("creationTimestamp"))
+    return (now - made).total_seconds() if made is not None else 0.0
+
+
 def _why_failed(job: Object, pods: Sequence[Object]) -> str:
     condition = condition_of(job, "Failed")
     if condition.get("reason") == "DeadlineExceeded":
-        trouble = _trouble(pods) or "the source may be slow or unreachable"
+        waits = _no_pod(job) if _is_podless(job, pods) else _trouble(pods)
+        trouble = waits or "the source may be slow or unreachable"
         return f"the resolver did not end within {DEADLINE_SECONDS} s: {trouble}"
     return str(condition.get("message") or condition.get("reason") or "the resolver failed and its pod is gone")
 

@@ -30,6 +30,8 @@ def attempts(world: object) -> list[str]:
 
 def test_a_running_resolver_is_waited_for() -> None:
     world = a_world().settle().pass_seconds(60)
+    (job,) = world.jobs()
+    job["status"] = {"active": 1}
     plan = world.step()
     assert world.written == []
     assert plan.again_after_seconds is None
@@ -184,6 +186,20 @@ def test_a_pinned_model_needs_no_job_at_all() -> None:
     world.step()
     assert world.jobs() == []
     assert world.deployment["metadata"]["annotations"]["berth.dev/digest"] == DIGEST
+
+
+def test_a_resolver_that_gets_no_pod_says_so_before_its_time_is_over() -> None:
+    world = a_world().settle().pass_seconds(20)
+    assert world.step().again_after_seconds == 10
+    assert "no pod was made" not in condition(world.status, "Resolved")["message"]
+    world.pass_seconds(10).step()
+    assert said(world.status, "Resolved") == ("False", "Resolving")
+    assert "kubectl describe job qwen-resolve-" in condition(world.status, "Resolved")["message"]
+    (job,) = world.jobs()
+    failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": stamp(world.now)}
+    job["status"] = {"conditions": [failed]}
+    world.step()
+    assert "no pod was made" in condition(world.status, "Resolved")["message"]
 
 
 def test_a_resolver_that_did_not_end_in_time_says_what_kept_it() -> None:
