@@ -40,6 +40,8 @@ from berth_operator.rollout import Rollout, observe_rollout
 from berth_operator.settings import OperatorSettings
 from berth_operator.verdict import Scene, Verdict
 
+DEVICES_SECONDS: Final = 30.0
+"""How often a Model whose pods wait for GPUs is looked at: those that others give back may be of another profile."""
 POLL_SECONDS: Final = 2.0
 """How often pods that are under way are asked how far they have come."""
 _SWEPT: Final = {"PodDisruptionBudget": DISRUPTION_BUDGETS, "NetworkPolicy": NETWORK_POLICIES}
@@ -59,7 +61,7 @@ def plan_model(facts: ModelFacts, settings: OperatorSettings, now: datetime) -> 
         unlabels=tuple(_unlabels(facts)),
         status=report.status,
         notices=report.notices,
-        again_after_seconds=_again_after(verdict, facts),
+        again_after_seconds=_again_after(verdict, scene),
     )
 
 
@@ -193,9 +195,11 @@ def _unlabels(facts: ModelFacts) -> Iterator[Unlabel]:
             yield Unlabel(key_of(pod), uid_of(pod), LABEL_LOADING)
 
 
-def _again_after(verdict: Verdict, facts: ModelFacts) -> float | None:
-    """Another look, where no event will tell: pods have progress to ask for, a back-off ends."""
-    waits = [POLL_SECONDS] if any(_can_be_asked(pod) for pod in facts.pods) else []
+def _again_after(verdict: Verdict, scene: Scene) -> float | None:
+    """Another look, where no event will tell: pods have progress to ask for, a back-off ends, a GPU becomes free."""
+    waits = [POLL_SECONDS] if any(_can_be_asked(pod) for pod in scene.facts.pods) else []
+    if verdict.engine is not None and verdict.engine.placement.has_free is False:
+        waits += [DEVICES_SECONDS] if scene.rollout.ready < verdict.wanted else []
     if verdict.resolving is not None and verdict.resolving.again_after_seconds is not None:
         waits.append(verdict.resolving.again_after_seconds)
     return min(waits, default=None)

@@ -8,6 +8,7 @@ from operator_builders import (
     World,
     a_node,
     a_pod,
+    a_ready_pod,
     a_report,
     a_resolved_world,
     a_serving_world,
@@ -18,6 +19,7 @@ from operator_builders import (
     some_settings,
 )
 
+from berth_operator.model_plan import DEVICES_SECONDS
 from berth_operator.nodes import free_devices, matching_nodes
 
 GIBI = 1 << 30
@@ -102,6 +104,16 @@ def test_a_pod_that_has_its_device_and_still_starts_keeps_the_profile() -> None:
     world.nodes = (L4, MI300)
     world.settle()
     assert world.status["profile"] == "l4"
+
+
+def test_a_model_that_waits_for_a_device_is_looked_at_again_for_others_give_theirs_back_unheard() -> None:
+    world = a_gpu_world(L4, MI300)
+    world.serve(0, a_pending(world), a_holder("l4-1"), a_holder("l4-1"))
+    world.nodes = (L4, MI300 | {"spec": {"unschedulable": True}})
+    world.settle()
+    assert world.plan().again_after_seconds == DEVICES_SECONDS
+    world.serve(1, a_ready_pod(revision=world.revision), a_holder("l4-1")).settle()
+    assert world.plan().again_after_seconds is None
 
 
 def test_a_pod_that_has_ended_keeps_no_profile() -> None:
