@@ -16,6 +16,8 @@ def build_deployment(serving: Serving, resolution: Resolution, template: Manifes
     content = {
         "spec": {
             "replicas": 0 if spec.suspend else spec.replicas,
+            # Said, so that one whom somebody has paused goes on: it would stand still without a word.
+            "paused": False,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": min(max(spec.rollout.start_deadline.seconds, 1), _LONGEST_SECONDS),
             "selector": {"matchLabels": model_labels(serving.model.metadata.name)},

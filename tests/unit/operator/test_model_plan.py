@@ -295,6 +295,16 @@ def test_replicas_that_somebody_else_set_are_set_back() -> None:
     assert world.deployment["spec"]["replicas"] == 2
 
 
+def test_a_deployment_that_somebody_paused_goes_on() -> None:
+    world = a_serving_world()
+    del world.deployment["spec"]["paused"]  # as the API server keeps it: false is left out
+    world.step()
+    assert world.written == []
+    world.deployment["spec"]["paused"] = True
+    world.step()
+    assert "apply Deployment qwen-engine" in world.written
+
+
 def test_a_child_that_somebody_deleted_is_made_again() -> None:
     world = a_serving_world()
     del world.children["Service", "qwen-engine"]
