@@ -36,10 +36,10 @@ STORY = (
     "test_bad_sources",
     "test_conditions",
     "test_deletion",
-    # Before the API server is taken away: for some seconds after, the kubelet has not heard of what is deleted.
     "test_leader",
-    "test_gateway",
     "test_upgrade",
+    # It takes the API server away: for some seconds after, the kubelet has not heard of what is deleted.
+    "test_gateway",
     "test_kills",
     "test_quiet",
     "test_rights",

@@ -26,6 +26,16 @@ def test_each_stage_stands_beside_the_bare_load() -> None:
     }
 
 
+def test_a_start_whose_images_are_there_stands_beside_the_same_load() -> None:
+    known = {"ready_seconds": {}, "warm_seconds": 6.0, "warm_stages_milliseconds": {"Fetched": 500}}
+    facts = {fact.name: fact.value for fact in build_start_facts(known, {"minilm": 2.0})}
+    assert facts == {
+        "minilm once more, its images there, `kubectl apply` to Ready": 6.0,
+        "minilm once more, its images there, stage Fetched": 0.5,
+        "minilm once more, its images there, apply to Ready beyond the bare load": 4.0,
+    }
+
+
 def test_a_model_whose_weights_are_not_here_has_no_bare_load() -> None:
     assert not any("bare load" in fact.name for fact in build_start_facts(KNOWN, {}))
 
