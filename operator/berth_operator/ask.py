@@ -10,7 +10,8 @@ import aiohttp
 from berth_kube.resources import Object
 
 ASK_SECONDS: Final = 1.0
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 128
+"""As many as all reconciles that may be under way ask together, so that none waits for the pods of another."""
 ANSWER_MAX_BYTES: Final = 256 * 1024
 GATEWAY_ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
 """A gateway names every Model and ModelRoute that it serves, in some 200 bytes each."""

@@ -5,7 +5,7 @@ more, because only then does the runtime know how long its last stages took.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -16,10 +16,12 @@ from berth_operator.ask import Ask, url_of
 from berth_operator.children.metadata import is_leaving
 from berth_operator.children.names import ENGINE_PORT, PROGRESS_PORT
 from berth_operator.facts import PodProgress
-from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, read_time
+from berth_operator.pods import condition_of, engine_of, fetch_of, is_ready, oldest_first, read_time
 
 FRESH_SECONDS: Final = 1.0
 """A burst of events is no reason to ask a pod more often than this."""
+MOST_ASKED: Final = 8
+"""Of one Model's pods at once, the oldest first: hundreds that hang must not hold up the looks at other Models."""
 _AFTERMATH: Final = timedelta(minutes=5)
 
 
@@ -49,25 +51,30 @@ class PodReports:
     async def read(self, model: Key, pods: Sequence[Object], now: datetime) -> dict[str, PodProgress]:
         """What each pod says, by the pod's name. Pods of which nothing was ever heard are left out."""
         before = self._heard.get(model, {})
-        answers = await asyncio.gather(*(self._hear(pod, before.get(uid_of(pod)), now) for pod in pods))
-        heard = [(pod, answer) for pod, answer in zip(pods, answers, strict=True) if answer is not None]
-        self._heard[model] = {uid_of(pod): answer for pod, answer in heard}
+        heard = {uid: before[uid] for pod in pods if (uid := uid_of(pod)) in before}
+        due = [(pod, part) for pod in oldest_first(pods) if (part := self._due(pod, heard.get(uid_of(pod)), now))]
+        asked = due[:MOST_ASKED]
+        answers = await asyncio.gather(*(self._hear(pod, part, heard) for pod, part in asked))
+        heard |= {uid_of(pod): answer for (pod, _), answer in zip(asked, answers, strict=True) if answer is not None}
+        self._heard[model] = heard
         if not heard:
             self.forget(model)
-        return {pod["metadata"]["name"]: answer.progress for pod, answer in heard}
+        return {pod["metadata"]["name"]: heard[uid].progress for pod in pods if (uid := uid_of(pod)) in heard}
 
     def forget(self, model: Key) -> None:
         """The Model is gone, or none of its pods says anything."""
         self._heard.pop(model, None)
 
-    async def _hear(self, pod: Object, before: _Heard | None, now: datetime) -> _Heard | None:
+    def _due(self, pod: Object, before: _Heard | None, now: datetime) -> Part | None:
         part = whom_to_ask(pod, now)
-        if part is None or (before is not None and self._is_enough(before, part)):
-            return before
+        return None if part is None or (before is not None and self._is_enough(before, part)) else part
+
+    async def _hear(self, pod: Object, part: Part, heard: Mapping[str, _Heard]) -> _Heard | None:
         port, path = (PROGRESS_PORT, "/progress") if part is Part.LOADER else (ENGINE_PORT, "/status")
         answer = await self._ask(url_of(pod["status"]["podIP"], port, path))
         if answer is None:
-            return before
+            return None
+        before = heard.get(uid_of(pod))
         loader = before.progress.loader if before is not None else None
         if part is Part.LOADER:
             return _Heard(PodProgress(loader=answer), part, self._clock())

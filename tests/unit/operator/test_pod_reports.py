@@ -7,7 +7,7 @@ import pytest
 from operator_parts import NOW, QWEN, Answers, Clock, a_pod
 
 from berth_operator.facts import PodProgress
-from berth_operator.pod_reports import FRESH_SECONDS, PodReports
+from berth_operator.pod_reports import FRESH_SECONDS, MOST_ASKED, PodReports
 
 LOADER = "http://10.0.0.1:8001/progress"
 RUNTIME = "http://10.0.0.1:8000/status"
@@ -60,6 +60,14 @@ async def test_the_runtime_is_asked_while_it_loads_and_the_loader_s_last_word_st
 async def test_a_pod_that_waits_for_a_node_is_not_asked(reports: PodReports, answers: Answers) -> None:
     assert await reports.read(QWEN, [a_pod(podIP="")], NOW) == {}
     assert answers.asked == []
+
+
+async def test_of_hundreds_of_pods_a_few_are_asked_at_once_and_the_others_in_their_turn(
+    reports: PodReports, answers: Answers
+) -> None:
+    pods = [a_pod(f"qwen-{number:03}", containerStatuses=running("engine")) for number in range(100)]
+    assert len(await reports.read(QWEN, pods, NOW)) == len(answers.asked) == MOST_ASKED
+    assert len(await reports.read(QWEN, pods, NOW)) == len(answers.asked) == 2 * MOST_ASKED
 
 
 async def test_a_pod_that_leaves_is_not_asked(reports: PodReports, answers: Answers) -> None:
