@@ -11,6 +11,8 @@ from berth_api.names import ANNOTATION_APPLIED_HASH
 from berth_api.quantity import parse_quantity
 from berth_kube.resources import Object
 
+_WHOLE: Final = frozenset({"selector", "podSelector"})
+"""Maps that server-side apply replaces whole: a key that somebody added to ours makes them select nothing."""
 _KEYS: Final = ("mountPath", "containerPort", "uid", "name", "port", "key", "topologyKey")
 """What identifies the items of lists that are merged; the first that tells the wanted ones apart counts."""
 
@@ -28,10 +30,14 @@ def is_part_of(wanted: Any, found: Any) -> bool:
     if found is None:
         return not wanted
     if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(is_part_of(value, found.get(key)) for key, value in wanted.items())
+        return isinstance(found, Mapping) and all(_is_field_of(found, key, value) for key, value in wanted.items())
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _is_list_part_of(wanted, found)
     return bool(wanted == found) or _is_same_quantity(wanted, found)
+
+
+def _is_field_of(found: Mapping[str, Any], key: str, wanted: Any) -> bool:
+    return bool(found.get(key) == wanted) if key in _WHOLE else is_part_of(wanted, found.get(key))
 
 
 def _is_list_part_of(wanted: Sequence[Any], found: Any) -> bool:

@@ -110,6 +110,15 @@ async def test_every_child_is_taken_as_it_is_wanted_and_needs_no_second_apply(to
         assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
 
 
+async def test_a_selector_that_somebody_narrowed_is_set_back(town: Town) -> None:
+    (wanted,) = [write.body for write in (await settled(town)).plan().writes if write.body["kind"] == "Service"]
+    await take(town, wanted)
+    narrowed = {"spec": {"selector": {"team": "a"}}}
+    found = await town.cluster.merge(SERVICES, Key(town.namespace, wanted["metadata"]["name"]), narrowed)
+    assert needs_apply(wanted, found)
+    assert (await take(town, wanted))["spec"]["selector"] == wanted["spec"]["selector"]
+
+
 async def test_every_pod_is_admitted_where_pod_security_is_restricted(town: Town) -> None:
     label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     await town.cluster.merge(NAMESPACES, Key("", town.namespace), label)

@@ -35,6 +35,25 @@ def test_what_the_server_adds_is_no_reason() -> None:
     assert not needs_apply(wanted, as_the_server_keeps_it(wanted))
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Service", ("selector",)),
+        ("PodDisruptionBudget", ("selector", "matchLabels")),
+        ("NetworkPolicy", ("podSelector", "matchLabels")),
+    ],
+)
+def test_a_selector_that_somebody_narrowed_is_applied_again(kind: str, path: tuple[str, ...]) -> None:
+    wanted = a_resolved_world(replicas=2).children[kind, "qwen-engine"]
+    found = copy.deepcopy(wanted)
+    assert not needs_apply(wanted, found)
+    selector = found["spec"]
+    for part in path:
+        selector = selector[part]
+    selector["team"] = "a"
+    assert needs_apply(wanted, found)
+
+
 def test_another_wish_is_applied_even_where_it_takes_something_away() -> None:
     wanted = the_deployment()
     found = as_the_server_keeps_it(wanted)
