@@ -98,8 +98,10 @@ def read_attempt(job: Object, pods: Sequence[Object], inputs: str, now: datetime
     own = oldest_first(pod for pod in pods if is_owned(pod, uid_of(job)))
     ending = next((found for pod in own if (found := _ending_of(pod)) is not None), None)
     if ending is not None:
-        ended = ending.finished or _ended_at(job) or now
-        return Attempt(number, job, ended, _report(ending, inputs), took_milliseconds=_took(job, ended))
+        finished = ending.finished or _ended_at(job) or now
+        # A node's clock may be an hour ahead, and the back-off would last as long; the Job's time is the cluster's.
+        ended = _ended_at(job) or finished
+        return Attempt(number, job, ended, _report(ending, inputs), took_milliseconds=_took(job, finished))
     ended_at = _ended_at(job)
     if ended_at is None:
         return _not_ended(job, own, now)

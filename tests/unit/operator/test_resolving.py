@@ -188,6 +188,16 @@ def test_a_pinned_model_needs_no_job_at_all() -> None:
     assert world.deployment["metadata"]["annotations"]["berth.dev/digest"] == DIGEST
 
 
+def test_a_node_whose_clock_is_ahead_does_not_put_the_next_attempt_off() -> None:
+    world = a_world()
+    world.step()
+    world.resolve(a_refusal("SourceUnreachable"), code=1)
+    terminated = world.job_pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    terminated["finishedAt"] = stamp(world.now + timedelta(hours=1))
+    world.settle().pass_seconds(30).step()
+    assert attempts(world) == ["1", "2"]
+
+
 def test_a_resolver_that_gets_no_pod_says_so_before_its_time_is_over() -> None:
     world = a_world().settle().pass_seconds(20)
     assert world.step().again_after_seconds == 10
