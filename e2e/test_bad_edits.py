@@ -19,6 +19,10 @@ from e2e.support.until import until
 NAMESPACE = "contested"
 TOLD_SECONDS = 5.0
 
+# The API server takes any word for an operator in a Model, and refuses it in a pod.
+NEAR = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}]}
+AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": NEAR}}
+
 # Each edit of the spec of minilm that serves, the field that the condition must name, the reason, and the remedy.
 BAD_EDITS = [
     ({"engine": {"args": ["port=9000"]}}, "spec.engine.args[0]", "ArgumentRefused", "leave it out"),
@@ -26,7 +30,7 @@ BAD_EDITS = [
     ({"accelerator": {"profiles": ["nvidia-l5"]}}, "spec.accelerator.profiles[0]", "UnknownProfile", ""),
     ({"autoscaling": {"maxReplicas": 3}}, "spec.autoscaling", "UnsupportedField", "remove it"),
     ({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}, "spec.resources", "InvalidSpec", ""),
-    ({"pod": {"affinity": {"nodeAffinity": {"required": 1}}}}, "spec.pod.affinity", "InvalidSpec", ""),
+    ({"pod": {"affinity": AFFINITY}}, "spec.pod.affinity", "InvalidSpec", ""),
 ]
 
 
