@@ -57,7 +57,7 @@ def plan_engine(
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)
     deployment = build_deployment(serving, resolution, template, surge=surge)
-    writes = (*_others(model, settings), Apply(DEPLOYMENTS, deployment))
+    writes = (*_before_pods(model, settings), Apply(DEPLOYMENTS, deployment), *_after_pods(model))
     return EnginePlan(
         engine=engine,
         artifact=artifact,
@@ -81,11 +81,14 @@ def _is_of(pod: Object, model: Model) -> bool:
     return is_near and (metadata.get("labels") or {}).get(LABEL_MODEL) == model.metadata.name
 
 
-def _others(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
-    """The policies come first: no pod of ours should run for a moment without them."""
+def _before_pods(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
+    """What must be there first: no pod of ours runs for a moment without its policies, or at all if one is refused."""
     yield Apply(NETWORK_POLICIES, build_engine_policy(model, settings))
     yield Apply(NETWORK_POLICIES, build_loading_policy(model))
     yield Apply(SERVICES, build_service(model))
+
+
+def _after_pods(model: Model) -> Iterator[Apply]:
     budget = build_disruption_budget(model)
     if budget is not None:
         yield Apply(DISRUPTION_BUDGETS, budget)

@@ -1,8 +1,8 @@
 """Carries a Plan out: writes in their order, then deletions, labels, status and events. Used by reconcile.py.
 
 What is already so is not written. A write that the API server refuses for the object's own fault is not tried again
-until what is wanted, or what is there, has changed. One that fails otherwise ends the writes of this round, because
-those after it may rest on it, but not the status: that is where the user reads of it.
+until what is wanted, or what is there, has changed. A write that failed ends the writes of this round, because those
+after it rest on it (no pod without its policies), but not the status: that is where the user reads of it.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,6 +58,8 @@ class Executor:
                 found = children.get(ref_of(write.body))
                 failed = await self._apply(subject, generation, write, found)
                 trouble = trouble or failed
+                if ref_of(write.body) in self.failures.of(subject):
+                    break  # what comes later in a plan rests on what came before
             for delete in plan.deletes:
                 await self._delete(delete)
             for unlabel in plan.unlabels:
