@@ -1,7 +1,7 @@
 """A load goes on over what may pass, ends with the reason of what does not, and leaves a model that can be served."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import lying_registry as lies
@@ -29,6 +29,18 @@ pytestmark = pytest.mark.timeout(60)
 AT_ONCE = RetryPolicy(first_delay_seconds=0.001, longest_delay_seconds=0.002)
 
 
+class KeptBoard(Board):
+    """A board that keeps what it showed each time it was told of trouble."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.shown: list[str] = []
+
+    def tell_trouble(self, message: str) -> None:
+        super().tell_trouble(message)
+        self.shown.append(str(self.render()["message"]))
+
+
 class Pod:
     """A registry, a volume, and a clock that the tests move."""
 
@@ -36,8 +48,7 @@ class Pod:
         self.registry = registry
         self.volume = volume
         self.now = 0.0
-        self.board = Board(lambda: self.now)
-        self.messages: list[object] = []
+        self.board = KeptBoard(lambda: self.now)
 
     @property
     def model(self) -> Path:
@@ -48,7 +59,6 @@ class Pod:
     ) -> Digest:
         def tick() -> float:
             self.now += 1.0
-            self.messages.append(self.board.render()["message"])
             return self.now
 
         return await load(
@@ -138,9 +148,7 @@ async def test_what_keeps_it_is_told_with_when_it_is_tried_again(pod: Pod, artif
     reference = pod.registry.hold("a/model", artifact)
     pod.registry.lie(lies.status(503), times=40)
     await pod.load(reference)
-    told = [str(message) for message in pod.messages if message]
-    assert told
-    assert "answered with status 503; try again later. Tried again in 0 s" in told[0]
+    assert "answered with status 503; try again later. Tried again in 0 s" in pod.board.shown[0]
 
 
 async def test_patience_ends_when_no_byte_comes(pod: Pod, artifact: MadeArtifact) -> None:
