@@ -72,7 +72,7 @@ unit: install ## Run the tests that need nothing but Python
 
 .PHONY: integration
 integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server
-	@$(BIN)/pytest -n 2 tests/integration
+	@$(BIN)/pytest -n 2 --dist loadfile tests/integration
 
 .PHONY: cluster-programs
 cluster-programs: install tools ## Compile what a cluster consists of (12 minutes once; KUBERNETES_VERSION=1.35.4), fetch Helm
