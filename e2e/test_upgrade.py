@@ -52,7 +52,8 @@ def test_an_upgrade_restarts_no_model_and_fails_no_request(objects: Objects, rel
         )
     assert engine_pods(objects) == before
     pods = objects.items(PODS, NAMESPACE, "app.kubernetes.io/name=berth")
-    images = {each["image"] for pod in pods for each in pod["spec"]["containers"]}
+    stay = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    images = {each["image"] for pod in stay for each in pod["spec"]["containers"]}
     assert {image.rpartition(":")[2] for image in images if "operator" in image} == {NEXT}
 
 
