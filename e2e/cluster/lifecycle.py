@@ -74,6 +74,9 @@ def _start(node: Node) -> None:
     node.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CONFIG}/system.yaml")
     node.apply(build_fleet(dict.fromkeys(KINDS, 1)))
     node.wait_until(lambda: _is_node_ready(node), ANSWER_SECONDS, f"the node {addresses.NODE_NAME} to be Ready")
+    # Without it no pod is admitted, and the controller that makes it may be slower than the node.
+    account = ("kubectl", "get", "serviceaccount", "default", "--namespace=default")
+    node.wait_until(lambda: _succeeds(node, *account), ANSWER_SECONDS, "the service account `default`")
 
 
 def _remove(layout: Layout) -> None:
