@@ -25,7 +25,7 @@ from berth_kube.resources import (
 
 pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("kube")]
 
-SECONDS = 60
+SECONDS = 120.0
 MODELS = Resource("berth.dev", "v1alpha1", "models", "Model")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 RBAC = ("rbac.authorization.k8s.io", "v1")
