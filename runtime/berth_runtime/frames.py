@@ -22,6 +22,9 @@ class FrameKind(IntEnum):
     COMPLETION = 3
     EMBEDDING = 4
     CANCEL = 5
+    RERANK = 6
+    CLASSIFICATION = 7
+    IMAGES = 8
 
     STARTED = 16
     LOADED = 17
@@ -29,7 +32,7 @@ class FrameKind(IntEnum):
     LOAD_FAILED = 19
     CHUNK = 20
     FINISH = 21
-    VECTORS = 22
+    ROWS = 22
     FAIL = 23
 
 

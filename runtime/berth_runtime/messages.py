@@ -5,6 +5,7 @@ per vector.
 """
 
 import struct
+from itertools import accumulate, pairwise
 from typing import Final
 
 import orjson
@@ -14,15 +15,19 @@ from pydantic.dataclasses import dataclass
 from berth_runtime.engines.protocol import (
     Capabilities,
     ChatRequest,
+    ClassificationRequest,
     CompletionRequest,
     EmbeddingRequest,
-    EmbeddingResult,
     EngineSettings,
     Failure,
+    ImageRequest,
+    Operation,
     Request,
+    RerankRequest,
+    Rows,
     Usage,
 )
-from berth_runtime.frames import Frame, FrameKind
+from berth_runtime.frames import BrokenFrame, Frame, FrameKind
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,11 @@ _ANSWERED: Final = TypeAdapter(Answered)
 _LOAD_REFUSED: Final = TypeAdapter(LoadRefused)
 _FAILURE: Final = TypeAdapter(Failure)
 _USAGE: Final = struct.Struct("<QQ")
-_VECTORS: Final = struct.Struct("<QQ")
+_ROWS: Final = struct.Struct("<QQ")
+_LENGTH: Final = struct.Struct("<I")
 
 WorkerNews = Loaded | Answered | LoadRefused
-Outcome = Usage | EmbeddingResult | Failure
+Outcome = Usage | Rows | Failure
 
 
 def pack_load(order: LoadOrder) -> bytes:
@@ -98,7 +104,11 @@ def unpack_news(frame: Frame) -> WorkerNews:
 
 
 def pack_request(request: Request) -> tuple[FrameKind, bytes]:
-    """Kind and payload of a request: a byte that says whether it streams and the body, or the inputs as JSON."""
+    """Kind and payload of a request.
+
+    Generation: a byte that says whether it streams, and the body. Texts: as JSON. Pictures: the length of a JSON head
+    (u32), the head (operation, threshold, byte length of each picture), and the pictures one after the other.
+    """
     match request:
         case ChatRequest(body, stream):
             return FrameKind.CHAT, bytes((stream,)) + body
@@ -106,24 +116,51 @@ def pack_request(request: Request) -> tuple[FrameKind, bytes]:
             return FrameKind.COMPLETION, bytes((stream,)) + body
         case EmbeddingRequest(inputs):
             return FrameKind.EMBEDDING, orjson.dumps(inputs)
+        case RerankRequest(query, documents):
+            return FrameKind.RERANK, orjson.dumps([query, documents])
+        case ClassificationRequest(inputs):
+            return FrameKind.CLASSIFICATION, orjson.dumps(inputs)
+        case ImageRequest(operation, images, threshold):
+            head = orjson.dumps([operation, threshold, [len(image) for image in images]])
+            return FrameKind.IMAGES, b"".join((_LENGTH.pack(len(head)), head, *images))
 
 
 def unpack_request(frame: Frame) -> Request:
     """The request in a frame."""
-    if frame.kind is FrameKind.EMBEDDING:
-        inputs = orjson.loads(frame.payload)
-        return EmbeddingRequest(tuple(inputs) if isinstance(inputs[0], str) else tuple(map(tuple, inputs)))
-    kind = ChatRequest if frame.kind is FrameKind.CHAT else CompletionRequest
-    return kind(frame.payload[1:], bool(frame.payload[0]))
+    match frame.kind:
+        case FrameKind.CHAT:
+            return ChatRequest(frame.payload[1:], bool(frame.payload[0]))
+        case FrameKind.COMPLETION:
+            return CompletionRequest(frame.payload[1:], bool(frame.payload[0]))
+        case FrameKind.EMBEDDING:
+            inputs = orjson.loads(frame.payload)
+            return EmbeddingRequest(tuple(inputs) if isinstance(inputs[0], str) else tuple(map(tuple, inputs)))
+        case FrameKind.RERANK:
+            query, documents = orjson.loads(frame.payload)
+            return RerankRequest(query, tuple(documents))
+        case FrameKind.CLASSIFICATION:
+            return ClassificationRequest(tuple(orjson.loads(frame.payload)))
+        case FrameKind.IMAGES:
+            return _unpack_images(frame.payload)
+    raise BrokenFrame(f"a frame of kind {frame.kind} is no request")
+
+
+def _unpack_images(payload: bytes) -> ImageRequest:
+    (length,) = _LENGTH.unpack_from(payload)
+    start = _LENGTH.size + length
+    operation, threshold, sizes = orjson.loads(payload[_LENGTH.size : start])
+    ends = list(accumulate(sizes, initial=start))
+    images = tuple(payload[begin:end] for begin, end in pairwise(ends))
+    return ImageRequest(Operation(operation), images, threshold)
 
 
 def pack_outcome(outcome: Outcome) -> tuple[FrameKind, bytes]:
-    """Kind and payload of the end of an answer; vectors stay raw float32."""
+    """Kind and payload of the end of an answer; rows stay raw float32."""
     match outcome:
         case Usage(prompt_tokens, generated_tokens):
             return FrameKind.FINISH, _USAGE.pack(prompt_tokens, generated_tokens)
-        case EmbeddingResult(vectors, dimensions, prompt_tokens):
-            return FrameKind.VECTORS, _VECTORS.pack(dimensions, prompt_tokens) + vectors
+        case Rows(values, columns, prompt_tokens):
+            return FrameKind.ROWS, _ROWS.pack(columns, prompt_tokens) + values
         case Failure():
             return FrameKind.FAIL, _FAILURE.dump_json(outcome)
 
@@ -133,8 +170,8 @@ def unpack_outcome(frame: Frame) -> Outcome:
     match frame.kind:
         case FrameKind.FINISH:
             return Usage(*_USAGE.unpack(frame.payload))
-        case FrameKind.VECTORS:
-            dimensions, prompt_tokens = _VECTORS.unpack_from(frame.payload)
-            return EmbeddingResult(frame.payload[_VECTORS.size :], dimensions, prompt_tokens)
+        case FrameKind.ROWS:
+            columns, prompt_tokens = _ROWS.unpack_from(frame.payload)
+            return Rows(frame.payload[_ROWS.size :], columns, prompt_tokens)
         case _:
             return _FAILURE.validate_json(frame.payload)

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from berth_runtime.catalog import Catalog
-from berth_runtime.engines.protocol import EmbeddingResult, Usage
+from berth_runtime.engines.protocol import Rows, Usage
 from berth_runtime.messages import Outcome
 from berth_runtime.supervision import State
 
@@ -61,7 +61,7 @@ class Metrics:
 
     def count_outcome(self, outcome: Outcome, *, model: str) -> None:
         """An engine has ended its work on a request."""
-        if isinstance(outcome, Usage | EmbeddingResult):
+        if isinstance(outcome, Usage | Rows):
             self._prompt_tokens.labels(model).inc(outcome.prompt_tokens)
         if isinstance(outcome, Usage):
             self._generated_tokens.labels(model).inc(outcome.generated_tokens)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from berth_runtime.engines import create_engine
-from berth_runtime.engines.protocol import EmbeddingResult, Engine, Failure, LoadFailed, Usage
+from berth_runtime.engines.protocol import Engine, Failure, LoadFailed, Rows, Usage
 from berth_runtime.frames import WORKER, Frame, FrameDecoder, FrameKind
 from berth_runtime.lifeline import be_killed_before_parent, end_with_parent
 from berth_runtime.messages import (
@@ -71,11 +71,11 @@ class WorkerReply:
         self._outbox.put(FrameKind.CHUNK, self._exchange, data)
 
     def finish(self, usage: Usage) -> None:
-        """End a chat or completion."""
+        """End an answer that was sent in chunks."""
         self._end(usage)
 
-    def vectors(self, result: EmbeddingResult) -> None:
-        """Answer and end an embedding request."""
+    def rows(self, result: Rows) -> None:
+        """Answer and end a request whose answer is a matrix."""
         self._end(result)
 
     def fail(self, failure: Failure) -> None:

@@ -24,16 +24,18 @@ from pathlib import Path
 
 from berth_api.artifact import Task
 from berth_runtime.engines.protocol import (
+    OTHER_OPERATION,
     Capabilities,
     ChatRequest,
+    CompletionRequest,
     EmbeddingRequest,
-    EmbeddingResult,
     EngineSettings,
     Failure,
     LoadFailed,
     Operation,
     Reply,
     Request,
+    Rows,
     Usage,
 )
 
@@ -79,7 +81,10 @@ class FakeWorkerEngine:
 
     def _answer(self, request: Request, reply: Reply) -> None:
         if isinstance(request, EmbeddingRequest):
-            reply.vectors(_embed(request))
+            reply.rows(_embed(request))
+            return
+        if not isinstance(request, ChatRequest | CompletionRequest):
+            reply.fail(OTHER_OPERATION)
             return
         body = json.loads(request.body)
         chat = isinstance(request, ChatRequest)
@@ -134,8 +139,8 @@ def _whole(model: str, text: str, chat: bool) -> bytes:
     return json.dumps({"id": "fake", "model": model, "choices": [choice], "usage": {}}).encode()
 
 
-def _embed(request: EmbeddingRequest) -> EmbeddingResult:
+def _embed(request: EmbeddingRequest) -> Rows:
     import numpy as np
 
     rows = [[len(each), index, 0.5, -1] for index, each in enumerate(request.inputs)]
-    return EmbeddingResult(np.asarray(rows, dtype="<f4").tobytes(), 4, sum(len(each) for each in request.inputs))
+    return Rows(np.asarray(rows, dtype="<f4").tobytes(), 4, sum(len(each) for each in request.inputs))

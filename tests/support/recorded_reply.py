@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_runtime.engines.protocol import EmbeddingResult, Failure, Usage
+from berth_runtime.engines.protocol import Failure, Rows, Usage
 
 DEADLINE_SECONDS = 60
 
@@ -17,7 +17,7 @@ class RecordedReply:
         self.gone = False
         self.chunks: list[bytes] = []
         self.usage: Usage | None = None
-        self.result: EmbeddingResult | None = None
+        self.result: Rows | None = None
         self.failure: Failure | None = None
         self.ends = 0
         self._ended = threading.Event()
@@ -29,7 +29,7 @@ class RecordedReply:
         self.usage = usage
         self._end()
 
-    def vectors(self, result: EmbeddingResult) -> None:
+    def rows(self, result: Rows) -> None:
         self.result = result
         self._end()
 
@@ -46,11 +46,11 @@ class RecordedReply:
         assert self._ended.wait(DEADLINE_SECONDS), "the reply did not end"
         return self
 
-    def rows(self) -> NDArray[np.float32]:
+    def matrix(self) -> NDArray[np.float32]:
         """The vectors of the answer, one a row."""
         result = self.wait().result
         assert result is not None, self.failure or self.usage
-        return np.frombuffer(result.vectors, dtype="<f4").reshape(-1, result.dimensions)
+        return np.frombuffer(result.values, dtype="<f4").reshape(-1, result.columns)
 
     def refused(self) -> Failure:
         """The failure that ended the reply."""

@@ -17,7 +17,7 @@ import onnxruntime
 from berth_runtime.engines.embedding_graph import RUN_ERRORS, Vectors, plain_words
 from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
 from berth_runtime.engines.embedding_window import BatchLimits, Window
-from berth_runtime.engines.protocol import EmbeddingRequest, EmbeddingResult, Failure, Reply, Usage
+from berth_runtime.engines.protocol import EmbeddingRequest, Failure, Reply, Rows, Usage
 
 # Inputs of one request that are tokenised in one go, so that a long list holds nobody else up.
 TOKENISED_AT_ONCE: Final = 64
@@ -221,8 +221,8 @@ class EmbeddingScheduler:
                     complete.append(job)
         for job in complete:
             assert job.vectors is not None
-            result = EmbeddingResult(job.vectors.tobytes(), job.vectors.shape[1], job.prompt_tokens)
-            job.reply.vectors(result)
+            result = Rows(job.vectors.tobytes(), job.vectors.shape[1], job.prompt_tokens)
+            job.reply.rows(result)
 
     def _fail(self, job: _Job, failure: Failure) -> None:
         with self._changed:

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from berth_runtime.engines.protocol import EmbeddingResult, Failure, LoadFailed, Usage
+from berth_runtime.engines.protocol import Failure, LoadFailed, Rows, Usage
 
 
 class FirstReply:
@@ -26,9 +26,9 @@ class FirstReply:
             self._failure = Failure(500, "engine_error", "it ended without a token")
         self._ended.set()
 
-    def vectors(self, result: EmbeddingResult) -> None:
+    def rows(self, result: Rows) -> None:
         """The proof, if the vector is one."""
-        if not np.isfinite(np.frombuffer(result.vectors, dtype="<f4")).all():
+        if not np.isfinite(np.frombuffer(result.values, dtype="<f4")).all():
             self._failure = Failure(500, "engine_error", "its vector has numbers that are not finite")
         self._ended.set()
 

@@ -25,16 +25,17 @@ from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
 from berth_runtime.engines.llamacpp_whole import join_chat, join_text
 from berth_runtime.engines.protocol import (
+    OTHER_OPERATION,
     Capabilities,
     ChatRequest,
     CompletionRequest,
     EmbeddingRequest,
-    EmbeddingResult,
     EngineSettings,
     Failure,
     Operation,
     Reply,
     Request,
+    Rows,
     Usage,
 )
 from berth_store.headers.gguf import read_gguf
@@ -119,6 +120,8 @@ class LlamaCppEngine:
             reply.finish(Usage(0))
         elif isinstance(request, EmbeddingRequest):
             self._embed(request, reply)
+        elif not isinstance(request, ChatRequest | CompletionRequest):
+            reply.fail(OTHER_OPERATION)
         elif orjson.loads(request.body).get("tool_choice") not in TOOL_CHOICES:
             reply.fail(CALL_NOT_FORCED)
         else:
@@ -157,12 +160,12 @@ class LlamaCppEngine:
 
     def _embed(self, request: EmbeddingRequest, reply: Reply) -> None:
         result = self._embed_inputs(request.inputs)
-        if isinstance(result, EmbeddingResult):
-            reply.vectors(result)
+        if isinstance(result, Rows):
+            reply.rows(result)
         else:
             reply.fail(self._blame_input(request.inputs, result))
 
-    def _embed_inputs(self, inputs: Sequence[str | tuple[int, ...]]) -> EmbeddingResult | Failure:
+    def _embed_inputs(self, inputs: Sequence[str | tuple[int, ...]]) -> Rows | Failure:
         body = orjson.dumps({"input": inputs, "model": self._settings.name, "encoding_format": "float"})
         try:
             answer: bytes = self._server.handle_embeddings(body)
@@ -207,14 +210,14 @@ class Generation:
         return cls(chat, request.stream, request.stream and include_usage, orjson.dumps(body), reader)
 
 
-def read_embeddings(answer: bytes) -> EmbeddingResult | Failure:
+def read_embeddings(answer: bytes) -> Rows | Failure:
     """llama.cpp's list of vectors as rows of float32, or its error."""
     parsed = orjson.loads(answer)
     if "error" in parsed:
         return translate_error(parsed["error"])
     rows = [row["embedding"] for row in sorted(parsed["data"], key=lambda row: int(row["index"]))]
     vectors = np.asarray(rows, dtype="<f4")
-    return EmbeddingResult(vectors.tobytes(), vectors.shape[1], parsed["usage"]["prompt_tokens"])
+    return Rows(vectors.tobytes(), vectors.shape[1], parsed["usage"]["prompt_tokens"])
 
 
 def generation_parameters(facts: ServerFacts) -> dict[Operation, frozenset[str]]:

@@ -20,16 +20,16 @@ from berth_runtime.engines.embedding_scheduler import EmbeddingScheduler
 from berth_runtime.engines.embedding_tokens import TextLimits, TextTokenizer, load_tokenizer
 from berth_runtime.engines.first_reply import FirstReply
 from berth_runtime.engines.protocol import (
+    OTHER_OPERATION,
     Capabilities,
     EmbeddingRequest,
-    EmbeddingResult,
     Engine,
     EngineSettings,
-    Failure,
     LoadFailed,
     Operation,
     Reply,
     Request,
+    Rows,
 )
 from berth_store.detect import EmbeddingSettings, Pooling
 
@@ -106,7 +106,7 @@ class OnnxRuntimeEngine:
     def submit(self, request: Request, reply: Reply) -> None:
         """Take one embedding request."""
         if self._scheduler is None or not isinstance(request, EmbeddingRequest):
-            reply.fail(Failure(400, "unsupported_operation", "this model makes embeddings; ask /v1/embeddings"))
+            reply.fail(OTHER_OPERATION)
             return
         self._scheduler.submit(request, reply)
 
@@ -118,6 +118,6 @@ class _Proof(FirstReply):
         super().__init__()
         self.vector: Vectors = np.empty(0, np.float32)
 
-    def vectors(self, result: EmbeddingResult) -> None:
-        self.vector = np.frombuffer(result.vectors, dtype="<f4")
-        super().vectors(result)
+    def rows(self, result: Rows) -> None:
+        self.vector = np.frombuffer(result.values, dtype="<f4")
+        super().rows(result)

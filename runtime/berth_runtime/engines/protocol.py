@@ -8,7 +8,7 @@ HTTP process may import these values too: it never loads native engine code.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from berth_api.artifact import Task
 from berth_api.errors import BerthError
@@ -21,6 +21,11 @@ class Operation(StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    RERANK = "rerank"
+    CLASSIFICATION = "classification"
+    IMAGE_CLASSIFICATION = "image classification"
+    OBJECT_DETECTION = "object detection"
+    TEXT_RECOGNITION = "text recognition"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +54,19 @@ class Capabilities:
     """What a loaded engine can do; the HTTP process admits and refuses requests by it.
 
     `parameters` names, for each operation that the engine serves, the request fields that have an effect (an
-    operation that is absent is not served); `model`, `messages`, `prompt` and `input` are understood. A known OpenAI
+    operation that is absent is not served); what the request is about (`model`,
+    `messages`, `prompt`, `input`, `query`, `documents`, `image`) is understood. A known OpenAI
     parameter that is missing here is refused by name, so an engine lists only what it honours.
     `parallel_requests` is how many requests the engine works on at once; more wait in the HTTP process.
-    `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding.
+    `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding,
+    `labels` the names of a classifier's or detector's classes by index.
     """
 
     parameters: Mapping[Operation, frozenset[str]]
     parallel_requests: int
     context_length: int | None = None
     dimensions: int | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,35 @@ class EmbeddingRequest:
     inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
 
 
-Request = ChatRequest | CompletionRequest | EmbeddingRequest
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """How well each document answers the query; neither is empty, and there is at least one document."""
+
+    query: str
+    documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationRequest:
+    """Texts to be classified, as a whole or token by token: that is the model's task. None of them is empty."""
+
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """Pictures as clients sent them (PNG, JPEG, …: nothing is known of their bytes), and what is asked of them.
+
+    `operation` is one of the operations on pictures. A detector leaves out what it is less sure of than `threshold`
+    (0 to 1); None leaves that to the engine.
+    """
+
+    operation: Operation
+    images: tuple[bytes, ...]
+    threshold: float | None = None
+
+
+Request = ChatRequest | CompletionRequest | EmbeddingRequest | RerankRequest | ClassificationRequest | ImageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +132,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingResult:
-    """Vectors as little-endian float32, row after row in the order of the inputs: `4 * dimensions` bytes a row."""
+class Rows:
+    """A matrix of little-endian float32, row after row in the order of the inputs: `4 * columns` bytes a row.
 
-    vectors: bytes
-    dimensions: int
-    prompt_tokens: int
+    Embeddings: the vectors, `columns` is their length. Rerank: one column, the score of each document, 0 to 1.
+    Classification of whole texts or pictures: the probability of each of `Capabilities.labels`.
+    """
+
+    values: bytes
+    columns: int
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +158,10 @@ class Failure:
     param: str | None = None
 
 
+OTHER_OPERATION: Final = Failure(400, "unsupported_operation", "This model does other work than this request asks for.")
+"""For a request that is not of the `Capabilities`; the HTTP process lets none through, so no client reads it."""
+
+
 class LoadFailed(BerthError):  # noqa: N818 - reads as the state it becomes
     """The engine can't serve this model; the message is the sentence that `/status` shows."""
 
@@ -126,7 +170,7 @@ class Reply(Protocol):
     """Where an engine sends the answer to one request.
 
     Every method may be called from any thread, never blocks for long, and is ignored once the reply has ended. A
-    reply ends with exactly one call of `finish`, `vectors` or `fail`; a reply whose client is `gone` must be ended
+    reply ends with exactly one call of `finish`, `rows` or `fail`; a reply whose client is `gone` must be ended
     too (with `finish`, as far as it came): only then its place is free for the next request.
     """
 
@@ -136,15 +180,20 @@ class Reply(Protocol):
         ...
 
     def chunk(self, data: bytes) -> None:
-        """Send one JSON object without SSE framing: an event of a stream, or the one body of a plain answer."""
+        """Send one JSON value without SSE framing: an event of a stream, or the one body of a plain answer.
+
+        What is not a matrix is answered by one chunk and `finish`: for tokens that were classified, what
+        `berth_runtime.openai.classification` reads; for objects and texts found in pictures, what
+        `berth_runtime.openai.images` reads.
+        """
         ...
 
     def finish(self, usage: Usage) -> None:
-        """End a chat or completion."""
+        """End an answer that was sent in chunks."""
         ...
 
-    def vectors(self, result: EmbeddingResult) -> None:
-        """Answer and end an embedding request."""
+    def rows(self, result: Rows) -> None:
+        """Answer and end a request whose answer is a matrix."""
         ...
 
     def fail(self, failure: Failure) -> None:

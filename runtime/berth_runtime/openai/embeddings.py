@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from berth_runtime.engines.protocol import EmbeddingResult
+from berth_runtime.engines.protocol import Rows
 
 
-def render_embeddings(result: EmbeddingResult, *, model: str, encoding_format: str) -> bytes:
+def render_embeddings(result: Rows, *, model: str, encoding_format: str) -> bytes:
     """OpenAI's list: numbers, or base64 of little-endian float32, which clients decode faster."""
     body = {
         "object": "list",
@@ -23,9 +23,9 @@ def render_embeddings(result: EmbeddingResult, *, model: str, encoding_format: s
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _embeddings(result: EmbeddingResult, encoding_format: str) -> list[Any]:
-    row_bytes = 4 * result.dimensions
-    rows = range(0, len(result.vectors), row_bytes)
+def _embeddings(result: Rows, encoding_format: str) -> list[Any]:
+    row_bytes = 4 * result.columns
+    rows = range(0, len(result.values), row_bytes)
     if encoding_format == "base64":
-        return [base64.b64encode(result.vectors[at : at + row_bytes]).decode("ascii") for at in rows]
-    return list(np.frombuffer(result.vectors, dtype="<f4").reshape(-1, result.dimensions))
+        return [base64.b64encode(result.values[at : at + row_bytes]).decode("ascii") for at in rows]
+    return list(np.frombuffer(result.values, dtype="<f4").reshape(-1, result.columns))

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from berth_runtime.engines.protocol import EmbeddingRequest, EmbeddingResult, Failure, Operation
+from berth_runtime.engines.protocol import EmbeddingRequest, Failure, Operation, Rows
 from berth_runtime.openai.embeddings import render_embeddings
 from berth_runtime.openai.errors import ApiError
 from berth_runtime.openai.prompts import read_inputs
@@ -25,7 +25,7 @@ async def answer_embeddings(request: web.Request) -> web.StreamResponse:
         exchange.leave()
     if isinstance(outcome, Failure):
         raise ApiError(outcome)
-    assert isinstance(outcome, EmbeddingResult)
+    assert isinstance(outcome, Rows)
     count_first_event(request)
     answer = render_embeddings(outcome, model=model.name, encoding_format=given.get("encoding_format", "float"))
     return render_json(request, answer)

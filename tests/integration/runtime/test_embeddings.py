@@ -89,26 +89,26 @@ def test_the_converted_model_is_detected_with_the_limits_of_its_folder(folder: P
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
 def test_a_vector_is_the_one_of_sentence_transformers(truncating: Engine, case: dict[str, Any]) -> None:
     reply = ask(truncating, case["text"])
-    assert np.abs(reply.rows()[0] - expected(case)).max() < TOLERANCE
+    assert np.abs(reply.matrix()[0] - expected(case)).max() < TOLERANCE
     assert reply.result is not None
     assert reply.result.prompt_tokens == min(case["tokens"], REFERENCE["max_tokens"])
 
 
 def test_pooling_in_numpy_gives_the_same_vectors(pooling_in_numpy: Engine) -> None:
-    rows = ask(pooling_in_numpy, *(case["text"] for case in CASES)).rows()
+    rows = ask(pooling_in_numpy, *(case["text"] for case in CASES)).matrix()
     assert np.abs(rows - [expected(case) for case in CASES]).max() < TOLERANCE
 
 
 def test_batch_mates_change_nothing(truncating: Engine) -> None:
     texts = [case["text"] for case in CASES]
-    together = ask(truncating, *texts, *reversed(texts)).rows()
+    together = ask(truncating, *texts, *reversed(texts)).matrix()
     wanted = np.array([expected(case) for case in CASES])
     assert np.abs(together - np.concatenate([wanted, wanted[::-1]])).max() < TOLERANCE
 
 
 def test_requests_at_once_each_get_their_own_vectors(truncating: Engine) -> None:
     replies = [(case, ask(truncating, case["text"])) for case in CASES * 4]
-    assert all(np.abs(reply.rows()[0] - expected(case)).max() < TOLERANCE for case, reply in replies)
+    assert all(np.abs(reply.matrix()[0] - expected(case)).max() < TOLERANCE for case, reply in replies)
 
 
 def test_a_text_that_is_too_long_is_refused_with_its_index(engine: Engine) -> None:
@@ -119,12 +119,12 @@ def test_a_text_that_is_too_long_is_refused_with_its_index(engine: Engine) -> No
 
 def test_the_longest_text_that_fits_is_answered(engine: Engine) -> None:
     case = next(case for case in CASES if case["tokens"] == REFERENCE["max_tokens"])
-    assert np.abs(ask(engine, case["text"]).rows()[0] - expected(case)).max() < TOLERANCE
+    assert np.abs(ask(engine, case["text"]).matrix()[0] - expected(case)).max() < TOLERANCE
 
 
 def test_a_client_that_leaves_gives_its_place_back_before_its_work_is_done(engine: Engine) -> None:
     left = ask(engine, *[LONGEST["text"][:1000]] * 500)
     left.gone = True
-    assert ask(engine, "still there").rows().shape == (1, 384)
+    assert ask(engine, "still there").matrix().shape == (1, 384)
     assert left.wait().result is None
     assert left.usage is not None

@@ -10,13 +10,16 @@ from berth_api.artifact import Artifact, Format, Task
 from berth_runtime.engines.protocol import (
     Capabilities,
     ChatRequest,
+    ClassificationRequest,
     CompletionRequest,
     EmbeddingRequest,
-    EmbeddingResult,
     EngineSettings,
     Failure,
+    ImageRequest,
     Operation,
     Request,
+    RerankRequest,
+    Rows,
     Usage,
 )
 from berth_runtime.frames import Frame
@@ -44,11 +47,19 @@ REQUESTS = st.one_of(
     st.builds(ChatRequest, st.binary(), st.booleans()),
     st.builds(CompletionRequest, st.binary(), st.booleans()),
     st.builds(EmbeddingRequest, st.one_of(TEXTS, TOKENS)),
+    st.builds(RerankRequest, st.text(min_size=1), TEXTS),
+    st.builds(ClassificationRequest, TEXTS),
+    st.builds(
+        ImageRequest,
+        st.sampled_from([Operation.IMAGE_CLASSIFICATION, Operation.OBJECT_DETECTION, Operation.TEXT_RECOGNITION]),
+        st.lists(st.binary(), min_size=1).map(tuple),
+        st.none() | st.floats(0, 1),
+    ),
 )
 COUNTS = st.integers(0, 2**40)
 OUTCOMES = st.one_of(
     st.builds(Usage, COUNTS, COUNTS),
-    st.builds(EmbeddingResult, st.binary(), COUNTS, COUNTS),
+    st.builds(Rows, st.binary(), COUNTS, COUNTS),
     st.builds(Failure, st.integers(400, 599), st.text(), st.text(), st.none() | st.text()),
 )
 

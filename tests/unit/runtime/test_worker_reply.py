@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
-from berth_runtime.engines.protocol import EmbeddingResult, Failure, Usage
+from berth_runtime.engines.protocol import Failure, Rows, Usage
 from berth_runtime.frames import FrameKind
 from berth_runtime.worker import CHUNKS_AT_ONCE, HOLD_SECONDS, WorkerReply
 
@@ -52,7 +52,7 @@ def test_the_first_end_counts_and_nothing_comes_after_it() -> None:
     assert replies == {7: reply}
     reply.finish(Usage(3, 4))
     reply.fail(Failure(500, "late", "too late"))
-    reply.vectors(EmbeddingResult(b"", 1, 1))
+    reply.rows(Rows(b"", 1, 1))
     reply.chunk(b"too late")
     assert [kind for kind, _ in outbox.put_frames] == [FrameKind.FINISH]
     assert replies == {}

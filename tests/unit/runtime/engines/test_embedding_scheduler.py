@@ -74,9 +74,9 @@ def begun(graph: FakeGraph) -> None:
 
 def test_vectors_come_in_the_order_of_the_inputs_with_all_tokens_counted(scheduler: EmbeddingScheduler) -> None:
     reply = ask(scheduler, "long one", "b", "ccc")
-    assert reply.rows().tolist() == [[8, ord("l")], [1, ord("b")], [3, ord("c")]]
+    assert reply.matrix().tolist() == [[8, ord("l")], [1, ord("b")], [3, ord("c")]]
     assert reply.result is not None
-    assert (reply.result.dimensions, reply.result.prompt_tokens) == (2, 12)
+    assert (reply.result.columns, reply.result.prompt_tokens) == (2, 12)
 
 
 def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
@@ -85,13 +85,13 @@ def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: 
     begun(graph)
     replies += [ask(scheduler, text) for text in ("ab", "cd", "ef")]
     graph.open.set()
-    assert [reply.rows()[0, 0] for reply in replies] == [5, 2, 2, 2]
+    assert [reply.matrix()[0, 0] for reply in replies] == [5, 2, 2, 2]
     assert graph.lengths == [[5], [2, 2, 2]]
 
 
 def test_a_long_list_is_answered_whole(scheduler: EmbeddingScheduler) -> None:
     texts = ["x" * (1 + at % 7) for at in range(2 * TOKENISED_AT_ONCE + 1)]
-    assert ask(scheduler, *texts).rows()[:, 0].tolist() == [len(text) for text in texts]
+    assert ask(scheduler, *texts).matrix()[:, 0].tolist() == [len(text) for text in texts]
 
 
 def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
@@ -101,15 +101,15 @@ def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: EmbeddingSch
     begun(graph)
     single = ask(scheduler, "single")
     graph.open.set()
-    assert single.rows()[0, 0] == 6
-    assert long.rows()[:, 0].tolist() == [1000] * len(texts)
+    assert single.matrix()[0, 0] == 6
+    assert long.matrix()[:, 0].tolist() == [1000] * len(texts)
     assert [len("single")] in graph.lengths[:3]
 
 
 def test_an_input_that_is_refused_ends_its_request_and_no_other(scheduler: EmbeddingScheduler) -> None:
     refused, answered = ask(scheduler, "fine", "why?"), ask(scheduler, "fine")
     assert refused.refused().message == "input[1] has a question mark"
-    assert answered.rows().shape == (1, 2)
+    assert answered.matrix().shape == (1, 2)
     assert (refused.ends, answered.ends) == (1, 1)
 
 
@@ -126,8 +126,8 @@ def test_an_input_on_which_the_graph_fails_drags_no_companion_down(
     begun(graph)
     poisoned, companion = ask(scheduler, "!b"), ask(scheduler, "ab")
     graph.open.set()
-    assert companion.rows()[0, 0] == 2
-    assert first.rows()[0, 0] == 5
+    assert companion.matrix()[0, 0] == 2
+    assert first.matrix()[0, 0] == 5
     failure = poisoned.refused()
     assert (failure.status, failure.code) == (500, "engine_error")
     assert failure.message.endswith("on this input: indices out of bounds")
@@ -138,7 +138,7 @@ def test_a_vector_with_infinity_in_it_is_an_error_not_an_answer(
 ) -> None:
     graph.vector = lambda ids: [float("inf") if ids[0] == ord("i") else 1.0]
     assert "no numbers" in ask(scheduler, "fine", "infinite").refused().message
-    assert ask(scheduler, "fine").rows().tolist() == [[1.0]]
+    assert ask(scheduler, "fine").matrix().tolist() == [[1.0]]
 
 
 def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
@@ -148,7 +148,7 @@ def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: EmbeddingScheduler,
     left.gone = True
     assert left.wait().usage is not None
     graph.open.set()
-    assert ask(scheduler, "fine").rows()[0, 0] == 4
+    assert ask(scheduler, "fine").matrix()[0, 0] == 4
     assert left.ends == 1
 
 
@@ -160,7 +160,7 @@ def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: Embeddi
     left.gone = True
     left.wait()
     graph.open.set()
-    assert (first.rows()[0, 0], stays.rows()[0, 0]) == (5, 4)
+    assert (first.matrix()[0, 0], stays.matrix()[0, 0]) == (5, 4)
     assert graph.lengths == [[5], [4]]
 
 
@@ -175,5 +175,5 @@ def test_a_batch_goes_on_for_those_who_stay(scheduler: EmbeddingScheduler, graph
     left.gone = True
     left.wait()
     graph.open.set()
-    assert stays.rows()[0, 0] == 4
+    assert stays.matrix()[0, 0] == 4
     assert graph.lengths == [[5], [3, 4]]

@@ -46,7 +46,7 @@ def loaded(model: DetectedModel, *, args: Mapping[str, str] | None = None) -> En
 def embed(engine: Engine, *inputs: str) -> np.ndarray:
     reply = RecordedReply()
     engine.submit(EmbeddingRequest(inputs), reply)
-    return reply.rows()
+    return reply.matrix()
 
 
 def identity_graph(
@@ -99,7 +99,7 @@ def test_token_ids_and_text_of_the_same_tokens_are_one_vector(tmp_path: Path) ->
     engine = loaded(detect(folder(tmp_path)))
     reply = RecordedReply()
     engine.submit(EmbeddingRequest(((5, 7, 3),)), reply)
-    np.testing.assert_allclose(reply.rows(), embed(engine, "w7"), atol=1e-6)
+    np.testing.assert_allclose(reply.matrix(), embed(engine, "w7"), atol=1e-6)
 
 
 def test_a_chat_is_refused_not_tried(tmp_path: Path) -> None:
