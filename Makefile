@@ -97,13 +97,15 @@ e2e: cluster-programs ## Tell the story in e2e/ on a cluster made for it, 12 min
 	@$(INSIDE) $(BIN)/pytest $(E2E); \
 	  code=$$?; [ -n "$(KEEP)" ] || $(BIN)/python -m e2e.cluster down; exit $$code
 
-# The two halves of the story, on a cluster that is up: what is told one after the other, and what mostly waits.
-.PHONY: story endurance
+# The story in parts, on a cluster that is up: what is told one after the other, what kills, and what mostly waits.
+.PHONY: story kills quiet
 INSIDE = BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run --
 story:
 	@$(INSIDE) $(BIN)/pytest e2e -m 'not endurance'
-endurance:
-	@$(INSIDE) $(BIN)/pytest e2e -m endurance
+kills:
+	@$(INSIDE) $(BIN)/pytest e2e/test_kills.py
+quiet:
+	@$(INSIDE) $(BIN)/pytest e2e/test_quiet.py e2e/test_rights.py
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 300

@@ -5,6 +5,7 @@ import tempfile
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from berth_kube.resources import DEPLOYMENTS, SERVICES
@@ -65,7 +66,7 @@ class Release:
 
     def upgrade(self, change: Mapping[str, Any]) -> None:
         """`helm upgrade` with further values, and wait until the new pods have replaced the old."""
-        self._run("upgrade", "--values", _written(change))
+        self._run("upgrade", change)
         self.wait()
 
     def uninstall(self) -> None:
@@ -104,12 +105,10 @@ class Release:
         counts = [status.get(field, 0) for field in ("replicas", "updatedReplicas", "readyReplicas")]
         return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [wanted] * 3
 
-    def _run(self, verb: str, *more: str) -> None:
-        words = (verb, RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", _written(self.values), *more)
-        helm(*words, "--timeout", "150s")
-
-
-def _written(values: Mapping[str, Any]) -> str:
-    with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="berth-values-", delete=False) as file:
-        json.dump(values, file)
-    return file.name
+    def _run(self, verb: str, change: Mapping[str, Any] = MappingProxyType({})) -> None:
+        with tempfile.TemporaryDirectory(prefix="berth-values-") as folder:
+            files = [Path(folder, name) for name in ("values.json", "change.json")]
+            for file, values in zip(files, (self.values, dict(change)), strict=True):
+                file.write_text(json.dumps(values), encoding="utf-8")
+            given = [word for file in files for word in ("--values", str(file))]
+            helm(verb, RELEASE, str(CHART), "--namespace", NAMESPACE, *given, "--timeout", "150s")
