@@ -26,7 +26,7 @@ from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_o
 from berth_operator.settings import OperatorSettings
 from berth_operator.words import size_words
 
-FIRST_BACKOFF_SECONDS: Final = 30
+FIRST_BACKOFF_SECONDS: Final = 10
 LONGEST_BACKOFF_SECONDS: Final = 600
 _POD_LATE_SECONDS: Final = 30
 """How long after a Job's end its pod may still be missing from what we see."""
@@ -123,7 +123,7 @@ def _not_ended(job: Object, pods: Sequence[Object], now: datetime) -> Attempt:
 
 
 def backoff_seconds(attempt: int) -> float:
-    """How long to wait after this attempt has failed: 30 s, doubled each time, at most 10 minutes."""
+    """How long to wait after this attempt has failed: 10 s, doubled each time, at most 10 minutes."""
     return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 10), LONGEST_BACKOFF_SECONDS)
 
 

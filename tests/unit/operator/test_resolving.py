@@ -110,8 +110,8 @@ def test_a_failed_resolver_is_made_again_after_its_back_off_and_deleted_when_the
     world = a_world()
     world.step()
     world.resolve(a_refusal("SourceNotFound"), code=1)
-    assert world.step().again_after_seconds == 30
-    assert world.pass_seconds(29).step().again_after_seconds == 1
+    assert world.step().again_after_seconds == 10
+    assert world.pass_seconds(9).step().again_after_seconds == 1
     assert attempts(world) == ["1"]
     world.pass_seconds(1).step()
     assert attempts(world) == ["1", "2"]
@@ -123,12 +123,12 @@ def test_a_failed_resolver_is_made_again_after_its_back_off_and_deleted_when_the
 
 def test_the_back_off_doubles_up_to_ten_minutes() -> None:
     assert [backoff_seconds(attempt) for attempt in (1, 2, 3, 4, 5, 6, 7, 100)] == [
-        30,
-        60,
-        120,
-        240,
-        480,
-        600,
+        10,
+        20,
+        40,
+        80,
+        160,
+        320,
         600,
         600,
     ]
@@ -137,15 +137,15 @@ def test_the_back_off_doubles_up_to_ten_minutes() -> None:
 def test_a_second_attempt_waits_longer() -> None:
     world = a_world()
     world.step()
-    world.resolve(a_refusal("SourceNotFound"), code=1).pass_seconds(30).settle()
+    world.resolve(a_refusal("SourceNotFound"), code=1).pass_seconds(10).settle()
     world.resolve(a_refusal("SourceNotFound"), code=1)
-    assert world.step().again_after_seconds == 60
+    assert world.step().again_after_seconds == 20
 
 
 def test_while_it_is_tried_again_the_condition_still_says_what_went_wrong() -> None:
     world = a_world()
     world.step()
-    world.resolve(a_refusal("SourceNotFound"), code=1).pass_seconds(30).settle()
+    world.resolve(a_refusal("SourceNotFound"), code=1).pass_seconds(10).settle()
     assert said(world.status, "Resolved") == ("False", "SourceNotFound")
     assert "it is being tried again" in condition(world.status, "Resolved")["message"]
     assert len(world.events) == 1
@@ -326,4 +326,4 @@ def test_a_clock_that_jumps_back_only_waits() -> None:
     world.step()
     world.resolve(a_refusal("SourceNotFound"), code=1)
     world.now = NOW - timedelta(hours=1)
-    assert world.step().again_after_seconds == 3630
+    assert world.step().again_after_seconds == 3610
