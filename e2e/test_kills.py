@@ -26,7 +26,7 @@ SEED = int(os.environ.get("BERTH_E2E_SEED") or random.SystemRandom().randrange(1
 STEPS, KILLS = 40, 20
 LATEST_SECONDS = 0.6
 # Twenty take-overs are waited for: a short Lease makes them quick.
-SHORT_LEASE = {"operator": {"lease": {"durationSeconds": 3, "renewDeadlineSeconds": 2, "retrySeconds": 0.4}}}
+SHORT_LEASE = {"operator": {"lease": {"durationSeconds": 4, "renewDeadlineSeconds": 2, "retrySeconds": 0.5}}}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,8 +1,12 @@
 {{/* The operator's settings, field by field as operator/berth_operator/settings.py reads them. Takes the root.
      Nothing here depends on the chart's version: an upgrade must not change what Models run. */}}
 {{- define "berth.settings" -}}
-{{- if ge (float64 .Values.operator.lease.renewDeadlineSeconds) (float64 .Values.operator.lease.durationSeconds) -}}
-{{- fail "operator.lease.renewDeadlineSeconds must be below operator.lease.durationSeconds: a leader must stop writing before it has lost the Lease" -}}
+{{- $lease := .Values.operator.lease -}}
+{{- if gt (float64 $lease.renewDeadlineSeconds) (subf (float64 $lease.durationSeconds) 2.0) -}}
+{{- fail "operator.lease.renewDeadlineSeconds must be at most operator.lease.durationSeconds less 2: a leader must stop writing before it has lost the Lease" -}}
+{{- end -}}
+{{- if ge (float64 $lease.retrySeconds) (float64 $lease.renewDeadlineSeconds) -}}
+{{- fail "operator.lease.retrySeconds must be below operator.lease.renewDeadlineSeconds: a leader must be able to try again before it gives up" -}}
 {{- end -}}
 {{- $images := dict -}}
 {{- range $name := list "fetch" "cpu" "cuda" "rocm" "vllm" -}}

@@ -8,6 +8,8 @@ import yaml
 from charts.generate import MANIFESTS, plain_manifests, render_chart
 from tools import REPOSITORY, find
 
+from berth_api.errors import InvalidSpec
+from berth_kube.lease import LeaseTimes
 from berth_operator.settings import OperatorSettings, read_settings
 
 pytestmark = pytest.mark.needs("helm")
@@ -39,9 +41,23 @@ def test_helm_refuses_a_wrong_value_by_its_name(tmp_path: Path, path: str) -> No
     assert place in said or leaf in said
 
 
-def test_a_lease_that_would_outlive_its_leader_is_refused(tmp_path: Path) -> None:
-    values = chart.values_at("operator.lease", {"durationSeconds": 10, "renewDeadlineSeconds": 10})
-    assert "operator.lease.renewDeadlineSeconds must be below" in chart.refusal(tmp_path, values)
+@pytest.mark.parametrize(
+    ("times", "named"),
+    [((10, 10, 2), "renewDeadlineSeconds"), ((10, 8.5, 2), "renewDeadlineSeconds"), ((10, 3, 3), "retrySeconds")],
+)
+def test_a_lease_that_the_operator_would_not_start_with_is_refused(
+    tmp_path: Path, times: tuple[int, float, float], named: str
+) -> None:
+    with pytest.raises(InvalidSpec):
+        LeaseTimes(*times)
+    given = dict(zip(("durationSeconds", "renewDeadlineSeconds", "retrySeconds"), times, strict=True))
+    assert f"operator.lease.{named} must be" in chart.refusal(tmp_path, chart.values_at("operator.lease", given))
+
+
+def test_the_shortest_lease_is_taken_by_both(tmp_path: Path) -> None:
+    LeaseTimes(4, 2, 0.5)
+    given = {"durationSeconds": 4, "renewDeadlineSeconds": 2, "retrySeconds": 0.5}
+    assert settings_of(tmp_path, chart.values_at("operator.lease", given)).lease.duration_seconds == 4
 
 
 def test_settings_reach_the_operator_as_they_were_given(tmp_path: Path) -> None:
