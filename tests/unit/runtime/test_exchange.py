@@ -65,6 +65,14 @@ async def test_a_client_that_does_not_read_ends_with_a_failure() -> None:
     assert watched.cancelled == 1
 
 
+async def test_a_whole_answer_may_be_longer_than_what_is_held_for_a_slow_client() -> None:
+    watched = Watched()
+    watched.exchange.receive_chunks([b"x" * (MAX_UNREAD_BYTES + 1)])
+    watched.exchange.receive_outcome(Usage(1, 1))
+    chunks, outcome = await watched.exchange.take()
+    assert (len(chunks[0]), outcome) == (MAX_UNREAD_BYTES + 1, Usage(1, 1))
+
+
 async def test_the_first_end_counts() -> None:
     watched = Watched()
     time_is_up = Failure(503, "shutting_down", "")
