@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     # The request is wrong.
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     HEADERS_TOO_LARGE = "headers_too_large"
+    INVALID_IMAGE = "invalid_image"
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
     INVALID_VALUE = "invalid_value"

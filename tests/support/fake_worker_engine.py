@@ -1,6 +1,6 @@
 """An engine that does in a worker process what the request's text tells it; no model, no library.
 
-The last words of a prompt or message are orders, separated by spaces:
+It serves its task. The last words of a prompt, message, query or first text are orders, separated by spaces:
 
     words=5          events to send (3)
     pause=0.1        seconds before each event (0)
@@ -11,7 +11,8 @@ The last words of a prompt or message are orders, separated by spaces:
 
 The engine argument `load` says what happens on load: `refuse` (the engine knows why), `die` (only stderr knows),
 `crash` (nobody knows), `mute` (no proof of an answer); `until` is a file
-without which loading does not end; `places` is how many requests it takes at once (2).
+without which loading does not end; `places` is how many requests it takes at once (2). `answer=broken` makes it answer
+in no agreed form, `matryoshka=true` lets its vectors be cut.
 """
 
 import json
@@ -22,23 +23,45 @@ import threading
 import time
 from pathlib import Path
 
+from fake_worker_answers import (
+    LABELS,
+    Answer,
+    answer_classes,
+    answer_entities,
+    answer_pictures,
+    answer_rerank,
+    answer_vectors,
+)
+
 from berth_api.artifact import Task
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
     Capabilities,
     ChatRequest,
+    ClassificationRequest,
     CompletionRequest,
     EmbeddingRequest,
     EngineSettings,
     Failure,
+    ImageRequest,
     LoadFailed,
     Operation,
     Reply,
     Request,
+    RerankRequest,
     Rows,
     Usage,
 )
 
+OPERATIONS = {
+    Task.EMBEDDING: Operation.EMBEDDING,
+    Task.RERANK: Operation.RERANK,
+    Task.TEXT_CLASSIFICATION: Operation.CLASSIFICATION,
+    Task.TOKEN_CLASSIFICATION: Operation.CLASSIFICATION,
+    Task.IMAGE_CLASSIFICATION: Operation.IMAGE_CLASSIFICATION,
+    Task.OBJECT_DETECTION: Operation.OBJECT_DETECTION,
+    Task.TEXT_RECOGNITION: Operation.TEXT_RECOGNITION,
+}
 GENERATION = frozenset({"stream", "stream_options", "max_tokens", "n", "chat_template_kwargs"})
 
 
@@ -63,13 +86,15 @@ class FakeWorkerEngine:
             os._exit(70)
         if order == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        embeds = self._settings.task is Task.EMBEDDING
+        operation = OPERATIONS.get(self._settings.task)
         generation = {Operation.CHAT: GENERATION, Operation.COMPLETION: GENERATION}
+        more = frozenset({"dimensions"}) if "matryoshka" in self._settings.args else frozenset[str]()
         return Capabilities(
-            parameters={Operation.EMBEDDING: frozenset({"encoding_format"})} if embeds else generation,
+            parameters={operation: more} if operation else generation,
             parallel_requests=int(self._settings.args.get("places", "2")),
             context_length=64,
-            dimensions=4 if embeds else None,
+            dimensions=4 if operation is Operation.EMBEDDING else None,
+            labels=LABELS,
         )
 
     def prove(self) -> None:
@@ -80,16 +105,42 @@ class FakeWorkerEngine:
         threading.Thread(target=self._answer, args=(request, reply), daemon=True).start()
 
     def _answer(self, request: Request, reply: Reply) -> None:
-        if isinstance(request, EmbeddingRequest):
-            reply.rows(_embed(request))
-            return
-        if not isinstance(request, ChatRequest | CompletionRequest):
-            reply.fail(OTHER_OPERATION)
-            return
+        if isinstance(request, ChatRequest | CompletionRequest):
+            self._generate(request, reply)
+        elif not _stop_at(0, _orders(_first_text(request)), reply):
+            self._end(self._answer_to(request), reply)
+
+    def _answer_to(self, request: Request) -> Answer:
+        """Whatever is no generation."""
+        match request:
+            case EmbeddingRequest():
+                return answer_vectors(request)
+            case RerankRequest():
+                return answer_rerank(request)
+            case ClassificationRequest() if self._settings.task is Task.TOKEN_CLASSIFICATION:
+                return answer_entities(request)
+            case ClassificationRequest():
+                return answer_classes(request)
+            case ImageRequest():
+                return answer_pictures(request)
+        return OTHER_OPERATION
+
+    def _end(self, answer: Answer, reply: Reply) -> None:
+        broken = self._settings.args.get("answer") == "broken"
+        match answer:
+            case Failure():
+                reply.fail(answer)
+            case Rows():
+                reply.rows(Rows(b"\0\0\xc0\x7f", 1) if broken else answer)  # the four bytes are no number
+            case bytes():
+                reply.chunk(b'[{"no": "form"}]' if broken else answer)
+                reply.finish(Usage(prompt_tokens=7))
+
+    def _generate(self, request: ChatRequest | CompletionRequest, reply: Reply) -> None:
         body = json.loads(request.body)
         chat = isinstance(request, ChatRequest)
         text = body["messages"][-1]["content"] if chat else body["prompt"]
-        orders = dict(word.split("=", 1) for word in text.split() if "=" in word)
+        orders = _orders(text)
         words = int(orders.get("words", "3"))
         sent = []
         for index in range(words):
@@ -102,9 +153,23 @@ class FakeWorkerEngine:
             sent.append(f"word{index} " + "x" * int(orders.get("big", "0")))
             if request.stream:
                 reply.chunk(_event(body["model"], sent[-1], chat))
+        usage = Usage(prompt_tokens=len(text.split()), generated_tokens=len(sent))
         if not request.stream and sent:
-            reply.chunk(_whole(body["model"], "".join(sent), chat))
-        reply.finish(Usage(prompt_tokens=len(text.split()), generated_tokens=len(sent)))
+            reply.chunk(_whole(body["model"], "".join(sent), chat, usage))
+        reply.finish(usage)
+
+
+def _orders(text: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)
+
+
+def _first_text(request: Request) -> str:
+    match request:
+        case RerankRequest(query):
+            return query
+        case ClassificationRequest(inputs):
+            return inputs[0]
+    return ""
 
 
 def _hold_at(index: int, orders: dict[str, str]) -> None:
@@ -133,14 +198,20 @@ def _event(model: str, text: str, chat: bool) -> bytes:
     return json.dumps({"model": model, "choices": [{"index": 0, "finish_reason": None, **part}]}).encode()
 
 
-def _whole(model: str, text: str, chat: bool) -> bytes:
+def _whole(model: str, text: str, chat: bool, usage: Usage) -> bytes:
     part = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-    choice = {"index": 0, "finish_reason": "stop", **part}
-    return json.dumps({"id": "fake", "model": model, "choices": [choice], "usage": {}}).encode()
-
-
-def _embed(request: EmbeddingRequest) -> Rows:
-    import numpy as np
-
-    rows = [[len(each), index, 0.5, -1] for index, each in enumerate(request.inputs)]
-    return Rows(np.asarray(rows, dtype="<f4").tobytes(), 4, sum(len(each) for each in request.inputs))
+    counted = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.generated_tokens,
+        "total_tokens": usage.prompt_tokens + usage.generated_tokens,
+    }
+    return json.dumps(
+        {
+            "id": "fake",
+            "object": "chat.completion" if chat else "text_completion",
+            "created": 0,
+            "model": model,
+            "choices": [{"index": 0, "finish_reason": "stop", **part}],
+            "usage": counted,
+        }
+    ).encode()

@@ -55,8 +55,10 @@ class Capabilities:
 
     `parameters` names, for each operation that the engine serves, the request fields that have an effect (an
     operation that is absent is not served); what the request is about (`model`,
-    `messages`, `prompt`, `input`, `query`, `documents`, `image`) is understood. A known OpenAI
-    parameter that is missing here is refused by name, so an engine lists only what it honours.
+    `messages`, `prompt`, `input`, `query`, `documents`, `image`) is understood, and so is what the HTTP process does
+    itself (`top_n`, `top_k`, `encoding_format`) or hands over in the request (`threshold`). A known OpenAI
+    parameter that is missing here is refused by name, so an engine lists only what it honours. `dimensions` is listed
+    where the first numbers of a vector are a vector too (Matryoshka); the HTTP process cuts it then.
     `parallel_requests` is how many requests the engine works on at once; more wait in the HTTP process.
     `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding,
     `labels` the names of a classifier's or detector's classes by index.

@@ -1,20 +1,27 @@
-"""What a request field may be: a sentence for people and a test. The tables of `openai.parameters` hold these."""
+"""What a request field may be: a sentence for people, a test, a JSON schema. The tables of fields hold these.
+
+A table stands with the operation that it belongs to; `openai.parameters` has them all, and reads requests by them.
+"""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 INT64: Final = 1 << 63
+
+Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Field:
     """A field that OpenAI's API or an engine here knows.
 
-    `neutral` are the values that ask for nothing, so that they are accepted where the field itself is not honoured.
-    `absent` are the values that are the same as leaving the field out, also where it is honoured.
-    `inert` marks a field that never changes an answer (who asks, what to bill): any value is accepted and dropped.
+    `schema` says for client developers what `accepts` takes. `neutral` are the values that ask for nothing, so that
+    they are accepted where the field itself is not honoured. `absent` are the values that are the same as leaving the
+    field out, also where it is honoured. `inert` marks a field that never changes an answer (who asks, what to bill):
+    any value is accepted and dropped. `served` is false for what no engine here honours. `always` marks what is
+    honoured for every model, because this process does it or because the request to the engine carries it.
     """
 
     expects: str
@@ -22,28 +29,42 @@ class Field:
     neutral: tuple[object, ...] = ()
     absent: tuple[object, ...] = ()
     inert: bool = False
+    schema: Schema = field(default_factory=dict)
+    served: bool = True
+    always: bool = False
+
+
+def always(known: Field) -> Field:
+    """The same field, honoured for every model."""
+    return replace(known, always=True)
 
 
 def number(least: float, most: float, *, neutral: tuple[object, ...] = ()) -> Field:
     """A number in a range."""
-    return Field(f"a number from {least:g} to {most:g}", lambda value: is_number(value, least, most), neutral)
+    schema = {"type": "number", "minimum": least, "maximum": most}
+    return Field(
+        f"a number from {least:g} to {most:g}", lambda value: is_number(value, least, most), neutral, schema=schema
+    )
 
 
-def integer(least: int, most: int | None = None, *, neutral: tuple[object, ...] = ()) -> Field:
+def integer(
+    least: int, most: int | None = None, *, neutral: tuple[object, ...] = (), absent: tuple[object, ...] = ()
+) -> Field:
     """An integer in a range."""
     upper = INT64 if most is None else most
     words = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
-    return Field(words, lambda value: is_integer(value, least, upper), neutral)
+    schema = {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+    return Field(words, lambda value: is_integer(value, least, upper), neutral, absent, schema=schema)
 
 
 def boolean(*, neutral: tuple[object, ...] = ()) -> Field:
     """True or false."""
-    return Field("true or false", lambda value: isinstance(value, bool), neutral)
+    return Field("true or false", lambda value: isinstance(value, bool), neutral, schema={"type": "boolean"})
 
 
 def one_of(*words: str, neutral: tuple[object, ...] = ()) -> Field:
     """One of some words."""
-    return Field("one of " + ", ".join(words), lambda value: value in words, neutral)
+    return Field("one of " + ", ".join(words), lambda value: value in words, neutral, schema={"enum": list(words)})
 
 
 def texts(most: int) -> Field:
@@ -54,17 +75,22 @@ def texts(most: int) -> Field:
             return True
         return isinstance(value, list) and len(value) <= most and all(isinstance(v, str) and v for v in value)
 
-    return Field(f"a text, or a list of up to {most} texts that are not empty", accepts, absent=("", []))
+    each = {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": most}
+    schema = {"anyOf": [{"type": "string"}, each]}
+    words = f"a text, or a list of up to {most} texts that are not empty"
+    return Field(words, accepts, absent=("", []), schema=schema)
 
 
 def mapping(expects: str, accepts: Callable[[dict[str, object]], bool], *, neutral: tuple[object, ...] = ()) -> Field:
     """An object, with a test of its own."""
-    return Field(expects, lambda value: isinstance(value, dict) and accepts(value), neutral)
+    schema = {"type": "object", "description": expects}
+    return Field(expects, lambda value: isinstance(value, dict) and accepts(value), neutral, schema=schema)
 
 
 def sequence(expects: str, accepts: Callable[[list[object]], bool], *, neutral: tuple[object, ...] = ()) -> Field:
     """A list, with a test of its own."""
-    return Field(expects, lambda value: isinstance(value, list) and accepts(value), neutral)
+    schema = {"type": "array", "description": expects}
+    return Field(expects, lambda value: isinstance(value, list) and accepts(value), neutral, schema=schema)
 
 
 def inert() -> Field:
@@ -73,8 +99,8 @@ def inert() -> Field:
 
 
 def unserved(*neutral: object) -> Field:
-    """A field of OpenAI's that no engine here honours."""
-    return Field("anything", lambda _: True, neutral)
+    """A field of OpenAI's, or of another server that clients are written for, that no engine here honours."""
+    return Field("anything", lambda _: True, neutral, served=False)
 
 
 def is_integer(value: object, least: int, most: int) -> bool:
@@ -85,3 +111,15 @@ def is_integer(value: object, least: int, most: int) -> bool:
 def is_number(value: object, least: float, most: float) -> bool:
     """A finite number, not a truth value."""
     return type(value) in {int, float} and math.isfinite(value) and least <= value <= most  # type: ignore[arg-type,operator]
+
+
+# Who asks, and what that costs: the fields that any request may have.
+WHO_ASKS: Final[Mapping[str, Field]] = {
+    "user": inert(),
+    "metadata": inert(),
+    "safety_identifier": inert(),
+    "prompt_cache_key": inert(),
+    "prompt_cache_options": inert(),
+    "prompt_cache_retention": inert(),
+    "service_tier": inert(),
+}

@@ -23,6 +23,14 @@ def render_embeddings(result: Rows, *, model: str, encoding_format: str) -> byte
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def cut_embeddings(result: Rows, dimensions: int) -> Rows:
+    """The first numbers of each vector, made a vector of length 1 again: what Matryoshka models are trained for."""
+    cut = np.frombuffer(result.values, dtype="<f4").reshape(-1, result.columns)[:, :dimensions]
+    lengths = np.linalg.norm(cut, axis=1, keepdims=True)
+    unit = np.divide(cut, lengths, out=np.zeros_like(cut), where=lengths > 0)
+    return Rows(unit.tobytes(), dimensions, result.prompt_tokens)
+
+
 def _embeddings(result: Rows, encoding_format: str) -> list[Any]:
     row_bytes = 4 * result.columns
     rows = range(0, len(result.values), row_bytes)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from berth_runtime.engines.protocol import Capabilities, Operation
+from berth_runtime.openai import classification, images, rerank
 from berth_runtime.openai.checks import (
     INT64,
+    WHO_ASKS,
     Field,
+    always,
     boolean,
     inert,
     integer,
-    is_integer,
     is_number,
     mapping,
     number,
@@ -58,19 +60,8 @@ def _is_tool_choice(value: object) -> bool:
     return value in ("none", "auto", "required")
 
 
-# Who asks, and what that costs.
-_WHO_ASKS: Final = {
-    "user": inert(),
-    "metadata": inert(),
-    "safety_identifier": inert(),
-    "prompt_cache_key": inert(),
-    "prompt_cache_options": inert(),
-    "prompt_cache_retention": inert(),
-    "service_tier": inert(),
-}
-
 _GENERATION: Final = {
-    **_WHO_ASKS,
+    **WHO_ASKS,
     "temperature": number(0, 2),
     "top_p": number(0, 1),
     "top_k": integer(0),
@@ -104,7 +95,12 @@ CHAT: Final[Mapping[str, Field]] = {
         neutral=({"type": "text"},),
     ),
     "tools": sequence("a list of objects with type function and function.name", _are_functions, neutral=([],)),
-    "tool_choice": Field("none, auto, required, or the name of a function", _is_tool_choice, ("none", "auto")),
+    "tool_choice": Field(
+        "none, auto, required, or an object with function.name",
+        _is_tool_choice,
+        ("none", "auto"),
+        schema={"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object", "required": ["function"]}]},
+    ),
     "parallel_tool_calls": boolean(neutral=(True, False)),
     "chat_template_kwargs": mapping("an object", lambda _: True, neutral=({},)),
     "audio": unserved(),
@@ -128,15 +124,33 @@ COMPLETION: Final[Mapping[str, Field]] = {
 }
 
 EMBEDDING: Final[Mapping[str, Field]] = {
-    **_WHO_ASKS,
-    "dimensions": Field("an integer of at least 1", lambda value: is_integer(value, 1, INT64)),
-    "encoding_format": one_of("float", "base64"),
+    **WHO_ASKS,
+    "dimensions": integer(1),
+    "encoding_format": always(one_of("float", "base64")),
 }
 
-FIELDS: Final[Mapping[Operation, Mapping[str, Field]]] = {
-    Operation.CHAT: CHAT,
-    Operation.COMPLETION: COMPLETION,
-    Operation.EMBEDDING: EMBEDDING,
+
+@dataclass(frozen=True)
+class Form:
+    """What the requests for an operation have besides `model`: what they are about, and how it is to be done."""
+
+    subject: frozenset[str]
+    fields: Mapping[str, Field]
+
+
+def _form(fields: Mapping[str, Field], *subject: str) -> Form:
+    return Form(frozenset(subject), fields)
+
+
+FORMS: Final[Mapping[Operation, Form]] = {
+    Operation.CHAT: _form(CHAT, "messages"),
+    Operation.COMPLETION: _form(COMPLETION, "prompt"),
+    Operation.EMBEDDING: _form(EMBEDDING, "input"),
+    Operation.RERANK: _form(rerank.FIELDS, "query", "documents"),
+    Operation.CLASSIFICATION: _form(classification.FIELDS, "input"),
+    Operation.IMAGE_CLASSIFICATION: _form(images.CLASSIFICATION, "image"),
+    Operation.OBJECT_DETECTION: _form(images.DETECTION, "image"),
+    Operation.TEXT_RECOGNITION: _form(images.RECOGNITION, "image"),
 }
 
 
@@ -148,23 +162,23 @@ class Parameters:
     ignored: tuple[str, ...]
 
 
-def read_parameters(body: Json, operation: Operation, capabilities: Capabilities, *, subject: str) -> Parameters:
-    """The fields of a request other than `model` and its `subject`; raises `ApiError` with the wrong field's name."""
+def read_parameters(body: Json, operation: Operation, capabilities: Capabilities) -> Parameters:
+    """The fields of a request other than `model` and its subject; raises `ApiError` with the wrong field's name."""
     honoured = capabilities.parameters[operation]
-    fields = FIELDS[operation]
+    form = FORMS[operation]
     given: Json = {}
     ignored: list[str] = []
     for name, value in body.items():
-        if name in {"model", subject} or value is None:
+        if name == "model" or name in form.subject or value is None:
             continue
-        known = fields.get(name)
+        known = form.fields.get(name)
         if known is None:
             ignored.append(name)
         elif not known.accepts(value):
             raise refuse(f"{name!r} has to be {known.expects}.", param=name)
         elif value in known.absent:
             continue
-        elif name in honoured:
+        elif known.always or name in honoured:
             given[name] = value
         elif not known.inert and value not in known.neutral:
             raise refuse(

@@ -1,4 +1,4 @@
-"""What a request is about: `messages`, `prompt`, `input`. Checked here, so that an engine sees only what can be."""
+"""What a request is about: messages, prompts, inputs, texts. Checked here, so that an engine sees only what can be."""
 
 from typing import Any, Final
 
@@ -53,6 +53,22 @@ def read_inputs(value: object) -> Inputs:
         "'input' has to be a text, a list of texts, a list of token ids, or a list of those, and not empty.",
         param="input",
     )
+
+
+def read_text(value: object, path: str) -> str:
+    """One text; raises `ApiError` with its path for anything else, and for an empty one."""
+    if not isinstance(value, str) or not value:
+        raise refuse(f"{path!r} has to be a text that is not empty.", param=path)
+    return value
+
+
+def read_list(value: object, path: str, *, most: int) -> list[object]:
+    """A list that is neither empty nor too long; raises `ApiError` with its path."""
+    if not isinstance(value, list) or not value:
+        raise refuse(f"{path!r} has to be a list that is not empty.", param=path)
+    if len(value) > most:
+        raise refuse(f"{path!r} has {len(value)} entries, at most {most} are taken at once.", param=path)
+    return value
 
 
 def _read_many_inputs(values: list[Any]) -> Inputs:

@@ -6,12 +6,15 @@ from berth_api.openai_errors import MAX_BODY_BYTES
 from berth_runtime.catalog import Catalog
 from berth_runtime.drain import Drain
 from berth_runtime.metrics import Metrics
+from berth_runtime.routes.classification import answer_classify
 from berth_runtime.routes.embeddings import answer_embeddings
 from berth_runtime.routes.frame import openai_frame
 from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate
+from berth_runtime.routes.images import answer_image_classify, answer_image_detect, answer_image_recognize
 from berth_runtime.routes.keys import CATALOG, DRAIN, METRICS
 from berth_runtime.routes.models import answer_model, answer_models
 from berth_runtime.routes.probes import answer_live, answer_metrics, answer_ready, answer_status
+from berth_runtime.routes.rerank import answer_rerank
 
 
 async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
@@ -29,6 +32,14 @@ def build_application(catalog: Catalog, metrics: Metrics, drain: Drain) -> web.A
     app.router.add_post("/v1/embeddings", answer_embeddings)
     app.router.add_post("/embeddings", answer_embeddings)
     app.router.add_post("/generate", answer_generate)
+    app.router.add_post("/v1/rerank", answer_rerank)
+    app.router.add_post("/v2/rerank", answer_rerank)
+    app.router.add_post("/rerank", answer_rerank)
+    app.router.add_post("/v1/classify", answer_classify)
+    app.router.add_post("/classify", answer_classify)
+    app.router.add_post("/v1/images/classify", answer_image_classify)
+    app.router.add_post("/v1/images/detect", answer_image_detect)
+    app.router.add_post("/v1/images/recognize", answer_image_recognize)
     app.router.add_get("/v1/models", answer_models)
     app.router.add_get("/v1/models/{id}", answer_model)
     app.router.add_get("/health", answer_ready)

@@ -1,5 +1,6 @@
 """What every request that works on a model begins with: its body, and whom it is for."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,24 @@ from berth_runtime.served import ServedModel
 
 Json = dict[str, Any]
 MODEL_HEADER: Final = "x-berth-model"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request whose fields are known to be right, but for what it is about."""
+
+    body: Json
+    model: ServedModel
+    capabilities: Capabilities
+    given: Json
+
+
+async def read_asked(request: web.Request, operation: Operation) -> Asked:
+    """The request, if its model is there and does such work. Raises `ApiError`."""
+    body = await read_body(request)
+    model = find_model(request, body)
+    capabilities = model.require_running().capabilities
+    return Asked(body, model, capabilities, take_parameters(request, body, operation, capabilities).given)
 
 
 async def read_body(request: web.Request) -> Json:
@@ -45,9 +64,7 @@ def find_model(request: web.Request, body: Json) -> ServedModel:
     return model
 
 
-def take_parameters(
-    request: web.Request, body: Json, operation: Operation, capabilities: Capabilities, *, subject: str
-) -> Parameters:
+def take_parameters(request: web.Request, body: Json, operation: Operation, capabilities: Capabilities) -> Parameters:
     """The request's parameters, if the model does such work at all."""
     if operation not in capabilities.parameters:
         able = ", ".join(sorted(capabilities.parameters)) or "nothing"
@@ -57,6 +74,6 @@ def take_parameters(
             code=ErrorCode.OPERATION_NOT_SUPPORTED,
             status=404,
         )
-    parameters = read_parameters(body, operation, capabilities, subject=subject)
+    parameters = read_parameters(body, operation, capabilities)
     request[IGNORED] = parameters.ignored
     return parameters

@@ -5,20 +5,17 @@ from aiohttp import web
 from berth_runtime.engines.protocol import ChatRequest, CompletionRequest, Operation
 from berth_runtime.openai.generate import read_generate, render_generate, render_generate_event
 from berth_runtime.openai.prompts import read_messages, read_prompt
-from berth_runtime.routes.bodies import Json, encode_body, find_model, read_body, take_parameters
+from berth_runtime.routes.bodies import Json, encode_body, find_model, read_asked, read_body, take_parameters
 from berth_runtime.routes.streams import Render, send_answer
 
 
 async def answer_chat(request: web.Request) -> web.StreamResponse:
     """A chat, plain or as a stream."""
-    body = await read_body(request)
-    model = find_model(request, body)
-    capabilities = model.require_running().capabilities
-    given = take_parameters(request, body, Operation.CHAT, capabilities, subject="messages").given
-    messages = read_messages(body.get("messages"))
-    stream = bool(given.get("stream"))
-    asked = ChatRequest(encode_body({**given, "messages": messages, "model": model.name}), stream)
-    exchange = await model.open(asked, weight=given.get("n", 1))
+    asked = await read_asked(request, Operation.CHAT)
+    messages = read_messages(asked.body.get("messages"))
+    stream = bool(asked.given.get("stream"))
+    body = encode_body({**asked.given, "messages": messages, "model": asked.model.name})
+    exchange = await asked.model.open(ChatRequest(body, stream), weight=asked.given.get("n", 1))
     return await send_answer(request, exchange, stream=stream)
 
 
@@ -38,7 +35,7 @@ async def complete(request: web.Request, body: Json, *, render: Render | None = 
     """A completion, as its client wants to read it."""
     model = find_model(request, body)
     capabilities = model.require_running().capabilities
-    given = take_parameters(request, body, Operation.COMPLETION, capabilities, subject="prompt").given
+    given = take_parameters(request, body, Operation.COMPLETION, capabilities).given
     prompt, prompts = read_prompt(body.get("prompt"))
     stream = bool(given.get("stream"))
     asked = CompletionRequest(encode_body({**given, "prompt": prompt, "model": model.name}), stream)

@@ -5,15 +5,18 @@ One that fails later gets an error event and a connection that is cut without an
 """
 
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from aiohttp import HttpVersion11, web
 
-from berth_runtime.engines.protocol import Failure
+from berth_runtime.engines.protocol import Failure, Request, Rows, Usage
 from berth_runtime.exchange import Exchange, Sink
+from berth_runtime.openai.answers import Envelope, broken_answer
 from berth_runtime.openai.errors import ApiError, error_body
 from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
+from berth_runtime.served import ServedModel
 
 DONE: Final = b"data: [DONE]\n\n"
 IGNORED_HEADER: Final = "x-berth-ignored-parameters"
@@ -41,17 +44,40 @@ async def send_answer(
 
 async def send_whole(request: web.Request, exchange: Exchange, render: Render | None) -> web.Response:
     """The one body, once the engine has ended without an error."""
+    body, _ = await take_whole(request, exchange)
+    if not body:
+        raise ApiError(NO_WORD)
+    return render_json(request, render(body) if render else body)
+
+
+async def ask_whole(request: web.Request, model: ServedModel, asked: Request) -> tuple[bytes, Usage | Rows]:
+    """Have the engine work on a request whose answer is no stream: what it said, and how it ended."""
+    exchange = await model.open(asked)
+    try:
+        return await take_whole(request, exchange)
+    finally:
+        exchange.leave()
+
+
+async def ask_rows(request: web.Request, model: ServedModel, asked: Request) -> Rows:
+    """Have the engine work on a request whose answer is a matrix."""
+    _, outcome = await ask_whole(request, model, asked)
+    if not isinstance(outcome, Rows):
+        raise broken_answer("it is no matrix")
+    return outcome
+
+
+async def take_whole(request: web.Request, exchange: Exchange) -> tuple[bytes, Usage | Rows]:
+    """All that the engine says, once it has ended; raises `ApiError` where it could not."""
     body = b""
     while True:
         chunks, outcome = await exchange.take()
         body += b"".join(chunks)
         if isinstance(outcome, Failure):
             raise ApiError(outcome)
-        if outcome is not None and not body:
-            raise ApiError(NO_WORD)
         if outcome is not None:
             count_first_event(request)
-            return render_json(request, render(body) if render else body)
+            return body, outcome
 
 
 async def send_stream(request: web.Request, exchange: Exchange, render: Render | None) -> web.StreamResponse:
@@ -109,6 +135,16 @@ def frame_event(data: bytes) -> bytes:
 def render_json(request: web.Request, body: bytes) -> web.Response:
     """A plain answer."""
     return web.Response(body=body, content_type="application/json", headers=ignored_header(request))
+
+
+def new_id(prefix: str) -> str:
+    """A name for one answer, as clients find it in its `id`."""
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def new_envelope(prefix: str, model: ServedModel) -> Envelope:
+    """What stands around an answer that is a list."""
+    return Envelope(new_id(prefix), int(time.time()), model.name)
 
 
 def ignored_header(request: web.Request) -> dict[str, str]:

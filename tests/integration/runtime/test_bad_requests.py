@@ -16,7 +16,8 @@ MESSAGES = [{"role": "user", "content": "words=1"}]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running() -> AsyncIterator[RunningServer]:
-    async with serve_fakes(a_fake_model("smollm2"), a_fake_model("minilm", task=Task.EMBEDDING)) as server:
+    models = a_fake_model("smollm2"), a_fake_model("minilm", task=Task.EMBEDDING)
+    async with serve_fakes(*models, a_fake_model("doll", task=Task.EMBEDDING, matryoshka="true")) as server:
         yield server
 
 
@@ -134,6 +135,17 @@ async def test_other_dimensions_are_refused_and_its_own_accepted(running: Runnin
     assert status == 200
 
 
+async def test_vectors_are_cut_where_the_engine_says_that_they_may_be(running: RunningServer) -> None:
+    for asked in ({"dimensions": 2}, {"dimensions": 2, "encoding_format": "base64"}):
+        status, answer = await post(running, "/v1/embeddings", {"model": "doll", "input": "abcd", **asked})
+        assert status == 200
+        assert answer["data"][0]["embedding"] in ([1, 0], "AACAPwAAAAA=")
+    _, whole = await post(running, "/v1/embeddings", {"model": "doll", "input": "abcd", "dimensions": 4})
+    assert whole["data"][0]["embedding"] == [4, 0, 0.5, -1]
+    status, error = await post(running, "/v1/embeddings", {"model": "doll", "input": "abcd", "dimensions": 5})
+    assert (status, error["code"], error["param"]) == (400, "invalid_value", "dimensions")
+
+
 async def test_no_such_path_and_no_such_method(running: RunningServer) -> None:
     status, error = await post(running, "/v1/nothing", {})
     assert (status, error["code"]) == (404, "unknown_url")
@@ -156,7 +168,8 @@ async def test_a_body_over_the_cap_is_too_large(running: RunningServer, chunked:
 async def test_generate_says_text_finish_reason_and_usage(running: RunningServer) -> None:
     status, answer = await post(running, "/generate", {"model": "smollm2", "inputs": "words=2"})
     assert status == 200
-    assert answer == {"model": "smollm2", "text": "word0 word1 ", "finish_reason": "stop", "usage": {}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert answer == {"model": "smollm2", "text": "word0 word1 ", "finish_reason": "stop", "usage": usage}
 
 
 async def test_embeddings_come_as_numbers_or_as_base64(running: RunningServer) -> None:

@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from berth_runtime.engines.protocol import Capabilities, Operation
 from berth_runtime.openai.errors import ApiError
-from berth_runtime.openai.parameters import CHAT, COMPLETION, EMBEDDING, FIELDS, read_parameters
+from berth_runtime.openai.parameters import CHAT, COMPLETION, EMBEDDING, FORMS, read_parameters
 
 EVERYTHING = Capabilities(
-    parameters={operation: frozenset(fields) for operation, fields in FIELDS.items()}, parallel_requests=4
+    parameters={operation: frozenset(form.fields) for operation, form in FORMS.items()}, parallel_requests=4
 )
 NOTHING = Capabilities(parameters=dict.fromkeys(Operation, frozenset[str]()), parallel_requests=4)
 
@@ -57,7 +58,8 @@ WRONG: dict[str, list[Any]] = {
 
 
 def read(operation: Operation = Operation.CHAT, capabilities: Capabilities = EVERYTHING, **body: Any) -> Any:
-    return read_parameters({"model": "m", "messages": [], **body}, operation, capabilities, subject="messages")
+    subject = dict.fromkeys(FORMS[operation].subject, "x")
+    return read_parameters({"model": "m", **subject, **body}, operation, capabilities)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in RIGHT.items() for value in values])
@@ -81,10 +83,10 @@ def test_null_is_the_same_as_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "name"), [(operation, name) for operation, fields in FIELDS.items() for name in fields]
+    ("operation", "name"), [(operation, name) for operation, form in FORMS.items() for name in form.fields]
 )
 def test_what_the_engine_lacks_is_refused_unless_it_asks_for_nothing(operation: Operation, name: str) -> None:
-    field = FIELDS[operation][name]
+    field = FORMS[operation].fields[name]
     for neutral in field.neutral:
         if neutral is not None:
             assert read(operation, NOTHING, **{name: neutral}).given == {}
@@ -102,6 +104,9 @@ def test_what_the_engine_lacks_is_refused_unless_it_asks_for_nothing(operation: 
         (Operation.COMPLETION, {"echo": True}),
         (Operation.COMPLETION, {"best_of": 3}),
         (Operation.EMBEDDING, {"dimensions": 5}),
+        (Operation.RERANK, {"max_tokens_per_doc": 100}),
+        (Operation.RERANK, {"rank_fields": ["title"]}),
+        (Operation.CLASSIFICATION, {"use_activation": False}),
     ],
 )
 def test_what_the_engine_lacks_is_refused_by_name(operation: Operation, body: dict[str, Any]) -> None:
@@ -109,6 +114,52 @@ def test_what_the_engine_lacks_is_refused_by_name(operation: Operation, body: di
         read(operation, NOTHING, **body)
     assert refused.value.failure.code == "unsupported_parameter"
     assert refused.value.failure.param == next(iter(body))
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (Operation.EMBEDDING, {"encoding_format": "base64"}),
+        (Operation.RERANK, {"top_n": 3, "return_documents": True}),
+        (Operation.IMAGE_CLASSIFICATION, {"top_k": 2}),
+        (Operation.OBJECT_DETECTION, {"threshold": 0.5}),
+    ],
+)
+def test_what_this_process_does_itself_no_engine_has_to_name(operation: Operation, body: dict[str, Any]) -> None:
+    assert read(operation, NOTHING, **body).given == body
+
+
+@pytest.mark.parametrize("capabilities", [EVERYTHING, NOTHING])
+def test_a_top_n_of_none_means_all_as_with_vllm(capabilities: Capabilities) -> None:
+    assert read(Operation.RERANK, capabilities, top_n=0).given == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (Operation.RERANK, {"top_n": -1}),
+        (Operation.RERANK, {"top_n": True}),
+        (Operation.RERANK, {"return_documents": "yes"}),
+        (Operation.IMAGE_CLASSIFICATION, {"top_k": 0}),
+        (Operation.OBJECT_DETECTION, {"threshold": 1.5}),
+    ],
+)
+def test_wrong_values_of_other_work_are_refused_too(operation: Operation, body: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as refused:
+        read(operation, NOTHING, **body)
+    assert (refused.value.failure.code, refused.value.failure.param) == ("invalid_value", next(iter(body)))
+
+
+def test_cohere_and_vllm_defaults_ask_for_nothing() -> None:
+    defaults = {"max_tokens_per_doc": 4096, "rank_fields": ["text"], "priority": 0, "use_activation": True}
+    parameters = read(Operation.RERANK, NOTHING, **defaults)
+    assert (parameters.given, parameters.ignored) == ({}, ())
+
+
+@pytest.mark.parametrize("name", [name for name, values in RIGHT.items() if name in CHAT])
+def test_the_schema_of_a_field_takes_what_the_field_takes(name: str) -> None:
+    schema = Draft202012Validator(dict(CHAT[name].schema))
+    assert all(schema.is_valid(value) for value in RIGHT[name])
 
 
 def test_what_nobody_knows_is_left_out_and_named() -> None:
