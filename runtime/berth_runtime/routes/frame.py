@@ -18,6 +18,11 @@ from berth_runtime.routes.keys import DRAIN, METRICS, MODEL, STARTED
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT_LEFT: Final = 499
+# What other servers have at these paths, and their clients ask for.
+NOT_SERVED: Final = {
+    "/v1/responses": "OpenAI's Responses API is not served here. POST /v1/chat/completions takes chats.",
+    "/v1/messages": "Anthropic's Messages API is not served here. POST /v1/chat/completions takes chats.",
+}
 SHUTTING_DOWN: Final = Failure(
     503, ErrorCode.SHUTTING_DOWN, "This server is shutting down. Try again: another one will answer."
 )
@@ -73,7 +78,8 @@ def render_http_error(request: web.Request, error: web.HTTPException) -> web.Res
     """What aiohttp itself refuses: no such path, wrong method, body too large."""
     match error:
         case web.HTTPNotFound():
-            failure = Failure(404, ErrorCode.UNKNOWN_URL, f"There is nothing at {request.method} {request.path[:200]}.")
+            unknown = f"There is nothing at {request.method} {request.path[:200]}."
+            failure = Failure(404, ErrorCode.UNKNOWN_URL, NOT_SERVED.get(request.path, unknown))
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             failure = Failure(

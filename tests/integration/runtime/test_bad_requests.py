@@ -146,6 +146,14 @@ async def test_vectors_are_cut_where_the_engine_says_that_they_may_be(running: R
     assert (status, error["code"], error["param"]) == (400, "invalid_value", "dimensions")
 
 
+@pytest.mark.parametrize(("path", "whose"), [("/v1/responses", "OpenAI's Responses"), ("/v1/messages", "Anthropic's")])
+async def test_an_api_that_is_not_served_is_named(running: RunningServer, path: str, whose: str) -> None:
+    status, error = await post(running, path, {"model": "smollm2", "input": "Hello", "messages": MESSAGES})
+    assert (status, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
+    assert whose in error["message"]
+    assert "/v1/chat/completions" in error["message"]
+
+
 async def test_no_such_path_and_no_such_method(running: RunningServer) -> None:
     status, error = await post(running, "/v1/nothing", {})
     assert (status, error["code"]) == (404, "unknown_url")
