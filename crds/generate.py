@@ -1,9 +1,10 @@
-"""Writes what is generated from the types of `berth_api`: the CRDs and the field reference. `make crds` calls it.
+"""Writes what is generated from types and tables: CRDs, field reference, the HTTP API's document. `make crds` calls it.
 
 With `--check` nothing is written; the exit code says whether the files are what the types say.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from berth_api.crd import build_crds
 from berth_api.reference import render_reference
 from berth_api.schema import KINDS
+from berth_runtime.openapi.document import build_document
 
 ROOT = Path(__file__).resolve().parent.parent
 _HEADER = "# Written by `make crds` from the types in api/berth_api; edit those.\n"
@@ -30,7 +32,8 @@ def build_files() -> dict[Path, str]:
     """Every generated file, by its path from the root of the repository."""
     crds = {Path("crds", name): render_crd(crd) for name, crd in build_crds().items()}
     pages = {Path("docs", "reference", f"{kind.lower()}.md"): render_reference(kind) for kind in KINDS}
-    return crds | pages
+    api = {Path("api", "berth_api", "openapi.json"): json.dumps(build_document(), indent=2) + "\n"}
+    return crds | pages | api
 
 
 def render_crd(crd: Mapping[str, Any]) -> str:
@@ -65,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = stale_files(files, given.root)
     if given.check:
         for path in stale:
-            sys.stderr.write(f"{path} is not what the types in api/berth_api say; run `make crds`\n")
+            sys.stderr.write(f"{path} is not what the types and tables say; run `make crds`\n")
         return 1 if stale else 0
     write_files(files, given.root)
     for path in stale:

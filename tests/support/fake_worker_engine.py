@@ -195,7 +195,8 @@ def _stop_at(index: int, orders: dict[str, str], reply: Reply) -> bool:
 
 def _event(model: str, text: str, chat: bool) -> bytes:
     part = {"delta": {"content": text}} if chat else {"text": text}
-    return json.dumps({"model": model, "choices": [{"index": 0, "finish_reason": None, **part}]}).encode()
+    head = {"id": "fake", "object": "chat.completion.chunk" if chat else "text_completion", "created": 0}
+    return json.dumps({**head, "model": model, "choices": [{"index": 0, "finish_reason": None, **part}]}).encode()
 
 
 def _whole(model: str, text: str, chat: bool, usage: Usage) -> bytes:

@@ -1,7 +1,7 @@
 """The fields of a request besides what it is about: which are known, what they may be, which an engine honours.
 
 `routes` calls `read_parameters` for each request. A known field that the engine does not honour is refused by name; a
-field that nobody knows is left out, and the answer's header `x-berth-ignored-parameters` says so.
+field that nobody knows is left out, and the answer's header `IGNORED_HEADER` says so.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ from berth_runtime.openai.checks import (
 from berth_runtime.openai.errors import refuse
 
 Json = dict[str, Any]
+IGNORED_HEADER: Final = "x-berth-ignored-parameters"
 RESPONSE_FORMATS: Final = ("text", "json_object", "json_schema")
 
 

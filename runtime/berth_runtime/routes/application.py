@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
+from berth_api.http_api import DOCUMENT_PATH
 from berth_api.openai_errors import MAX_BODY_BYTES
 from berth_runtime.catalog import Catalog
 from berth_runtime.drain import Drain
 from berth_runtime.metrics import Metrics
 from berth_runtime.routes.classification import answer_classify
+from berth_runtime.routes.document import answer_document
 from berth_runtime.routes.embeddings import answer_embeddings
 from berth_runtime.routes.frame import openai_frame
 from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate
@@ -42,6 +44,7 @@ def build_application(catalog: Catalog, metrics: Metrics, drain: Drain) -> web.A
     app.router.add_post("/v1/images/recognize", answer_image_recognize)
     app.router.add_get("/v1/models", answer_models)
     app.router.add_get("/v1/models/{id}", answer_model)
+    app.router.add_get(DOCUMENT_PATH, answer_document)
     app.router.add_get("/health", answer_ready)
     app.router.add_get("/health/live", answer_live)
     app.router.add_get("/health/ready", answer_ready)

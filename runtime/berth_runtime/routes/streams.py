@@ -15,11 +15,11 @@ from berth_runtime.engines.protocol import Failure, Request, Rows, Usage
 from berth_runtime.exchange import Exchange, Sink
 from berth_runtime.openai.answers import Envelope, broken_answer
 from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.parameters import IGNORED_HEADER
 from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
 from berth_runtime.served import ServedModel
 
 DONE: Final = b"data: [DONE]\n\n"
-IGNORED_HEADER: Final = "x-berth-ignored-parameters"
 NO_WORD: Final = Failure(500, "engine_error", "The engine ended without an answer. Try again.")
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",

@@ -210,8 +210,8 @@ def test_a_stale_file_is_named_with_the_command_that_writes_it(tmp_path: Path) -
     done = generate("--check", "--root", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "crds/berth.dev_models.yaml is not what the types in api/berth_api say; run `make crds`",
-        "docs/reference/model.md is not what the types in api/berth_api say; run `make crds`",
+        "crds/berth.dev_models.yaml is not what the types and tables say; run `make crds`",
+        "docs/reference/model.md is not what the types and tables say; run `make crds`",
     ]
 
 
