@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from berth_api.http_api import DOCUMENT_PATH, posted_paths, read_document
 from berth_gateway import answers, headers
 from berth_gateway.actions import Question
 from berth_gateway.answers import Answer
 from berth_gateway.metrics import GatewayMetrics
-from berth_gateway.routes import LIST_PATH, MODEL_PATHS
+from berth_gateway.routes import LIST_PATH
 from berth_gateway.snapshot import Snapshot
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,6 +42,7 @@ class AgentServer:
         self._socket.unlink(missing_ok=True)
         app = web.Application()
         app.router.add_get("/metrics", self._show_metrics)
+        app.router.add_get(DOCUMENT_PATH, self._show_document)
         app.router.add_route("*", "/{path:.*}", self._answer)
         # Envoy lets idle connections go after 30 s, and must be the first to do so.
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
@@ -57,6 +59,9 @@ class AgentServer:
         answer = choose_answer(request, self._current())
         self._metrics.count_answer(answer.status, answer.body.get("error", {}).get("code", ""))
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+    async def _show_document(self, _: web.Request) -> web.Response:
+        return web.Response(body=read_document(), content_type="application/json")
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=await self._render_metrics(), headers={"content-type": METRICS_TYPE})
@@ -88,15 +93,5 @@ def _by_path(method: str, path: str, snapshot: Snapshot) -> Answer:
     return answers.no_such_path(method, path)
 
 
-_POSTED = frozenset(
-    {
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/rerank",
-        "/v1/responses",
-        "/v1/messages",
-        *(path for path in MODEL_PATHS if not path.endswith("/")),
-    }
-)
-"""Paths that are known to exist for POST; others below /v1 are told apart by the engines alone."""
+_POSTED = posted_paths() | {"/v1/responses", "/v1/messages"}
+"""Paths that are known to exist for POST, some of them at vLLM alone; others are told apart by the engines."""

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from berth_api.claims import Owner
+from berth_api.http_api import DOCUMENT_PATH
 from berth_api.openai_errors import ErrorCode, ErrorType, error_body
 from berth_api.suggestions import close_words
 from berth_gateway import headers
@@ -24,7 +25,8 @@ class Answer:
 
 def welcome(version: str) -> Answer:
     """For whoever opens the address in a browser."""
-    body = {"name": "Berth", "version": version, "openai": "/v1", "models": "/v1/models", "health": "/health"}
+    paths = {"openai": "/v1", "models": "/v1/models", "openapi": DOCUMENT_PATH, "health": "/health"}
+    body = {"name": "Berth", "version": version, **paths}
     return Answer(HTTPStatus.OK, body)
 
 

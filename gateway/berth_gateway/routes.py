@@ -23,7 +23,7 @@ ROUTE_CONFIG = "gateway"
 LIST_PATH = "/v1/models"
 READY_PATH = "/health/ready"
 HEALTH_PATHS = ("/health", "/health/live", READY_PATH)
-MODEL_PATHS = ("/v1/", "/v2/", "/rerank", "/generate", "/embeddings")
+MODEL_PATHS = ("/v1/", "/v2/", "/rerank", "/classify", "/generate", "/embeddings")
 """Posts to these paths, and to what is below, name their model in the body."""
 
 Match = dict[str, Any]

@@ -243,11 +243,10 @@ READ: Final[tuple[Read, ...]] = (
     Read(
         name="metrics",
         path="/metrics",
-        says="Figures in Prometheus' text format",
+        says="Figures of whoever answers, in Prometheus' text format",
         answer=TEXT,
         answered="berth_requests_in_flight 0\n",
         media_type="text/plain",
-        engine_only=True,
     ),
     Read(
         name="status",

@@ -11,6 +11,7 @@ from gateway_process import Gateway, running_gateway
 from openai_requests import CHAT, Reply, send
 from snapshots import backend, model, route, snapshot_of
 
+from berth_api.http_api import read_document
 from berth_gateway.snapshot import ModelState, Phase
 
 pytestmark = [pytest.mark.needs("envoy"), pytest.mark.asyncio(loop_scope="module")]
@@ -117,7 +118,9 @@ async def test_metrics_show_the_agents_and_envoys_numbers(gateway: Gateway) -> N
 
 
 async def test_the_address_itself_says_what_it_is(gateway: Gateway) -> None:
-    assert (await get(gateway, "/")).json["name"] == "Berth"
+    welcome = (await get(gateway, "/")).json
+    assert welcome["name"] == "Berth"
+    assert (await get(gateway, welcome["openapi"])).text.encode() == read_document()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,8 @@ async def test_the_address_itself_says_what_it_is(gateway: Gateway) -> None:
         ("GET", "/v1/chat/completions", 405),
         ("DELETE", "/v1/models/loads", 405),
         ("PUT", "/v1/embeddings", 405),
+        ("GET", "/v1/images/detect", 405),
+        ("GET", "/v2/rerank", 405),
     ],
 )
 async def test_what_does_not_exist_is_an_error_in_openais_form(

@@ -11,6 +11,8 @@ from gateway_process import Gateway, running_gateway
 from openai_requests import CHAT, Reply, send
 from snapshots import backend, header, model, ready, route, snapshot_of
 
+from berth_api.http_api import posted_paths
+
 MODELS = (
     model("plain", aliases=["plain-1.5", "gpt-4o"]),
     model("gold", exposure="RoutesOnly"),
@@ -119,9 +121,7 @@ async def test_a_request_keeps_its_id_on_the_whole_way(house: House) -> None:
     assert (await house.ask("plain")).headers["x-request-id"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/completions", "/v1/embeddings", "/generate", "/embeddings", "/v1/rerank", "/v2/rerank"]
-)
+@pytest.mark.parametrize("path", sorted(posted_paths()))
 async def test_every_model_path_is_routed_by_the_body(house: House, path: str) -> None:
     reply = await send(house.gateway.session, house.gateway.url + path, {"model": "gpt-4o"})
     assert reply.model == "plain"
