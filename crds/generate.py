@@ -16,6 +16,7 @@ from berth_api.crd import build_crds
 from berth_api.reference import render_reference
 from berth_api.schema import KINDS
 from berth_runtime.openapi.document import build_document
+from berth_runtime.openapi.reference import render_page
 
 ROOT = Path(__file__).resolve().parent.parent
 _HEADER = "# Written by `make crds` from the types in api/berth_api; edit those.\n"
@@ -32,7 +33,11 @@ def build_files() -> dict[Path, str]:
     """Every generated file, by its path from the root of the repository."""
     crds = {Path("crds", name): render_crd(crd) for name, crd in build_crds().items()}
     pages = {Path("docs", "reference", f"{kind.lower()}.md"): render_reference(kind) for kind in KINDS}
-    api = {Path("api", "berth_api", "openapi.json"): json.dumps(build_document(), indent=2) + "\n"}
+    document = build_document()
+    api = {
+        Path("api", "berth_api", "openapi.json"): json.dumps(document, indent=2) + "\n",
+        Path("docs", "reference", "http.md"): render_page(document),
+    }
     return crds | pages | api
 
 

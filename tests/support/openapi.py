@@ -36,6 +36,12 @@ def answer_content(operation: Json) -> Json:
     return content
 
 
+def examples(content: Json) -> list[Any]:
+    """The examples of a media type."""
+    one = [content["example"]] if "example" in content else []
+    return one + [each["value"] for each in content.get("examples", {}).values()]
+
+
 def _absolute(value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(each) for each in value]

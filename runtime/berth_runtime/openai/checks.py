@@ -39,6 +39,11 @@ def always(known: Field) -> Field:
     return replace(known, always=True)
 
 
+def described(known: Field, words: str) -> Field:
+    """The same field, with a word for client developers about what it does."""
+    return replace(known, schema={**known.schema, "description": words})
+
+
 def number(least: float, most: float, *, neutral: tuple[object, ...] = ()) -> Field:
     """A number in a range."""
     schema = {"type": "number", "minimum": least, "maximum": most}

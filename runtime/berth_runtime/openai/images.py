@@ -20,12 +20,22 @@ from pydantic.dataclasses import dataclass
 
 from berth_runtime.engines.protocol import Rows
 from berth_runtime.openai.answers import Envelope, read_matrix, read_parts
-from berth_runtime.openai.checks import WHO_ASKS, Field, always, integer, number
+from berth_runtime.openai.checks import WHO_ASKS, Field, always, described, integer, number
 
 DEFAULT_TOP_K: Final = 5
 
-CLASSIFICATION: Final[Mapping[str, Field]] = {**WHO_ASKS, "top_k": always(integer(1))}
-DETECTION: Final[Mapping[str, Field]] = {**WHO_ASKS, "threshold": always(number(0, 1))}
+CLASSIFICATION: Final[Mapping[str, Field]] = {
+    **WHO_ASKS,
+    "top_k": always(
+        described(integer(1), f"How many of the likeliest classes come back; {DEFAULT_TOP_K}, if left out.")
+    ),
+}
+DETECTION: Final[Mapping[str, Field]] = {
+    **WHO_ASKS,
+    "threshold": always(
+        described(number(0, 1), "Objects with a lower score are left out; the engine's own, if not given.")
+    ),
+}
 RECOGNITION: Final[Mapping[str, Field]] = WHO_ASKS
 
 Score = Annotated[float, Bounds(ge=0, le=1)]

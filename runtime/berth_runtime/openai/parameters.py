@@ -16,6 +16,7 @@ from berth_runtime.openai.checks import (
     Field,
     always,
     boolean,
+    described,
     inert,
     integer,
     is_number,
@@ -76,7 +77,9 @@ _GENERATION: Final = {
     "stop": texts(16),
     "n": integer(1, 128, neutral=(1,)),
     "max_tokens": integer(1),
-    "ignore_eos": boolean(neutral=(False,)),  # llama.cpp's own: go on until max_tokens
+    "ignore_eos": described(
+        boolean(neutral=(False,)), "Go on until max_tokens, whatever the model wants; llama.cpp's own."
+    ),
     "stream": boolean(),
     "stream_options": mapping(
         "an object with include_usage: true or false",
@@ -103,7 +106,7 @@ CHAT: Final[Mapping[str, Field]] = {
         schema={"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object", "required": ["function"]}]},
     ),
     "parallel_tool_calls": boolean(neutral=(True, False)),
-    "chat_template_kwargs": mapping("an object", lambda _: True, neutral=({},)),
+    "chat_template_kwargs": mapping("an object of what the chat template takes", lambda _: True, neutral=({},)),
     "audio": unserved(),
     "function_call": unserved("none", "auto"),
     "functions": unserved([]),
@@ -126,7 +129,9 @@ COMPLETION: Final[Mapping[str, Field]] = {
 
 EMBEDDING: Final[Mapping[str, Field]] = {
     **WHO_ASKS,
-    "dimensions": integer(1),
+    "dimensions": described(
+        integer(1), "How many numbers each vector is cut to, where the model was trained for that (Matryoshka)."
+    ),
     "encoding_format": always(one_of("float", "base64")),
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from berth_runtime.engines.protocol import Rows
 from berth_runtime.openai.answers import read_matrix, render_body, render_usage
-from berth_runtime.openai.checks import WHO_ASKS, Field, always, boolean, inert, integer, unserved
+from berth_runtime.openai.checks import WHO_ASKS, Field, always, boolean, described, inert, integer, unserved
 from berth_runtime.openai.errors import refuse
 from berth_runtime.openai.prompts import read_list, read_text
 
@@ -23,8 +23,8 @@ MAX_DOCUMENTS: Final = 2048
 
 FIELDS: Final[Mapping[str, Field]] = {
     **WHO_ASKS,
-    "top_n": always(integer(0, absent=(0,))),
-    "return_documents": always(boolean()),
+    "top_n": always(described(integer(0, absent=(0,)), "How many of the best come back; all, if 0 or left out.")),
+    "return_documents": always(described(boolean(), "Whether each result has its document; false, if left out.")),
     "priority": inert(),  # Cohere's and vLLM's: who is served first where many wait
     "max_tokens_per_doc": unserved(4096),  # Cohere's default
     "max_chunks_per_doc": unserved(),

@@ -15,7 +15,8 @@ request chooses who answers it; a body has at most 32 MiB.
 Which fields an engine honours depends on the engine. A known field that it does not honour is refused by its name, \
 unless its value asks for nothing; one that nobody knows is left out, and the header `x-berth-ignored-parameters` says \
 so. `null` is the same as leaving a field out. A model is asked at the paths of its own task; elsewhere it is 404 \
-`operation_not_supported`. OpenAI's Responses API and Anthropic's Messages API are not served."""
+`operation_not_supported`. OpenAI's Responses API and Anthropic's Messages API are 404 `unknown_url`, but for engines \
+that bring a server of their own."""
 
 
 def build_document() -> Json:
@@ -48,7 +49,7 @@ def request_name(posted: Posted) -> str:
 def _posted(posted: Posted, number: int) -> Json:
     """The first path is the one to use; the others are told apart by their number."""
     first = posted.paths[0]
-    content = _json(ref(posted.answer), posted.answered)
+    content = _json(ref(posted.answer), posted.answered, posted.or_answered)
     if posted.event is not None:
         content["text/event-stream"] = {"schema": ref(posted.event)}
     return {
@@ -83,6 +84,10 @@ def _read(read: Read) -> Json:
     return {"parameters": [parameter], "get": operation} if "{id}" in read.path else {"get": operation}
 
 
-def _json(schema: Json, example: Json | None = None) -> Json:
-    content: Json = {"schema": schema} if example is None else {"schema": schema, "example": example}
-    return {"application/json": content}
+def _json(schema: Json, *examples: Json | None) -> Json:
+    """JSON of a schema, with one example or several."""
+    given = [example for example in examples if example is not None]
+    if len(given) > 1:
+        named = {f"form{number}": {"value": example} for number, example in enumerate(given, 1)}
+        return {"application/json": {"schema": schema, "examples": named}}
+    return {"application/json": {"schema": schema, **({"example": given[0]} if given else {})}}

@@ -20,7 +20,8 @@ PIXEL: Final = (
 class Posted:
     """Work for a model. The first of `paths` is the one to use; the others are for clients of other servers.
 
-    `answer` and `event` name components: the whole answer, and one event of it as a stream.
+    `answer` and `event` name components: the whole answer, and one event of it as a stream. `or_answered` is an example
+    of its other form, if it has two.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Posted:
     event: str | None = None
     asked: Json
     answered: Json
+    or_answered: Json | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,12 @@ POSTED: Final[tuple[Posted, ...]] = (
             {"index": 0, "label": "positive", "probs": [0.02, 0.98], "num_classes": 2},
             labels=["negative", "positive"],
         ),
+        or_answered=_list(
+            "classify-2",
+            "names",
+            6,
+            {"index": 0, "entities": [{"label": "PER", "score": 0.99, "start": 0, "end": 3, "text": "Ada"}]},
+        ),
     ),
     Posted(
         name="classifyImage",
@@ -163,7 +171,7 @@ POSTED: Final[tuple[Posted, ...]] = (
         answer="ImageClassifyAnswer",
         asked={"model": "animals", "image": PIXEL, "top_k": 1},
         answered=_list(
-            "classify-2",
+            "classify-3",
             "animals",
             0,
             {"index": 0, "label": "cat", "classes": [{"label": "cat", "score": 0.9}], "num_classes": 1000},

@@ -23,7 +23,7 @@ TOKENS: Final[Schema] = {
     "type": "array",
     "items": {"type": "integer", "minimum": 0, "maximum": MAX_TOKEN_ID},
     "minItems": 1,
-    "description": "Token ids of the model's own vocabulary.",
+    "description": "Integers are token ids of the model's own vocabulary.",
 }
 PART: Final[Schema] = {
     "type": "object",

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from openapi import DOCUMENT, JSON, Json, answer_content, operations, validator
+from openapi import DOCUMENT, JSON, Json, answer_content, examples, operations, validator
 
 from berth_runtime.catalog import Catalog
 from berth_runtime.drain import Drain
@@ -48,9 +48,10 @@ def test_the_example_of_a_request_is_one(path: str, operation: Json) -> None:
 
 @pytest.mark.parametrize(("path", "operation"), [*operations("get"), *operations("post")])
 def test_the_example_of_an_answer_is_one(path: str, operation: Json) -> None:
-    for content in answer_content(operation).values():
-        if "example" in content:
-            validator(content["schema"]).validate(content["example"])
+    shown = [(content, example) for content in answer_content(operation).values() for example in examples(content)]
+    assert shown, path
+    for content, example in shown:
+        validator(content["schema"]).validate(example)
 
 
 @pytest.mark.parametrize("operation", Operation)
