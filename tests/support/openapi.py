@@ -11,7 +11,7 @@ from berth_api.http_api import read_document
 
 Json = dict[str, Any]
 DOCUMENT: Json = json.loads(read_document())
-JSON = "application/json"
+JSON, EVENTS = "application/json", "text/event-stream"
 
 
 def validator(schema: Json, *, document: Json = DOCUMENT) -> Draft202012Validator:

@@ -10,6 +10,8 @@ import openai
 import pytest
 import pytest_asyncio
 import tools
+from openai_requests import send
+from openapi import EVENTS, JSON, Json, answer_content, operations, validator
 from runtime_server import RuntimeProcess, eventually, start_runtime
 
 pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="module")]
@@ -49,6 +51,24 @@ async def test_a_plain_chat(client: openai.AsyncOpenAI) -> None:
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 12
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 12
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"), [each for each in operations("post") if EVENTS in answer_content(each[1])]
+)
+async def test_what_it_says_has_the_form_that_the_document_says(
+    runtime: RuntimeProcess, path: str, operation: Json
+) -> None:
+    asked = operation["requestBody"]["content"][JSON]["example"]
+    forms = answer_content(operation)
+    async with aiohttp.ClientSession() as session:
+        plain = await send(session, runtime.base_url + path, {**asked, "logprobs": 2 if "prompt" in asked else None})
+        validator(forms[JSON]["schema"]).validate(plain.json)
+        stream = await send(session, runtime.base_url + path, {**asked, "stream": True})
+    *events, done = [line.removeprefix("data: ") for line in stream.text.splitlines() if line]
+    assert (done, len(events) > 2) == ("[DONE]", True)
+    for event in events:
+        validator(forms[EVENTS]["schema"]).validate(json.loads(event))
 
 
 async def test_the_first_token_of_a_stream_comes_while_the_engine_still_works(

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from openai_requests import send
-from openapi import DOCUMENT, JSON, Json, answer_content, closed_validator, operations
+from openapi import DOCUMENT, EVENTS, JSON, Json, answer_content, closed_validator, operations
 from runtime_server import RunningServer, a_fake_model, serve_fakes
 
 from berth_api.artifact import Task
 from berth_api.http_api import read_document
 
-EVENTS = "text/event-stream"
 NAMES = {
     "minilm": Task.EMBEDDING,
     "reranker": Task.RERANK,
