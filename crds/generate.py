@@ -4,7 +4,6 @@ With `--check` nothing is written; the exit code says whether the files are what
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from berth_api.crd import build_crds
 from berth_api.reference import render_reference
 from berth_api.schema import KINDS
 from berth_runtime.openapi.document import build_document
-from berth_runtime.openapi.reference import render_page
+from berth_runtime.openapi.reference import render_json, render_page
 
 ROOT = Path(__file__).resolve().parent.parent
 _HEADER = "# Written by `make crds` from the types in api/berth_api; edit those.\n"
@@ -35,7 +34,7 @@ def build_files() -> dict[Path, str]:
     pages = {Path("docs", "reference", f"{kind.lower()}.md"): render_reference(kind) for kind in KINDS}
     document = build_document()
     api = {
-        Path("api", "berth_api", "openapi.json"): json.dumps(document, indent=2) + "\n",
+        Path("api", "berth_api", "openapi.json"): render_json(document) + "\n",
         Path("docs", "reference", "http.md"): render_page(document),
     }
     return crds | pages | api

@@ -13,7 +13,7 @@ TEXT: Final[Schema] = {"type": "string"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 NUMBER: Final[Schema] = {"type": "number"}
 SCORE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
-FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls", None]}
+FINISH: Final[Schema] = {"type": ["string", "null"], "description": "`stop`, `length`, `tool_calls`, or none yet."}
 LOGPROBS: Final[Schema] = {"type": ["object", "null"]}
 
 

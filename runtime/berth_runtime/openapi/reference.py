@@ -1,4 +1,4 @@
-"""The page of the HTTP API as Markdown, rendered from the document. `crds/generate.py` writes it to docs/reference."""
+"""The document as a file and as a page of Markdown; pure. `crds/generate.py` writes both."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ Every answer that is no success has OpenAI's form, whoever gives it:
 """
 
 
-_LINE: Final = 110
+_LINE: Final = 118
 _NO_BOUND: Final = 1 << 30  # a width of integers, no bound that anybody meets
 
 
@@ -43,6 +43,19 @@ def render_page(document: Json) -> str:
         if method == "post" and not operation["summary"].startswith("The same as"):
             lines += ["", *_section(path, operation, document)]
     return "\n".join([*lines, "", _ERRORS])
+
+
+def render_json(value: Any, indent: str = "") -> str:
+    """JSON in as few lines as are easily read."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(flat) <= _LINE or not isinstance(value, dict | list) or not value:
+        return flat
+    deeper = indent + "  "
+    if isinstance(value, list):
+        parts, ends = [render_json(each, deeper) for each in value], "[]"
+    else:
+        parts, ends = [f"{json.dumps(name)}: {render_json(each, deeper)}" for name, each in value.items()], "{}"
+    return f"{ends[0]}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{ends[1]}"
 
 
 def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -66,7 +79,7 @@ def _section(path: str, operation: Json, document: Json) -> Iterator[str]:
     if "text/event-stream" in answers:
         yield from ("", "`stream: true` brings the answer as server-sent events, the last of which is `[DONE]`.")
     for example in (*_examples(content), *_examples(answers["application/json"])):
-        yield from ("", "```json", _render(_shortened(example)), "```")
+        yield from ("", "```json", render_json(_shortened(example)), "```")
 
 
 def _examples(content: Json) -> list[Any]:
@@ -82,19 +95,6 @@ def _idle_anywhere(document: Json) -> list[str]:
 
 def _idle(schema: Json) -> list[str]:
     return [name for name, part in schema["properties"].items() if not part]
-
-
-def _render(value: Any, indent: str = "") -> str:
-    """JSON in as few lines as are easily read."""
-    flat = json.dumps(value, ensure_ascii=False)
-    if len(indent) + len(flat) <= _LINE or not isinstance(value, dict | list) or not value:
-        return flat
-    deeper = indent + "  "
-    if isinstance(value, list):
-        parts, ends = [_render(each, deeper) for each in value], "[]"
-    else:
-        parts, ends = [f"{json.dumps(name)}: {_render(each, deeper)}" for name, each in value.items()], "{}"
-    return f"{ends[0]}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{ends[1]}"
 
 
 def _shortened(value: Any) -> Any:
