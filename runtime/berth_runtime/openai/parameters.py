@@ -158,6 +158,7 @@ FORMS: Final[Mapping[Operation, Form]] = {
     Operation.OBJECT_DETECTION: _form(images.DETECTION, "image"),
     Operation.TEXT_RECOGNITION: _form(images.RECOGNITION, "image"),
 }
+"""A new operation is a file with its fields and answers, a line here, a route, an entry in `berth_runtime.openapi`."""
 
 
 @dataclass(frozen=True)
