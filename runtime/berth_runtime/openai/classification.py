@@ -80,7 +80,7 @@ def render_entities(said: bytes, texts: Sequence[str], *, prompt_tokens: int, en
     """The answer for tokens, from the engine's list of entities for each text."""
     found = read_parts(_ENTITIES, said, count=len(texts))
     for index, (entities, text) in enumerate(zip(found, texts, strict=True)):
-        if any(not entity.start < entity.end <= len(text) for entity in entities):
+        if any(not entity.start <= entity.end <= len(text) for entity in entities):
             raise broken_answer(f"an entity that lies outside of input[{index}]")
     data = [{"index": index, "entities": entities} for index, entities in enumerate(found)]
     return envelope.render(data, prompt_tokens=prompt_tokens)

@@ -66,7 +66,7 @@ def test_tokens_become_entities_of_their_text() -> None:
         (json.dumps([[{**ADA, "score": 1.5}]]).encode(), "at 0.0.score"),
         (json.dumps([[{"label": "PER"}]]).encode(), "at 0.0.score"),
         (json.dumps([[{**ADA, "end": 4}]]).encode(), "outside of input[0]"),
-        (json.dumps([[{**ADA, "end": 0}]]).encode(), "outside of input[0]"),
+        (json.dumps([[{**ADA, "start": 2, "end": 1}]]).encode(), "outside of input[0]"),
     ],
 )
 def test_entities_in_no_agreed_form_are_the_engines_fault(said: bytes, why: str) -> None:
