@@ -117,7 +117,8 @@ class Download:
                 position = 0
                 for gap in self._partial.done.missing(self._partial.size):
                     await self._skip(response, gap.start - position)
-                    await self._stream(response, _Cursor(gap.start, gap.stop), gap.stop, attempts)
+                    goes_on = gap.stop < self._partial.size
+                    await self._stream(response, _Cursor(gap.start, gap.stop), gap.stop, attempts, goes_on=goes_on)
                     position = gap.stop
 
     async def _check_whole(self, response: aiohttp.ClientResponse) -> None:
@@ -138,29 +139,38 @@ class Download:
             await attempts.pause_after(error)
 
     async def _stream(
-        self, response: aiohttp.ClientResponse, cursor: _Cursor, promised: int, attempts: Attempts
+        self,
+        response: aiohttp.ClientResponse,
+        cursor: _Cursor,
+        promised: int,
+        attempts: Attempts,
+        *,
+        goes_on: bool = False,
     ) -> None:
-        """Write what comes until `promised`; what had come before a failure is written too."""
+        """Write what comes until `promised`; what had come before a failure is written too.
+
+        Where the answer `goes_on` after that, not a byte beyond is taken from it.
+        """
         while cursor.position < promised:
             pieces: list[bytes] = []
             try:
-                ended = await self._collect(response.content, pieces, promised - cursor.position)
+                ended = await self._collect(response.content, pieces, promised - cursor.position, goes_on=goes_on)
             finally:
                 await self._keep(cursor, pieces, attempts)
             if ended and cursor.position < promised:
                 missing = promised - cursor.position
                 raise SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")
 
-    async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], limit: int) -> bool:
+    async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], limit: int, *, goes_on: bool) -> bool:
         """Gather a stretch into `pieces`, at most `limit` bytes; True if the body has ended."""
         gathered = 0
         async with self._watchdog() as received:
             while gathered < min(STRETCH_BYTES, limit):
-                # Pieces as they came from the socket: anything else would copy them into one.
-                piece, is_end_of_chunk = await content.readchunk()
-                if not piece and not is_end_of_chunk:
+                # Pieces as they came from the socket, unless what is beyond matters: `read` copies them into one.
+                take = content.read(limit - gathered) if goes_on else _next_piece(content)
+                piece = (await take)[: limit - gathered]
+                if not piece:
                     return True
-                piece = piece[: limit - gathered]
                 pieces.append(piece)
                 gathered += len(piece)
                 received(len(piece))
@@ -200,3 +210,11 @@ class Download:
         attempts.received(length)
         self._meter.add(length)
         self._written.set()
+
+
+async def _next_piece(content: aiohttp.StreamReader) -> bytes:
+    """The next piece as it came from the socket; nothing at the end of the body."""
+    piece, is_end_of_chunk = b"", True
+    while not piece and is_end_of_chunk:
+        piece, is_end_of_chunk = await content.readchunk()
+    return piece

@@ -13,6 +13,7 @@ from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 from pulls import CHUNK, CONTENT, QUICK, assert_whole, kept_bytes, of_weights
 
 from berth_store import download
+from berth_store.digest import digest_of
 from berth_store.errors import (
     DiskFull,
     SourceNotFound,
@@ -69,6 +70,24 @@ async def test_a_broken_request_goes_on_from_the_byte_that_it_reached(store: Sto
     broken, resumed = asked[:2]
     assert broken.start < resumed.start <= broken.start + CHUNK // 2
     assert resumed.stop == broken.stop
+    assert_whole(store, reference, artifact)
+
+
+async def test_a_server_that_gives_ranges_up_midway_is_read_once_more_and_not_twice(
+    store: Store, artifact: MadeArtifact
+) -> None:
+    async def giving_up(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        # Two gaps are left then, and between them bytes that are there have to be passed over exactly.
+        while span and span.start in {0, 5 * CHUNK} and kept_bytes(store) < len(CONTENT) - 2 * CHUNK:
+            await asyncio.sleep(0.01)
+        return await (lies.ignore_range if span and span.start == 0 else lies.honest)(request, content, span)
+
+    async with asyncio.timeout(20), LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        registry.always(of_weights(giving_up))
+        await pull(store, reference, registries=replace(QUICK, stall_timeout_seconds=10))
+        whole = [seen for seen in registry.seen if seen.path.endswith(digest_of(CONTENT)) and seen.span is None]
+    assert len(whole) == 1
     assert_whole(store, reference, artifact)
 
 
