@@ -19,8 +19,9 @@ from berth_store.errors import SourceError, SourceUnreachable
 from berth_store.partial import Partial
 from berth_store.progress import Meter
 from berth_store.ranges import Range, plan_chunks
-from berth_store.registry import BlobSource, Registry
+from berth_store.registries import RegistryConfig
 from berth_store.retry import Attempts
+from berth_store.sources.protocol import RemoteFile
 from berth_store.tasks import in_thread, run_all
 
 STRETCH_BYTES = 1024 * 1024
@@ -46,11 +47,10 @@ class Download:
     """The transfer of one blob; `slots` bounds the requests that run at once, over all blobs."""
 
     def __init__(
-        self, registry: Registry, source: BlobSource, partial: Partial, *, slots: asyncio.Semaphore, meter: Meter
+        self, source: RemoteFile, config: RegistryConfig, partial: Partial, *, slots: asyncio.Semaphore, meter: Meter
     ) -> None:
-        self._registry = registry
-        self._config = registry.config
         self._source = source
+        self._config = config
         self._partial = partial
         self._slots = slots
         self._meter = meter
@@ -100,7 +100,7 @@ class Download:
         if response.status in {200, 416}:
             raise _RangesRefusedError
         if response.status != 206:
-            raise await self._registry.failure(response, self._source.subject)
+            raise await self._source.failure(response)
         said = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if said is None or int(said[1]) != cursor.position or said[3] not in {str(self._partial.size), "*"}:
             raise _RangesRefusedError
@@ -123,11 +123,11 @@ class Download:
 
     async def _check_whole(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 200:
-            raise await self._registry.failure(response, self._source.subject)
+            raise await self._source.failure(response)
         if response.content_length not in {None, self._partial.size}:
             raise SourceUnreachable(
-                f"{self._source.subject}: {response.content_length} bytes are sent where the manifest says "
-                f"{self._partial.size}; a proxy that changes answers, or a damaged push"
+                f"{self._source.subject}: {response.content_length} bytes are sent where {self._partial.size} were "
+                "announced; a proxy that changes answers, or a damaged upload"
             )
 
     @asynccontextmanager

@@ -9,6 +9,7 @@
         └── SourceError             carries the condition reason and the reference or registry
             ├── SourceNotFound      no such repository, tag or blob
             ├── SourceUnauthorized  refused without, or with, the credentials that were found
+            ├── LicenseGated        its licence must be accepted first, by the account whose token is used
             ├── SourceUnreachable   DNS, connection, TLS, time-out, overload, a server that breaks the protocol
             ├── DigestMismatch      the bytes are not the ones that the digest names
             └── DiskFull            this machine's disk has not enough room
@@ -43,6 +44,12 @@ class SourceUnauthorized(SourceError):
     """The registry wants credentials, or refuses the ones that were found."""
 
     reason: ClassVar[str] = "SourceUnauthorized"
+
+
+class LicenseGated(SourceError):
+    """The model's makers want its licence accepted before they give it to an account."""
+
+    reason: ClassVar[str] = "LicenseGated"
 
 
 class SourceUnreachable(SourceError):

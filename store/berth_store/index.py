@@ -13,6 +13,7 @@ from berth_store import mediatypes
 from berth_store.digest import Digest
 from berth_store.manifest import Descriptor, Index, canonical_json
 from berth_store.reference import Reference
+from berth_store.sources.address import Name, parse_name
 
 EMPTY = Index(manifests=())
 
@@ -21,7 +22,7 @@ EMPTY = Index(manifests=())
 class Entry:
     """One name of the store."""
 
-    reference: Reference
+    reference: Name
     digest: Digest
 
 
@@ -46,30 +47,30 @@ def entries(index: Index) -> tuple[Entry, ...]:
     return tuple(sorted((Entry(name, digest) for name, digest in found if name), key=lambda entry: entry.reference.key))
 
 
-def reference_of(descriptor: Descriptor) -> Reference | None:
+def reference_of(descriptor: Descriptor) -> Name | None:
     """The name of an entry; None for entries of other tools."""
     name = descriptor.annotation(mediatypes.ANNOTATION_REFERENCE)
     try:
-        return Reference.parse(name) if name else None
+        return parse_name(name) if name else None
     except InvalidSpec:
         return None
 
 
-def lookup(index: Index, reference: Reference) -> Digest | None:
+def lookup(index: Index, reference: Name) -> Digest | None:
     """What the name stands for. A pinned reference is here if its manifest is, under whatever name."""
-    if reference.digest:
+    if isinstance(reference, Reference) and reference.digest:
         return next((entry.digest for entry in index.manifests if entry.digest == reference.digest), None)
     return next((entry.digest for entry in entries(index) if entry.reference.key == reference.key), None)
 
 
-def with_name(index: Index, reference: Reference, manifest: Descriptor) -> Index:
+def with_name(index: Index, reference: Name, manifest: Descriptor) -> Index:
     """The index in which the name stands for `manifest`."""
     named = manifest.model_copy(update={"annotations": {mediatypes.ANNOTATION_REFERENCE: reference.key}})
     kept = without_name(index, reference).manifests
     return index.model_copy(update={"manifests": (*kept, named)})
 
 
-def without_name(index: Index, reference: Reference) -> Index:
+def without_name(index: Index, reference: Name) -> Index:
     """The index without the name."""
     kept = tuple(entry for entry in index.manifests if _key(entry) != reference.key)
     return index.model_copy(update={"manifests": kept})

@@ -27,6 +27,7 @@ from berth_store.home import default_store
 from berth_store.manifest import MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Descriptor, Index, Manifest, parse_manifest
 from berth_store.model_config import ConfigFacts, parse_config
 from berth_store.reference import Reference
+from berth_store.sources.address import Name
 from berth_store.sweep import Removal, sweep
 from berth_store.view import ensure_view, is_whole, plan_view
 
@@ -37,7 +38,7 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 class StoredModel:
     """One name of the store. `artifact` and `created` are None where the artifact's config does not say."""
 
-    reference: Reference
+    reference: Name
     digest: Digest
     size_bytes: int
     created: datetime | None
@@ -56,13 +57,13 @@ class Store:
 
     # Names
 
-    def resolve(self, reference: Reference) -> Digest | None:
+    def resolve(self, reference: Name) -> Digest | None:
         """The digest that the name stands for here, or None."""
         return index.lookup(self.read_index(), reference)
 
-    def tag(self, reference: Reference, digest: Digest) -> None:
+    def tag(self, reference: Name, digest: Digest) -> None:
         """Let the name stand for a manifest that is here with all its blobs; SourceNotFound says what is missing."""
-        if reference.digest not in {None, digest}:
+        if isinstance(reference, Reference) and reference.digest not in {None, digest}:
             raise DigestMismatch(f"{reference}: the name pins another digest than {digest}; leave out one of the two")
         with self.using():
             manifest = self.manifest(digest)
@@ -75,7 +76,7 @@ class Store:
             with self._changing_index() as current:
                 self._write_index(index.with_name(current, reference, described))
 
-    def untag(self, reference: Reference) -> Digest | None:
+    def untag(self, reference: Name) -> Digest | None:
         """Forget the name; returns what it stood for, or None. The content stays until it is swept."""
         with self.using(), self._changing_index() as current:
             digest = index.lookup(current, reference)
@@ -89,7 +90,7 @@ class Store:
         """Every name of the store, sorted."""
         return tuple(self._describe(entry) for entry in index.entries(self.read_index()))
 
-    def remove(self, reference: Reference) -> Removal:
+    def remove(self, reference: Name) -> Removal:
         """Forget the name, and free what no other name needs. SourceNotFound if there is no such name."""
         digest = self.untag(reference)
         if digest is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from berth_store.reference import Reference
+from berth_store.sources.address import Name
 
 
 class Stage(StrEnum):
@@ -26,7 +26,7 @@ class Stage(StrEnum):
 class Progress:
     """A moment of a transfer. `bytes_total` is 0 until it is known; what was there already counts as done."""
 
-    reference: Reference
+    reference: Name
     stage: Stage
     bytes_done: int = 0
     bytes_total: int = 0
@@ -38,7 +38,7 @@ Report = Callable[[Progress], None]
 class Meter:
     """Counts the bytes of one transfer and reports them."""
 
-    def __init__(self, reference: Reference, report: Report | None) -> None:
+    def __init__(self, reference: Name, report: Report | None) -> None:
         self._reference = reference
         self._report = report
         self._done = 0

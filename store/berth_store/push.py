@@ -64,14 +64,15 @@ def repositories_with(store: Store, registry: str, repository: str, digest: Dige
     """Other repositories of the registry from which, by what the store knows, the blob could be mounted."""
     found = []
     for entry in index.entries(store.read_index()):
-        if entry.reference.registry != registry or entry.reference.repository == repository:
+        known = entry.reference
+        if not isinstance(known, Reference) or known.registry != registry or known.repository == repository:
             continue
         try:
             digests = {blob.digest for blob in store.manifest(entry.digest).blobs}
         except SourceError:
             continue
         if digest in digests:
-            found.append(entry.reference.repository)
+            found.append(known.repository)
     return tuple(dict.fromkeys(found))
 
 

@@ -1,4 +1,4 @@
-"""How registries are reached: which may be asked in plain HTTP, where credentials lie, how much at once.
+"""How registries and other sources are reached: which in plain HTTP, with what credentials, how much at once.
 
 A caller makes one `RegistryConfig`, usually `from_environment()`, and hands it to `pull` and `push`.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from berth_store.retry import RetryPolicy
+from berth_store.sources.access import SourceAccess
 
 ENV_INSECURE = "BERTH_INSECURE_REGISTRIES"
 MIB = 1024 * 1024
@@ -22,13 +23,14 @@ class RegistryConfig:
     """Settings for talking to registries.
 
     `insecure` lists `host` or `host:port` that may be asked in plain HTTP, as every loopback address may.
-    `docker_config` is the file with credentials (it need not exist). `connections` bounds the requests for blobs that
-    run at once, over all blobs together. A connection that delivers next to nothing in
-    `stall_timeout_seconds` is given up.
+    `docker_config` is the file with registries' credentials (it need not exist), `access` those of other sources.
+    `connections` bounds the requests for blobs that run at once, over all blobs together. A connection that delivers
+    next to nothing in `stall_timeout_seconds` is given up.
     """
 
     insecure: frozenset[str] = frozenset()
     docker_config: Path | None = None
+    access: SourceAccess = field(default_factory=SourceAccess)
     connections: int = 8
     chunk_bytes: int = 16 * MIB
     connect_timeout_seconds: float = 10.0
@@ -38,12 +40,13 @@ class RegistryConfig:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """As the user's environment says: `BERTH_INSECURE_REGISTRIES` and `DOCKER_CONFIG`."""
+        """As the user's environment says: `BERTH_INSECURE_REGISTRIES`, `DOCKER_CONFIG`, and see `sources.access`."""
         folder = environ.get("DOCKER_CONFIG")
         listed = (name.strip().lower() for name in environ.get(ENV_INSECURE, "").split(","))
         return cls(
             insecure=frozenset(filter(None, listed)),
             docker_config=(Path(folder).expanduser() if folder else Path.home() / ".docker") / "config.json",
+            access=SourceAccess.from_environment(environ),
         )
 
     @property

@@ -20,6 +20,7 @@ from berth_store.digest import Digest, digest_of
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceError, SourceUnreachable
 from berth_store.failures import registry_message, status_failure
 from berth_store.manifest import MAX_MANIFEST_BYTES
+from berth_store.origin import MAX_HOPS, OF_THE_REQUEST, find_scheme, redirect_target
 from berth_store.ranges import Range
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
@@ -27,11 +28,8 @@ from berth_store.retry import parse_retry_after
 from berth_store.transport import Body, Transport, read_body
 
 DOCKER_HUB_API = "registry-1.docker.io"
-MAX_HOPS = 6
 MAX_ERROR_BYTES = 64 * 1024
 _READING = frozenset({"GET", "HEAD"})
-# Answers of a redirect's target that say something of the request and not of an address that has expired.
-_OF_THE_REQUEST = frozenset({200, 206, 416, 429})
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,6 @@ class Registry:
     def __init__(self, transport: Transport, config: RegistryConfig, reference: Reference) -> None:
         self.name = reference.registry
         self.config = config
-        self._host, self._port = reference.host, reference.port
         self._transport = transport
         self._auth = Authorizer(transport, config, self.name)
         self._base: URL | None = None
@@ -132,20 +129,8 @@ class Registry:
         )
 
     def resolve(self, response: aiohttp.ClientResponse) -> URL:
-        """The address in a Location header: from https it must lead to https, or to where plain HTTP is allowed."""
-        try:
-            target = response.url.join(URL(response.headers["Location"], encoded=True))
-        except ValueError as error:
-            raise SourceUnreachable(f"{self.name}: it sends us to an address that is none", permanent=True) from error
-        if target.scheme == "http" and response.url.scheme == "https" and target.host == response.url.host:
-            # A registry behind a proxy that ends TLS often knows itself under http only.
-            target = target.with_scheme("https").with_port(response.url.explicit_port)
-        may_be_plain = response.url.scheme == "http" or self.config.allows_plain_http(target.host or "", target.port)
-        if target.host is None or target.scheme not in ({"https", "http"} if may_be_plain else {"https"}):
-            raise SourceUnreachable(
-                f"{self.name}: it sends us to {target.scheme}://{target.host or ''}, which is not https", permanent=True
-            )
-        return target
+        """The address in a Location header; see `berth_store.origin`."""
+        return redirect_target(response, self.config, self.name)
 
     async def base(self) -> URL:
         """The registry's address with the scheme that it speaks."""
@@ -156,17 +141,7 @@ class Registry:
 
     async def _find_base(self) -> URL:
         name = DOCKER_HUB_API if self.name == DOCKER_HUB else self.name
-        secure = URL(f"https://{name}/v2/")
-        if not self.config.allows_plain_http(self._host, self._port):
-            return secure
-        try:
-            async with self._transport.send("GET", secure):
-                return secure
-        except SourceUnreachable as error:
-            # An untrusted certificate means that TLS is spoken here: no reason to fall back on plain HTTP.
-            if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
-                raise
-            return URL(f"http://{name}/v2/")
+        return await find_scheme(self._transport, self.config, URL(f"https://{name}/v2/"))
 
 
 def _redirects_of(method: str) -> frozenset[int]:
@@ -191,7 +166,7 @@ class BlobSource:
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span else {}
         if self._elsewhere is not None:
             async with self._transport.send("GET", self._elsewhere, headers=headers) as response:
-                if response.status not in _OF_THE_REQUEST and response.status < 500:
+                if response.status not in OF_THE_REQUEST and response.status < 500:
                     self._elsewhere = None
                     raise SourceUnreachable(
                         f"{self._registry.name}: the address of a blob has expired; asking for a new one"
@@ -202,3 +177,7 @@ class BlobSource:
             if response.url.origin() != (await self._registry.base()).origin():
                 self._elsewhere = response.url
             yield response
+
+    async def failure(self, response: aiohttp.ClientResponse) -> SourceError:
+        """See `berth_store.sources.protocol.RemoteFile`."""
+        return await self._registry.failure(response, self.subject)

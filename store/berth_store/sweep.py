@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from berth_store.local import Store
 
 PARTIAL_AGE_SECONDS = 7 * 24 * 3600
+# See `berth_store.fetch`.
+RECEIPT_SUFFIX = ".receipt"
+_MAX_RECEIPT_BYTES = 128
 _HEX = re.compile(r"(?:view-)?[0-9a-f]{64}")
 
 
@@ -42,7 +45,7 @@ def sweep(store: "Store", *, now: float | None = None) -> Removal:
         if needed is None:
             return Removal(postponed=True)
         _sweep_views(store, needed)
-        _sweep_ingest(store.ingest, time.time() if now is None else now)
+        _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
         _sweep_locks(store.locks)
         return _sweep_blobs(store.blobs, needed)
 
@@ -86,8 +89,10 @@ def _sweep_views(store: "Store", needed: frozenset[str]) -> None:
                 shutil.rmtree(path)
 
 
-def _sweep_ingest(folder: Path, now: float) -> None:
+def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
     for path in folder.iterdir():
+        if path.suffix == RECEIPT_SUFFIX and path.read_bytes()[:_MAX_RECEIPT_BYTES].decode()[-64:] in needed:
+            continue
         is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
         if not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
             path.unlink()

@@ -9,6 +9,7 @@ import os
 import shutil
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,10 +40,13 @@ class Link:
 
 def plan_view(manifest: Manifest, origin: str) -> tuple[Link, ...]:
     """The links of the artifact's view. NoModelInSource names the first name that is refused, and why."""
-    links = tuple(
-        Link(_checked(name, origin), layer.digest)
-        for name, layer in zip(layer_names(manifest), manifest.layers, strict=True)
-    )
+    digests = (layer.digest for layer in manifest.layers)
+    return plan_links(tuple(zip(layer_names(manifest), digests, strict=True)), origin)
+
+
+def plan_links(files: Sequence[tuple[str, Digest]], origin: str) -> tuple[Link, ...]:
+    """The links to files, each given by its name and the digest under which it lies. Raises NoModelInSource."""
+    links = tuple(Link(_checked(name, origin), digest) for name, digest in files)
     _check_distinct(links, origin)
     return links
 

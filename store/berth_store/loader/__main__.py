@@ -1,4 +1,4 @@
-"""`python -m berth_store.loader --source oci://… --into /models`: ends with 0 when the model lies there.
+"""`python -m berth_store.loader --source URI --into /models`: ends with 0 when the model lies there.
 
 Otherwise it ends with 1 and, as termination message, `{"reason": "SourceNotFound", "message": "…"}`.
 """
@@ -14,9 +14,9 @@ from berth_store.loader.board import Board
 from berth_store.loader.load import load
 from berth_store.loader.logs import set_up_logs
 from berth_store.loader.server import serving
-from berth_store.reference import source_reference
 from berth_store.registries import RegistryConfig
 from berth_store.signals import end_at_once_on_signals
+from berth_store.sources.address import source_name
 from berth_store.termination import reason_of, render_failure, write_termination
 
 log = logging.getLogger("berth_store.loader")
@@ -44,7 +44,7 @@ async def run(options: Options) -> None:
         log.info("listening", extra={"port": port})
         try:
             digest = await load(
-                source_reference(options.source, options.digest),
+                source_name(options.source, options.digest, options.files, options.revision),
                 options.into,
                 board,
                 registries=RegistryConfig.from_environment(),

@@ -17,6 +17,8 @@ class Options:
 
     source: str
     digest: str | None
+    files: tuple[str, ...]
+    revision: str
     into: Path
     progress_port: int
     patience_seconds: float
@@ -29,6 +31,8 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     return Options(
         source=given.source,
         digest=given.digest,
+        files=tuple(given.files),
+        revision=given.revision,
         into=given.into,
         progress_port=given.progress_port,
         patience_seconds=given.patience,
@@ -43,8 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Bring a model's artifact into a folder, and say how far it is.",
     )
     add = parser.add_argument
-    add("--source", required=True, metavar="URI", help="oci://host/name:tag")
+    add("--source", required=True, metavar="URI", help="oci://, hf://, https:// or s3://")
     add("--digest", metavar="DIGEST", help="the digest that the source has to have")
+    add("--files", action="append", default=[], metavar="PATTERN", help="only the files that match; may be repeated")
+    add("--revision", default="", metavar="COMMIT", help="where an hf:// source was found")
     add("--into", type=Path, required=True, metavar="FOLDER", help="where store and model will lie")
     add("--progress-port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="where /progress answers (0: any)")
     add(

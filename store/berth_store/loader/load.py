@@ -14,9 +14,9 @@ from berth_store.errors import DiskFull, SourceError
 from berth_store.loader.board import Board
 from berth_store.local import Store
 from berth_store.pull import pull
-from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.retry import RetryPolicy, delay_seconds, is_worth_retrying
+from berth_store.sources.address import Name
 from berth_store.tasks import in_thread
 
 STORE_NAME = "store"
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 async def load(
-    reference: Reference,
+    name: Name,
     into: Path,
     board: Board,
     *,
@@ -48,7 +48,7 @@ async def load(
     while True:
         begun_at = board.moved_at
         try:
-            digest = await pull(store, reference, registries=registries, progress=board.report)
+            digest = await pull(store, name, registries=registries, progress=board.report)
             await in_thread(link_model, store, digest, into)
         except DiskFull as error:
             raise DiskFull(error.what, remedy=ROOM_REMEDY) from error

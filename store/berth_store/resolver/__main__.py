@@ -1,6 +1,7 @@
-"""`python -m berth_store.resolver --source oci://…`: says what an artifact is, on stdout and as termination message.
+"""`python -m berth_store.resolver --source URI`: says what an artifact is, on stdout and as termination message.
 
-Ends with 0 and `{"artifact": {…}, "weights": "…", "notes": […]}`, or with 1 and `{"reason": "…", "message": "…"}`.
+Ends with 0 and `{"artifact": {…}, "weights": "…", "notes": […]}`, with a `revision` where the source has one, or with 1
+and `{"reason": "…", "message": "…"}`.
 """
 
 import argparse
@@ -12,12 +13,13 @@ from pathlib import Path
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError
 from berth_store.errors import SourceUnreachable
-from berth_store.reference import source_reference
 from berth_store.registries import RegistryConfig
 from berth_store.resolver.resolve import Resolution, resolve
 from berth_store.signals import end_at_once_on_signals
+from berth_store.sources.address import source_name
 from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, render_success, write_termination
 
+SOURCE_HELP = "oci://host/name:tag, hf://organisation/model@revision, https://host/file or s3://bucket/prefix"
 # Less than a Job of the operator is given, so that it ends with a reason.
 DEFAULT_TIMEOUT_SECONDS = 240.0
 
@@ -38,12 +40,12 @@ def main() -> int:
 
 async def find_out(asked: argparse.Namespace) -> Resolution:
     """What the command line asks for. Raises `BerthError`."""
-    reference = source_reference(asked.source, asked.digest)
+    name = source_name(asked.source, asked.digest, asked.files)
     try:
         with tempfile.TemporaryDirectory(prefix="berth-", dir=asked.scratch, ignore_cleanup_errors=True) as scratch:
             async with asyncio.timeout(asked.timeout):
                 return await resolve(
-                    reference,
+                    name,
                     registries=RegistryConfig.from_environment(),
                     scratch=Path(scratch),
                     task=asked.task,
@@ -52,7 +54,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
-            f"{reference}: {reference.registry} did not deliver what is needed within {asked.timeout:g} seconds; "
+            f"{name}: {name.registry} did not deliver what is needed within {asked.timeout:g} seconds; "
             "it is tried again"
         ) from error
 
@@ -60,15 +62,17 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
 def render_resolution(found: Resolution) -> bytes:
     """The termination message of a success."""
     artifact = found.artifact.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return render_success({"artifact": artifact, "weights": found.weights}, found.notes)
+    facts = {"artifact": artifact, "weights": found.weights}
+    return render_success({**facts, "revision": found.revision} if found.revision else facts, found.notes)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options and their words."""
     parser = argparse.ArgumentParser(prog="python -m berth_store.resolver", description="Say what an artifact is.")
     add = parser.add_argument
-    add("--source", required=True, metavar="URI", help="oci://host/name:tag")
+    add("--source", required=True, metavar="URI", help=SOURCE_HELP)
     add("--digest", metavar="DIGEST", help="the digest that the source has to have")
+    add("--files", action="append", default=[], metavar="PATTERN", help="only the files that match; may be repeated")
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")
     add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help="whose format to look for")
     add("--format", type=Format, metavar="FORMAT", help="which of several formats is meant")

@@ -1,5 +1,6 @@
-"""`resolve`: from a reference to what the artifact is, by its manifest and the headers of its files."""
+"""`resolve`: from a name to what the artifact is, by the list of its files and their headers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,25 +8,32 @@ from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.engines import only_format
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.paged import detect_paged
-from berth_store.pull import fetch_model_manifest, refuse_local
-from berth_store.reference import Reference
+from berth_store.digest import Digest
+from berth_store.errors import DigestMismatch
 from berth_store.registries import RegistryConfig
-from berth_store.registry import Registry
 from berth_store.resolver.scratch import Scratch
+from berth_store.sources.address import Address, Name
+from berth_store.sources.identity import listed_digest
+from berth_store.sources.opened import open_source, select
+from berth_store.sources.protocol import ListedFile, Listing
 from berth_store.transport import Transport
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What an artifact is. `weights` is the main file's name in the artifact, `notes` say what was passed over."""
+    """What an artifact is. `weights` is the main file's name in the artifact, `notes` say what was passed over.
+
+    `revision` is the commit at which it was found, empty where there is none.
+    """
 
     artifact: Artifact
     weights: str
     notes: tuple[str, ...] = ()
+    revision: str = ""
 
 
 async def resolve(
-    reference: Reference,
+    name: Name,
     *,
     registries: RegistryConfig,
     scratch: Path,
@@ -39,25 +47,48 @@ async def resolve(
     that the one that is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it is no model,
     Unavailable where it can't be looked at now.
     """
-    refuse_local(reference)
     async with Transport(registries) as transport:
-        registry = Registry(transport, registries, reference)
-        fetched, manifest = await fetch_model_manifest(registry, reference)
-        there = Scratch(scratch, registry, reference, fetched.digest, manifest)
-        await there.prepare()
+        source = open_source(name, transport, registries)
+        listing = await source.list_files()
+        selection = select(name, listing)
+        there = Scratch(scratch, source, selection.files, str(name), registries)
+        files = await there.prepare()
         try:
             wanted = weights_format or only_format(engine)
             found = await detect_paged(there.view, there.supply, task=task, weights_format=wanted)
         except UnsupportedModel as error:
-            raise UnsupportedModel(_named(str(error), there.view, reference)) from error
-    facts = {"digest": fetched.digest, "size_bytes": manifest.size_bytes}
+            raise UnsupportedModel(_named(str(error), there.view, name)) from error
+    whole = len(files) == len(listing.files)
+    size_bytes = sum(file.size for file in files) + (listing.further_bytes if whole else 0)
+    facts = {"digest": held_to(name, listing, files), "size_bytes": size_bytes}
     return Resolution(
         artifact=found.artifact.model_copy(update=facts),
         weights=str(found.weights[0].relative_to(there.view)),
-        notes=tuple(_named(note, there.view, reference) for note in found.notes),
+        notes=(*(_named(note, there.view, name) for note in found.notes), *selection.notes),
+        revision=listing.revision,
     )
 
 
-def _named(text: str, view: Path, reference: Reference) -> str:
+def held_to(name: Name, listing: Listing, files: Sequence[ListedFile]) -> Digest:
+    """The digest that everybody who fetches is held to: the pin, if there is one, else that of what was found.
+
+    Raises DigestMismatch where it is plain already that the pin is not what is there. Where digests are only known
+    once the files are read, whoever fetches them sees to it.
+    """
+    if listing.digest is not None:
+        return listing.digest  # The registry's client has compared it.
+    found, pinned = listed_digest(files), name.digest
+    if pinned is None or found == pinned:
+        return found
+    alone = files[0].digest if len(files) == 1 else None
+    if isinstance(name, Address) and pinned != alone and all(file.digest for file in files):
+        raise DigestMismatch(
+            f"{name.unpinned}: the files there have the digest {found}, not {pinned}; pin the digest that is there, or "
+            "ask whoever changed them"
+        )
+    return pinned
+
+
+def _named(text: str, view: Path, name: Name) -> str:
     """The sentence with the artifact's name in place of the folder that it was looked at in."""
-    return text.replace(str(view), str(reference))
+    return text.replace(str(view), str(name))

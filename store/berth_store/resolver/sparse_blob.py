@@ -1,7 +1,7 @@
 """One blob as a sparse file: it has its true size, and content only where somebody reads. `SparseBlob.supply` fills it.
 
 A stretch comes by a range request, rounded to blocks, and longer where reading goes on from what is there: a header of
-some megabytes should not take a request for each of its parts. A registry without ranges is read from the first byte.
+some megabytes should not take a request for each of its parts. A server without ranges is read from the first byte.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ import aiohttp
 from berth_store.durable import writing
 from berth_store.errors import SourceUnreachable
 from berth_store.ranges import Range, Ranges
-from berth_store.registry import BlobSource, Registry
-from berth_store.retry import with_retries
+from berth_store.retry import RetryPolicy, with_retries
+from berth_store.sources.protocol import RemoteFile
 
 BLOCK_BYTES = 64 * 1024
 LONGEST_BYTES = 4 * 1024 * 1024
@@ -25,18 +25,18 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,16})-\d{1,16}/(\d{1,16}|\*)")
 
 
 class _RangesRefusedError(Exception):
-    """The registry does not do ranges, or not truthfully."""
+    """The server does not do ranges, or not truthfully."""
 
 
 class SparseBlob:
     """The blob at `path`, which `make` creates. `count` is told of every byte that was fetched, and may raise."""
 
     def __init__(
-        self, registry: Registry, source: BlobSource, path: Path, size: int, count: Callable[[int], None]
+        self, source: RemoteFile, retry: RetryPolicy, path: Path, size: int, count: Callable[[int], None]
     ) -> None:
         self.size = size
-        self._registry = registry
         self._source = source
+        self._retry = retry
         self._path = path
         self._count = count
         self._there = Ranges()
@@ -54,7 +54,7 @@ class SparseBlob:
         async with self._lock:
             if self._missing(wanted):
                 goal = self._rounded(wanted)
-                await with_retries(self._registry.config.retry, lambda: self._fill(goal))
+                await with_retries(self._retry, lambda: self._fill(goal))
 
     def _missing(self, wanted: Range) -> list[Range]:
         gaps = self._there.missing(self.size)
@@ -85,7 +85,7 @@ class SparseBlob:
             if response.status in {200, 416}:
                 raise _RangesRefusedError
             if response.status != 206:
-                raise await self._registry.failure(response, self._source.subject)
+                raise await self._source.failure(response)
             said = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if said is None or int(said[1]) != gap.start or said[2] not in {str(self.size), "*"}:
                 raise _RangesRefusedError
@@ -96,7 +96,7 @@ class SparseBlob:
         gap = Range(self._there.prefix, min(self.size, max(stop, self._there.prefix + LONGEST_BYTES)))
         async with self._source.open(None) as response:
             if response.status != 200:
-                raise await self._registry.failure(response, self._source.subject)
+                raise await self._source.failure(response)
             left = gap.start
             while left > 0:
                 left -= len(await self._piece(response, left))

@@ -15,7 +15,7 @@ from pulls import CONTENT, QUICK, of_weights
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import InvalidSpec, Unavailable
-from berth_store import pull as pull_module
+from berth_store import fetch as fetch_module
 from berth_store.detect import detect
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch, DiskFull, SourceNotFound, SourceUnreachable
@@ -201,7 +201,7 @@ async def test_wrong_bytes_end_it(pod: Pod, artifact: MadeArtifact) -> None:
 async def test_a_full_disk_is_told_in_words_of_a_cluster(
     pod: Pod, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull_module, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(fetch_module, "SPARE_BYTES", 1 << 60)
     with pytest.raises(DiskFull) as full:
         await pod.load(pod.registry.hold("a/model", artifact))
     assert "give the Model's volume more room" in str(full.value)

@@ -1,0 +1,156 @@
+"""Fetching files into the store as blobs, wherever they come from: locked, resumable, hashed, kept under their digest.
+
+`berth_store.pull` and `berth_store.sources.gather` call. A file whose digest nobody tells beforehand is fetched under a
+key that stands for its place and version, and a *receipt* beside the partial files remembers which blob it became, so
+that what came whole is not fetched again after a kill.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from berth_store import locks
+from berth_store.digest import Digest, parse_digest
+from berth_store.download import Download
+from berth_store.durable import write_atomically
+from berth_store.errors import DigestMismatch, DiskFull
+from berth_store.local import Store
+from berth_store.manifest import Descriptor
+from berth_store.partial import Partial
+from berth_store.progress import Meter, Stage
+from berth_store.registries import RegistryConfig
+from berth_store.sources.protocol import RemoteFile
+from berth_store.sweep import RECEIPT_SUFFIX
+from berth_store.tasks import in_thread
+
+ADOPT_BYTES = 64 * 1024 * 1024
+# Left alone, so that a fetch that just fits does not leave the machine without room for anything else.
+SPARE_BYTES = 64 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
+_MAX_RECEIPT_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file that is to become a blob. `key` are 64 digits: those of `digest` where that is known."""
+
+    key: str
+    size: int
+    remote: RemoteFile
+    digest: Digest | None = None
+    git_digest: str = ""
+
+
+class Fetcher:
+    """Fetches into one store, which the caller is `using()`; `slots` bounds the requests at once, over all files."""
+
+    def __init__(
+        self, store: Store, config: RegistryConfig, meter: Meter, *, slots: asyncio.Semaphore | None = None
+    ) -> None:
+        self.store = store
+        self.config = config
+        self.meter = meter
+        self._slots = slots or asyncio.Semaphore(config.connections)
+        self._at_once = asyncio.Semaphore(config.connections)
+
+    def check_room(self, files: Sequence[Wanted]) -> None:
+        """Raise DiskFull unless there is room for what is not here yet."""
+        check_room(self.store, [(file.key, file.size) for file in files])
+
+    def find(self, file: Wanted) -> Digest | None:
+        """The digest, if the file is here."""
+        digest = file.digest or self._receipt(file)
+        if digest is None:
+            return None
+        return digest if self.store.has(Descriptor(media_type="", digest=digest, size=file.size)) else None
+
+    async def fetch(self, file: Wanted) -> Digest:
+        """Have the file as a blob; its digest. Raises DigestMismatch if what comes is twice not what was promised."""
+        lock = self.store.locks / file.key
+        async with self._at_once, locks.exclusive_in_turn(lock, lambda: self.meter.enter(Stage.WAITING)):
+            here = self.find(file)
+            if here is not None:
+                self.meter.add(file.size)
+                return here
+            for _ in range(2):
+                digest = await self._fetch_once(file)
+                if digest is not None:
+                    return digest
+        promised = file.digest or f"the git digest {file.git_digest}"
+        raise DigestMismatch(
+            f"{file.remote.subject}: what is sent has another digest than {promised}, also the second time; the "
+            "upload was damaged, or something on the way changes it. Upload the model again"
+        )
+
+    async def _fetch_once(self, file: Wanted) -> Digest | None:
+        """Fetch the file, going on from what is there. None, and nothing kept, if the bytes are wrong."""
+        partial = await in_thread(Partial, self.store.ingest / f"{file.key}.partial", file.size)
+        try:
+            if partial.claimed_bytes:
+                self.meter.enter(Stage.RESUMING)
+            while not await in_thread(partial.adopt, ADOPT_BYTES):
+                pass
+            self.meter.enter(Stage.FETCHING)
+            self.meter.add(partial.done.total)
+            await Download(file.remote, self.config, partial, slots=self._slots, meter=self.meter).run()
+            if await in_thread(_is_promised, partial, file):
+                await in_thread(self._keep, partial, file)
+                return partial.digest
+            self.meter.add(-file.size)
+            await in_thread(partial.discard)
+            return None
+        finally:
+            partial.close()
+
+    def _keep(self, partial: Partial, file: Wanted) -> None:
+        partial.keep(self.store.blob_path(partial.digest))
+        if file.digest is None:
+            write_atomically(self._receipt_path(file), partial.digest.encode(), scratch=self.store.ingest)
+
+    def _receipt(self, file: Wanted) -> Digest | None:
+        try:
+            with self._receipt_path(file).open("rb") as receipt:
+                return parse_digest(receipt.read(_MAX_RECEIPT_BYTES).decode(errors="replace"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _receipt_path(self, file: Wanted) -> Path:
+        return self.store.ingest / f"{file.key}{RECEIPT_SUFFIX}"
+
+
+def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
+    """Raise DiskFull unless the file system has room for files, given by key and size, less what is there of them."""
+    needed = sum(size - _allocated(store, key, size) for key, size in files)
+    disk = os.statvfs(store.root)
+    free = disk.f_bavail * disk.f_frsize
+    if needed and needed + SPARE_BYTES > free:
+        raise DiskFull(
+            f"{store.root}: {needed:,} bytes are still to be fetched and {free:,} are free on this file system "
+            f"({SPARE_BYTES:,} are left alone)"
+        )
+
+
+def git_digest_of(path: Path, size: int) -> str:
+    """The sha1 by which git knows a file of these bytes; not a proof against forgery, but against damage."""
+    sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            sha1.update(block)
+    return sha1.hexdigest()
+
+
+def _is_promised(partial: Partial, file: Wanted) -> bool:
+    if file.digest is not None:
+        return partial.digest == file.digest
+    return not file.git_digest or git_digest_of(partial.path, file.size) == file.git_digest
+
+
+def _allocated(store: Store, key: str, size: int) -> int:
+    try:
+        status = (store.ingest / f"{key}.partial").stat()
+    except FileNotFoundError:
+        return 0
+    return min(size, status.st_blocks * 512)

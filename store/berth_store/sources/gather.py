@@ -1,0 +1,126 @@
+"""Gathering: from the files of a source to an artifact in the store, which nothing after can tell from a pulled one.
+
+The manifest is made here, in the form that `berth package` writes. It depends on the files and their names alone, so
+the same files give the same digest whatever source they came from.
+"""
+
+from collections.abc import Sequence
+
+from berth_api.artifact import Artifact, Format, Task
+from berth_store import mediatypes
+from berth_store.digest import Digest
+from berth_store.durable import writing
+from berth_store.errors import DigestMismatch
+from berth_store.fetch import Fetcher, Wanted
+from berth_store.local import Store
+from berth_store.manifest import Descriptor, Manifest, build_manifest, canonical_json
+from berth_store.model_config import build_config
+from berth_store.packing import media_type_of
+from berth_store.sources.address import Address
+from berth_store.sources.identity import accepted_digests, stored_digest
+from berth_store.sources.opened import open_source, select
+from berth_store.sources.protocol import ListedFile, Listing, Source, key_of
+from berth_store.sources.selection import quantization_of
+from berth_store.tasks import in_thread, run_all
+from berth_store.transport import Transport
+from berth_store.view import plan_links
+
+_FORMATS = {
+    ".gguf": Format.GGUF,
+    ".safetensors": Format.SAFETENSORS,
+    ".onnx": Format.ONNX,
+    ".tflite": Format.TFLITE,
+}
+
+
+def find_gathered(store: Store, address: Address) -> Digest | None:
+    """The manifest's digest, if the address is pinned and what it pins is here with all its blobs."""
+    if address.digest is None:
+        return None
+    for name in (address, address.unpinned):
+        digest = store.resolve(name)
+        if digest is None:
+            continue
+        manifest = store.manifest(digest)
+        # Under the pinned name lies what was found to satisfy the pin; under the other one, this has to be seen.
+        satisfied = name == address or stored_digest(manifest) == address.digest
+        if satisfied and not store.missing(manifest):
+            store.tag(address, digest)
+            return digest
+    return None
+
+
+async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Digest:
+    """Have the files in the store under their name; the digest of the manifest. Raises what `errors` lists.
+
+    What is not what `address.digest` pins is refused, and the name goes on standing for what it stood for.
+    """
+    store = fetcher.store
+    source = open_source(address, transport, fetcher.config)
+    listing = await source.list_files()
+    files = select(address, listing).files
+    check_names(files, str(address))
+    wanted = [_wanted(source, file) for file in files]
+    digests: dict[str, Digest] = {}
+
+    async def fetch(file: ListedFile, item: Wanted) -> None:
+        digests[file.path] = await fetcher.fetch(item)
+
+    with store.using(), writing(store.root):
+        fetcher.meter.expect(sum(file.size for file in files))
+        fetcher.check_room([item for item in wanted if fetcher.find(item) is None])
+        await run_all(fetch(file, item) for file, item in zip(files, wanted, strict=True))
+        return await in_thread(_keep, store, address, listing, files, digests)
+
+
+def check_names(files: Sequence[ListedFile], origin: str) -> None:
+    """Raise NoModelInSource for a hostile name, before a byte is fetched."""
+    plan_links([(file.path, Digest(f"sha256:{key_of(origin, file)}")) for file in files], origin)
+
+
+def _wanted(source: Source, file: ListedFile) -> Wanted:
+    remote = source.open(file)
+    return Wanted(key_of(remote.subject, file), file.size, remote, file.digest, file.git_digest)
+
+
+def _keep(
+    store: Store, address: Address, listing: Listing, files: Sequence[ListedFile], digests: dict[str, Digest]
+) -> Digest:
+    layers = [_layer(file.path, file.size, digests[file.path]) for file in files]
+    config = store.write_blob(_config(files, layers)).model_copy(update={"media_type": mediatypes.CONFIG_V02})
+    written = store.write_blob(build_manifest(config=config, layers=layers))
+    if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
+        _check_pin(address, store.manifest(written.digest), files)
+    store.tag(address, written.digest)
+    return written.digest
+
+
+def _check_pin(address: Address, manifest: Manifest, files: Sequence[ListedFile]) -> None:
+    if address.digest is not None and address.digest not in accepted_digests(manifest, files):
+        raise DigestMismatch(
+            f"{address.unpinned}: the files there have the digest {stored_digest(manifest)}, not {address.digest}; pin "
+            "the digest that is there, or ask whoever changed them"
+        )
+
+
+def _layer(path: str, size: int, digest: Digest) -> Descriptor:
+    annotations = {mediatypes.ANNOTATION_FILEPATH: path, mediatypes.ANNOTATION_TITLE: path}
+    projector = "mmproj" in path.rpartition("/")[2].lower()
+    media_type = media_type_of(path, projector=projector)
+    return Descriptor(media_type=media_type, digest=digest, size=size, annotations=annotations)
+
+
+def _config(files: Sequence[ListedFile], layers: Sequence[Descriptor]) -> bytes:
+    """What the names tell of the weights, for people. An engine is chosen by what detection finds in the files."""
+    known = next((known for suffix, known in _FORMATS.items() if any(f.path.endswith(suffix) for f in files)), None)
+    digests = [layer.digest for layer in layers]
+    if known is None:
+        return canonical_json({"config": {}, "descriptor": {}, "rootfs": {"type": "rootfs", "diff_ids": digests}})
+    weights = [file.path for file in files if file.path.endswith(".gguf")]
+    artifact = Artifact(
+        format=known,
+        task=Task.AUTO,
+        quantization=(quantization_of(weights[0]) or None) if weights else None,
+        size_bytes=sum(file.size for file in files),
+    )
+    return build_config(artifact, layers=digests, context_length=None, gguf={}, created=None)
