@@ -66,25 +66,30 @@ class Source(Part):
     """Where the weights are."""
 
     uri: SourceUri = Field(
-        description="`hf://organisation/model@revision`, `oci://registry/repository:tag`, `https://`, `s3://`, "
-        "`gs://` or `pvc://claim/path`; on a laptop also `file://`.",
+        description="`oci://registry/repository:tag`, `hf://organisation/model@revision:QUANTISATION` (both may be "
+        "left out), `https://host/file`, `s3://bucket/prefix`, `gs://` or `pvc://claim/path`; on a laptop also "
+        "`file://`.",
         examples=["oci://registry.example.com/ai/qwen3:8b"],
     )
     files: Annotated[tuple[FileGlob, ...], ListOf(64, "set")] = Field(
         default=(),
-        description="Only the files that match one of these patterns.",
+        description="Only the files that match one of these patterns, read as git reads its own: without a slash in "
+        "any folder, with one the whole path. Without patterns it is what one model needs, and never a pickle.",
         examples=[["*.safetensors", "*.json"]],
     )
     digest: Digest | None = Field(
         default=None,
-        description="Pin: the digest of the OCI manifest, or of the sorted list (path, size, sha256) of the files. "
-        "Content of another digest is refused.",
+        description="Pin: the digest of the OCI manifest, or of the sorted list (path, size, sha256) of the files, or "
+        "the sha256 of the one file. Content of another digest is refused. Without it, pods are held to what was found "
+        "first.",
         examples=["sha256:" + "0" * 64],
     )
     secret_ref: ObjectReference | None = Field(
         default=None,
         description="Secret with the credentials, mounted into resolver and loader only, and used only for the hosts "
-        "that the Secret itself names in its key `host`.",
+        "that the Secret itself names: for `oci://` of type kubernetes.io/dockerconfigjson; else with the keys `host`, "
+        "and `token` or `username` and `password`; for `s3://` accessKeyId, secretAccessKey, sessionToken, endpoint, "
+        "region.",
     )
 
 

@@ -43,11 +43,11 @@ _TASKS = ", ".join(available_tasks())
 MODEL: tuple[Refused, ...] = (
     Refused(
         "spec.source.uri",
-        "this version fetches `oci://` only",
-        "make an artifact of the files with `berth package`, and name it here",
-        unless=_scheme("oci", "file"),
+        "this version fetches `oci://`, `hf://`, `https://` and `s3://`",
+        "make an artifact of the files with `berth package`, and name it here; Google's buckets also answer as `s3://` "
+        "with the endpoint https://storage.googleapis.com",
+        unless=_scheme("oci", "hf", "https", "s3", "file"),
     ),
-    Refused("spec.source.files", remedy="remove it: all files of the artifact are used"),
     Refused("spec.trust.pickle"),
     Refused("spec.trust.remoteCode"),
     Refused(
@@ -86,7 +86,7 @@ LAPTOP_MODEL: tuple[Refused, ...] = (
     Refused(
         "spec.source.secretRef",
         _ONE_MACHINE.format("Secrets"),
-        "remove it, and log in with Docker's or Podman's own `login`",
+        "remove it, and log in with Docker's or Podman's own `login`, or set HF_TOKEN or the AWS_* variables",
     ),
     Refused("spec.artifact.format", _LOOKED_AT),
     Refused("spec.artifact.task", _LOOKED_AT, "use `spec.task`"),

@@ -52,7 +52,7 @@ def plan_engine(
     engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
     launch = _launch(model, artifact, resolution)
     placement = place(model, artifact, hardware, settings, _before(model, hardware, rollout))
-    serving = Serving(model, artifact, launch, _image(model, placement, settings), placement)
+    serving = Serving(model, artifact, launch, _image(model, placement, settings), placement, resolution.revision)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)

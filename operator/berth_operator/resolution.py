@@ -29,6 +29,7 @@ _LARGEST: Final = 1 << 60
 """An exbibyte: what is said to be larger is no artifact, and its figures would not fit into a status."""
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _DIGEST_IN_URI: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SAFE_PATH: Final = re.compile(r"[^\0-\x1f\x7f]{1,512}")
 
 _REFUSALS: Final = frozenset(
@@ -49,12 +50,15 @@ _NOT_ACCEPTED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a source holds. `weights` is the main file's path below the view, empty where it is not known."""
+    """What a source holds. `weights` is the main file's path below the view, `revision` the commit at which it was
+    found; both are empty where they are not known.
+    """
 
     inputs: str
     artifact: Artifact
     weights: str = ""
     notes: tuple[str, ...] = ()
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Refusal:
 def inputs_of(spec: ModelSpec) -> str:
     """The name of the question: it changes with everything that may change the answer, and with nothing else."""
     secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
-    source = [spec.source.uri, spec.source.digest, secret]
+    # A Model without patterns asks the question that it asked before there were any.
+    source = [spec.source.uri, spec.source.digest, secret, *([list(spec.source.files)] if spec.source.files else [])]
     return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format], _INPUTS_LENGTH)
 
 
@@ -108,11 +113,12 @@ def shown_resolution(spec: ModelSpec, status: ModelStatus, generation: int) -> R
     """The resolution that the status shows, for when somebody has deleted the Deployment that remembers it.
 
     It is that of the present spec only if `Resolved` is true of the present generation. Where an engine is named, the
-    path of its file is needed too, which no status has.
+    path of its file is needed too, and where a branch of Hugging Face is, its commit; no status has either.
     """
     resolved = find_condition(status.conditions, ConditionType.RESOLVED)
     is_current = resolved is not None and resolved.is_true and resolved.observed_generation == generation
-    if not is_current or status.artifact is None or spec.engine.type is not EngineType.AUTO:
+    needs_more = spec.engine.type is not EngineType.AUTO or spec.source.uri.startswith("hf://")
+    if not is_current or status.artifact is None or needs_more:
         return None
     artifact = Artifact.model_validate(status.artifact.model_dump())
     is_whole = artifact.digest is not None and _DIGEST.fullmatch(artifact.digest)
@@ -126,6 +132,7 @@ def render_resolution(resolution: Resolution) -> str:
         "artifact": resolution.artifact.model_dump(mode="json", by_alias=True, exclude_none=True),
         "weights": resolution.weights,
         "notes": list(resolution.notes),
+        **({"revision": resolution.revision} if resolution.revision else {}),
     }
     return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
@@ -159,7 +166,8 @@ def _resolution(content: Mapping[str, Any], inputs: str) -> Resolution | None:
         return None
     if any(figure is not None and figure > _LARGEST for figure in _figures(artifact)):
         return None
-    return Resolution(inputs, artifact, _safe_path(content.get("weights")), _notes(content.get("notes")))
+    weights, notes = _safe_path(content.get("weights")), _notes(content.get("notes"))
+    return Resolution(inputs, artifact, weights, notes, _commit(content.get("revision")))
 
 
 def _figures(artifact: Artifact) -> tuple[int | None, ...]:
@@ -172,6 +180,10 @@ def _safe_path(found: object) -> str:
         return ""
     parts = found.split("/")
     return found if all(part not in ("", ".", "..") for part in parts) else ""
+
+
+def _commit(found: object) -> str:
+    return found if isinstance(found, str) and _COMMIT.fullmatch(found) else ""
 
 
 def _notes(found: object) -> tuple[str, ...]:

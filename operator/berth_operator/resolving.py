@@ -184,8 +184,10 @@ def _resolving(trouble: str = "") -> Condition:
 
 def _explain(model: Model, refusal: Refusal) -> str:
     secret = model.spec.source.secret_ref
-    if refusal.reason is not Reason.SOURCE_UNAUTHORIZED:
+    if refusal.reason not in {Reason.SOURCE_UNAUTHORIZED, Reason.LICENSE_GATED}:
         return refusal.message
+    if not model.spec.source.uri.startswith("oci://"):  # The others' own words say which keys a Secret must have.
+        return f"{refusal.message}; the Secret is `{secret.name}`" if secret else refusal.message
     if secret is None:
         return f"{refusal.message}; if it needs a login, name a Secret in spec.source.secretRef"
     return f"{refusal.message}; is there a Secret `{secret.name}` of type kubernetes.io/dockerconfigjson?"

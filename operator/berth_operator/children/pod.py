@@ -13,7 +13,7 @@ from berth_api.memory import volume_bytes
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar
-from berth_operator.children.loader import MODELS_VOLUME, build_fetch_container, registry_volumes
+from berth_operator.children.loader import MODELS_VOLUME, build_fetch_container, secret_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
@@ -45,13 +45,14 @@ _REVISION_LENGTH: Final = 10
 
 @dataclass(frozen=True)
 class Serving:
-    """Everything that a Model's pods are made from."""
+    """Everything that a Model's pods are made from. `revision` is where its files were found, if there are several."""
 
     model: Model
     artifact: Artifact
     launch: Launch
     image: str
     placement: Placement
+    revision: str = ""
 
 
 def build_pod_template(serving: Serving, settings: OperatorSettings) -> Manifest:
@@ -76,7 +77,7 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
-        "initContainers": [build_fetch_container(model, serving.artifact.digest, settings)],
+        "initContainers": [build_fetch_container(model, serving.artifact.digest, settings, revision=serving.revision)],
         "containers": [_engine(serving, settings)],
         "volumes": [*_volumes(serving), temporary_volume()],
         **dict(_chosen_by_user(serving, settings)),
@@ -130,7 +131,7 @@ def _mounts(model: Model) -> Iterator[Manifest]:
 def _volumes(serving: Serving) -> Iterator[Manifest]:
     model, size = serving.model, serving.artifact.size_bytes
     yield {"name": MODELS_VOLUME, "emptyDir": {"sizeLimit": in_mebibytes(volume_bytes(size))} if size else {}}
-    yield from registry_volumes(model)
+    yield from secret_volumes(model)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]

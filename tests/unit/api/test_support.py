@@ -12,7 +12,7 @@ from berth_api.support import CLUSTER_MODEL, LAPTOP_MODEL, laptop_notes, refusal
 
 CARRIED_OUT = {
     "Model": {
-        *("spec.source.uri", "spec.source.digest", "spec.source.secretRef", "spec.artifact"),
+        *("spec.source.uri", "spec.source.files", "spec.source.digest", "spec.source.secretRef", "spec.artifact"),
         *("spec.task", "spec.engine.type", "spec.engine.args", "spec.engine.image", "spec.accelerator"),
         *("spec.aliases", "spec.exposure", "spec.contextLength", "spec.parallelSequences", "spec.chatTemplate"),
         *("spec.replicas", "spec.suspend", "spec.resources.requests", "spec.resources.limits"),
@@ -62,8 +62,7 @@ def test_a_line_of_the_table_names_a_field_that_exists(kind: str) -> None:
 
 
 REFUSED_MODELS: dict[str, dict[str, Any]] = {
-    "spec.source.uri": {"source": {"uri": "hf://Qwen/Qwen3-8B"}},
-    "spec.source.files": {"source": {"uri": "oci://r/m", "files": ["*.gguf"]}},
+    "spec.source.uri": {"source": {"uri": "gs://models/qwen3"}},
     "spec.trust.pickle": {"trust": {"pickle": True}},
     "spec.trust.remoteCode": {"trust": {"remoteCode": True}},
     "spec.task": {"task": "Rerank"},

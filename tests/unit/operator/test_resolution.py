@@ -24,6 +24,7 @@ from berth_operator.resolution import (
 )
 
 PINNED: dict[str, Any] = {"uri": "oci://r.example/m:1", "digest": DIGEST}
+PLAIN_INPUTS = "b20db4cd"
 PATHS = ["", "model.gguf", "a/b.onnx", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\nb", "a" * 600]
 
 
@@ -159,3 +160,25 @@ def test_what_the_user_knows_better_wins() -> None:
     artifact = artifact_of(a_model(task="Completion", artifact={"sizeBytes": 7, "quantization": "Q8"}), found)
     assert (artifact.task, artifact.size_bytes, artifact.quantization) == (Task.COMPLETION, 7, "Q8")
     assert artifact.digest == DIGEST
+
+
+@pytest.mark.parametrize("revision", ["main", "c0ffee", "C0FFEE" * 6 + "C0FF", 7, None, "; rm -rf /"])
+def test_a_revision_is_a_commit_or_nothing(revision: object) -> None:
+    found = read_report(json.dumps(json.loads(a_report()) | {"revision": revision}), "i")
+    assert isinstance(found, Resolution)
+    assert found.revision == ""
+
+
+def test_a_commit_is_kept() -> None:
+    commit = "0123456789" * 4
+    found = read_report(json.dumps(json.loads(a_report()) | {"revision": commit}), "i")
+    assert isinstance(found, Resolution)
+    assert found.revision == commit
+    assert read_resolution(render_resolution(found)) == found
+
+
+def test_patterns_are_part_of_the_question_and_their_absence_is_not() -> None:
+    plain = a_model(source={"uri": "oci://r.example/m:1"})
+    chosen = a_model(source={"uri": "oci://r.example/m:1", "files": ["*.json"]})
+    assert inputs_of(plain.spec) != inputs_of(chosen.spec)
+    assert inputs_of(plain.spec) == PLAIN_INPUTS, "a Model that was resolved by an earlier version is not asked again"

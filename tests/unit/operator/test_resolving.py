@@ -327,3 +327,40 @@ def test_a_clock_that_jumps_back_only_waits() -> None:
     world.resolve(a_refusal("SourceNotFound"), code=1)
     world.now = NOW - timedelta(hours=1)
     assert world.step().again_after_seconds == 3610
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "said"),
+    [
+        ({"uri": "hf://a/b", "secretRef": {"name": "login"}}, "LicenseGated", "no; the Secret is `login`"),
+        ({"uri": "hf://a/b", "secretRef": {"name": "login"}}, "SourceUnauthorized", "no; the Secret is `login`"),
+        ({"uri": "hf://a/b"}, "LicenseGated", "no"),
+        ({"uri": "oci://r.example/m:1"}, "SourceUnauthorized", "no; if it needs a login, name a Secret in"),
+    ],
+)
+def test_a_refusal_names_the_secret(source: Json, reason: str, said: str) -> None:
+    world = a_world(source=source)
+    world.step()
+    world.resolve(a_refusal(reason, "no"), code=1)
+    world.step()
+    assert condition(world.status, "Resolved")["reason"] == reason
+    assert condition(world.status, "Resolved")["message"].startswith(said)
+
+
+def test_a_branch_of_hugging_face_is_resolved_again_because_no_status_has_its_commit() -> None:
+    world = a_serving_world(source={"uri": "hf://Qwen/Qwen3-8B"})
+    del world.children["Deployment", "qwen-engine"]
+    world.step()
+    assert len(world.jobs()) == 1
+
+
+def test_the_resolver_asks_another_source_with_its_secret_and_patterns() -> None:
+    source = {"uri": "s3://models/qwen3", "files": ["*.gguf"], "secretRef": {"name": "keys"}}
+    world = a_world(source=source)
+    world.step()
+    (job,) = world.jobs()
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][3:6] == ["--source", "s3://models/qwen3", "--files=*.gguf"]
+    assert {"name": "BERTH_SOURCE_SECRET", "value": "/var/run/secrets/berth/source"} in container["env"]
+    assert [volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume] == ["keys"]

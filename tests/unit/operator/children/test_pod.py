@@ -1,5 +1,6 @@
 """The pod that serves a Model, field by field."""
 
+import json
 from typing import Any
 
 import pytest
@@ -148,6 +149,41 @@ def test_the_pull_secret_is_for_the_loader_alone() -> None:
     assert "registry" not in [mount["name"] for mount in container["volumeMounts"]]
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "registry"]
     assert volume["secret"]["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys"),
+    [
+        ("hf://Qwen/Qwen3-8B", ["host", "token", "username", "password"]),
+        ("https://files.example.com/model.gguf", ["host", "token", "username", "password"]),
+        ("s3://models/qwen3", ["accessKeyId", "secretAccessKey", "sessionToken", "endpoint", "region"]),
+    ],
+)
+def test_of_another_sources_secret_the_loader_gets_what_that_source_knows_and_no_more(
+    uri: str, keys: list[str]
+) -> None:
+    pod = template(source={"uri": uri, "secretRef": {"name": "login"}})["spec"]
+    init, container = pod["initContainers"][0], pod["containers"][0]
+    assert {"name": "BERTH_SOURCE_SECRET", "value": "/var/run/secrets/berth/source"} in init["env"]
+    assert "DOCKER_CONFIG" not in [variable["name"] for variable in init["env"]]
+    assert {"name": "source", "mountPath": "/var/run/secrets/berth/source", "readOnly": True} in init["volumeMounts"]
+    assert "source" not in [mount["name"] for mount in container["volumeMounts"]]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "source"]
+    assert volume["secret"] == {
+        "secretName": "login",
+        "items": [{"key": key, "path": key} for key in keys],
+        "defaultMode": 0o440,
+        "optional": True,
+    }
+
+
+def test_a_branch_is_fetched_at_the_commit_that_was_resolved() -> None:
+    report = json.dumps(json.loads(a_report()) | {"revision": "c0ffee" * 6 + "c0ff"})
+    command = fetch(source={"uri": "hf://Qwen/Qwen3-8B", "files": ["*.json", "-x"]}, report=report)["command"]
+    assert command[3:-4] == [
+        *("--source", "hf://Qwen/Qwen3-8B", "--digest", DIGEST),
+        *("--files=*.json", "--files=-x", "--revision", "c0ffee" * 6 + "c0ff"),
+    ]
 
 
 def test_the_installation_says_how_registries_are_reached() -> None:
