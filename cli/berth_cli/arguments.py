@@ -9,16 +9,11 @@ from click.shell_completion import CompletionItem
 from berth_api.errors import BerthError
 from berth_store.local import Store
 from berth_store.reference import Reference
+from berth_store.sources.address import Address, Name, parse_name
 
 
-class ReferenceArgument(click.ParamType[Reference]):
-    """A reference, completed from the names in the store."""
-
-    name = "reference"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:  # noqa: ARG002
-        """Parses it. Raises `InvalidSpec`, which is shown as every other."""
-        return value if isinstance(value, Reference) else Reference.parse(value)
+class _StoredName:
+    """Completion from the names in the store."""
 
     def shell_complete(
         self,
@@ -32,6 +27,26 @@ class ReferenceArgument(click.ParamType[Reference]):
         except (BerthError, OSError):
             return []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class ReferenceArgument(_StoredName, click.ParamType[Reference]):
+    """A reference: an artifact of a registry or of this machine's store."""
+
+    name = "reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:  # noqa: ARG002
+        """Parses it. Raises `InvalidSpec`, which is shown as every other."""
+        return value if isinstance(value, Reference) else Reference.parse(value)
+
+
+class NameArgument(_StoredName, click.ParamType[Name]):
+    """A reference, or the address of another source, such as `hf://organisation/model`."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Name:  # noqa: ARG002
+        """Parses it. Raises `InvalidSpec`, which is shown as every other."""
+        return value if isinstance(value, Reference | Address) else parse_name(value)
 
 
 class HostArgument(click.ParamType[str]):
@@ -48,4 +63,5 @@ class HostArgument(click.ParamType[str]):
 
 
 REFERENCE = ReferenceArgument()
+NAME = NameArgument()
 HOST = HostArgument()

@@ -15,6 +15,8 @@ from berth_store.local import Store
 from berth_store.pull import pull
 from berth_store.push import push
 from berth_store.reference import Reference
+from berth_store.sources.address import Address, Name
+from berth_store.sources.identity import stored_digest
 
 
 class Interrupted(BerthError):  # noqa: N818 - said as what happened
@@ -23,14 +25,16 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
     exit_code = INTERRUPTED
 
 
-def pull_shown(reference: Reference, console: Console) -> None:
-    """Pulls and says the digest. Raises `BerthError`."""
+def pull_shown(name: Name, console: Console) -> None:
+    """Pulls and says the digest that a Model may pin. Raises `BerthError`."""
+    store = Store()
     with transfer_screen(console) as progress:
         digest = _run(
-            pull(Store(), reference, progress=progress),
-            f"What was fetched is kept: `berth pull {reference.familiar}` goes on from there.",
+            pull(store, name, progress=progress),
+            f"What was fetched is kept: `berth pull {name.familiar}` goes on from there.",
         )
-    say(console, f"{reference.familiar}: {digest}")
+    is_gathered = isinstance(name, Address) and not isinstance(name.location, Reference)
+    say(console, f"{name.familiar}: {stored_digest(store.manifest(digest)) if is_gathered else digest}")
 
 
 def push_shown(reference: Reference, console: Console) -> None:

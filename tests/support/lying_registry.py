@@ -25,6 +25,8 @@ from berth_store.digest import Digest, digest_of
 from berth_store.ranges import Range
 from berth_store.reference import Reference
 
+# What an answer has to bear besides its content, for lies that begin it themselves.
+HEADERS = web.RequestKey("headers", dict[str, str])
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
 
@@ -289,7 +291,7 @@ def partial(content: bytes, span: Range, *, says: Range | None = None, body: byt
 
 
 async def _begin(request: web.Request, content: bytes, span: Range | None, length: int) -> web.StreamResponse:
-    response = web.StreamResponse(status=206 if span else 200)
+    response = web.StreamResponse(status=206 if span else 200, headers=request.get(HEADERS))
     response.content_length = length
     if span:
         response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{len(content)}"

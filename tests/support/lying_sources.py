@@ -15,17 +15,21 @@ import hmac
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 import lying_registry as lies
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from lying_registry import Lie, Reset
 
 from berth_store.ranges import Range
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+SLOW_PIECE_BYTES = 64 * 1024
 LFS_BYTES = 64 * 1024
 """Files of at least this size lie on the hub's other host, and have a sha256."""
 
@@ -46,6 +50,8 @@ class LyingSite:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.sent_bytes = 0
+        self.certificate: SSLContext | None = None
         self.port = 0
         self._lies: deque[Lie] = deque()
         self._always: Lie | None = None
@@ -56,7 +62,7 @@ class LyingSite:
         app.router.add_route("*", "/{path:.*}", self._note)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.certificate).start()
         self.port = self._runner.addresses[0][1]
         return self
 
@@ -70,7 +76,7 @@ class LyingSite:
 
     @property
     def address(self) -> str:
-        return f"http://{self.authority}"
+        return f"{'https' if self.certificate else 'http'}://{self.authority}"
 
     def lie(self, lie: Lie, *, times: int = 1) -> None:
         """Answer the next requests for content with `lie`."""
@@ -79,6 +85,26 @@ class LyingSite:
     def always(self, lie: Lie) -> None:
         """Answer every request for content with `lie`."""
         self._always = lie
+
+    def be_slow(self, bytes_per_second: int) -> None:
+        """Send every file's content at this pace on each connection, and count it in `sent_bytes`."""
+
+        async def slowly(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+            body = content[span.start : span.stop] if span else content
+            response = await lies._begin(request, content, span, len(body))
+            for start in range(0, len(body), SLOW_PIECE_BYTES):
+                piece = body[start : start + SLOW_PIECE_BYTES]
+                await response.write(piece)
+                self.sent_bytes += len(piece)
+                await asyncio.sleep(len(piece) / bytes_per_second)
+            return response
+
+        self.always(slowly)
+
+    async def wait_for_sent(self, count_bytes: int) -> None:
+        """Wait until so much of files' content has been sent in all."""
+        while self.sent_bytes < count_bytes:
+            await asyncio.sleep(0.002)
 
     def sent(self, name: str) -> set[str]:
         """Every value of a header that arrived."""
@@ -97,6 +123,7 @@ class LyingSite:
     ) -> web.StreamResponse:
         """A file's bytes, truly or not; `headers` come along where an answer has not begun yet."""
         lie = self._lies.popleft() if self._lies else self._always
+        request[lies.HEADERS] = dict(headers)
         response = await (lie or lies.honest)(request, content, span)
         if not response.prepared:
             response.headers.update({name: value for name, value in headers.items() if name not in response.headers})
@@ -108,6 +135,8 @@ class LyingSite:
         self.seen.append(Seen(request.path, request.query_string, span, headers, time.monotonic()))
         try:
             return await self.answer(request, span)
+        except ClientConnectionResetError:
+            return web.Response()  # The client was killed.
         except Reset:
             assert request.transport is not None
             request.transport.abort()
@@ -115,18 +144,16 @@ class LyingSite:
             return web.Response()
 
 
-@dataclass
 class FakeWeb(LyingSite):
-    """Files by their path, each with the entity tag of its content."""
+    """Files by their path, each with the entity tag of its content. With a `target` it only redirects there."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
-    password: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-    target: str = ""
-
-    def __post_init__(self) -> None:
+    def __init__(self, files: Mapping[str, bytes] | None = None, *, target: str = "") -> None:
         super().__init__()
+        self.files = dict(files or {})
+        self.target = target
+        self.password = ""
+        self.extra: dict[str, str] = {}
+        self.without: tuple[str, ...] = ()
 
     def uri(self, path: str) -> str:
         return f"https://{self.authority}{path}"

@@ -8,21 +8,30 @@ import asyncio
 import os
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from berth_store.local import Store
 from berth_store.pull import pull
-from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
+from berth_store.sources.address import parse_name
 
 
 class Puller:
-    """The parent of pulls, one at a time."""
+    """The parent of pulls, one at a time; `environ` is added to their environment."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = {**os.environ, **(environ or {})}
 
     async def __aenter__(self) -> Self:
         self._parent = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            __file__,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environ,
         )
         return self
 
@@ -57,9 +66,9 @@ def main() -> None:
 
 
 def _run(root: str, reference: str, chunk_bytes: str) -> int:
-    config = RegistryConfig(chunk_bytes=int(chunk_bytes), stall_timeout_seconds=10)
+    config = replace(RegistryConfig.from_environment(), chunk_bytes=int(chunk_bytes), stall_timeout_seconds=10)
     try:
-        asyncio.run(pull(Store(Path(root)), Reference.parse(reference), registries=config))
+        asyncio.run(pull(Store(Path(root)), parse_name(reference), registries=config))
     except BaseException:  # noqa: BLE001 - the outermost frame of a forked child
         traceback.print_exc()
         return 1

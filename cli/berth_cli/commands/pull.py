@@ -1,15 +1,30 @@
 """`berth pull`."""
 
+from dataclasses import replace
+
 import click
 from rich.console import Console
 
-from berth_cli.arguments import REFERENCE
+from berth_cli.arguments import NAME
 from berth_cli.transfer import pull_shown
 from berth_store.reference import Reference
+from berth_store.sources.address import Address, Name
 
 
 @click.command()
-@click.argument("reference", type=REFERENCE)
-def command(reference: Reference) -> None:
-    """Fetch an artifact into this machine's store, or renew it. An interrupted pull goes on where it was."""
-    pull_shown(reference, Console())
+@click.argument("name", metavar="NAME", type=NAME)
+@click.option("--files", multiple=True, metavar="PATTERN", help="Only the files that match; may be repeated.")
+def command(name: Name, files: tuple[str, ...]) -> None:
+    """Fetch a model into this machine's store, or renew it. An interrupted pull goes on where it was.
+
+    NAME is a reference such as ghcr.io/team/model:1, or hf://organisation/model, https://host/model.gguf,
+    s3://bucket/folder.
+    """
+    pull_shown(_choosing(name, files), Console())
+
+
+def _choosing(name: Name, files: tuple[str, ...]) -> Name:
+    if not files:
+        return name
+    patterns = tuple(sorted(set(files)))
+    return Address(name, patterns, name.digest) if isinstance(name, Reference) else replace(name, files=patterns)

@@ -25,8 +25,9 @@ from berth_store.errors import DigestMismatch, SourceNotFound
 from berth_store.local import Store
 from berth_store.progress import Progress, Stage
 from berth_store.pull import pull
-from berth_store.reference import DIGEST_FIELD, Reference, source_reference
+from berth_store.reference import DIGEST_FIELD
 from berth_store.registries import RegistryConfig
+from berth_store.sources.address import Name, source_name
 
 
 class LocalPreparer:
@@ -54,8 +55,8 @@ class LocalPreparer:
         return await asyncio.to_thread(_detect, model, path, digest)
 
     async def _resolve(self, model: Model, report: Report) -> Digest:
-        reference = wanted_reference(model)
-        here = await asyncio.to_thread(self._find, reference)
+        name = wanted_name(model)
+        here = await asyncio.to_thread(self._find, name)
         if here is not None:
             return here
         meter = RateMeter()
@@ -63,25 +64,26 @@ class LocalPreparer:
 
         def progress(moment: Progress) -> None:
             if moment.stage is Stage.RESOLVING:
-                report(ModelStage.RESOLVING, f"asking {reference.registry}", None)
+                report(ModelStage.RESOLVING, f"asking {name.registry}", None)
             elif moment.bytes_total:
                 transfer = meter.measure(moment.bytes_done, moment.bytes_total, loop.time())
                 report(ModelStage.PULLING, "", transfer)
 
-        return await pull(self._store, reference, registries=self._registries, progress=progress)
+        return await pull(self._store, name, registries=self._registries, progress=progress)
 
-    def _find(self, reference: Reference) -> Digest | None:
+    def _find(self, name: Name) -> Digest | None:
         """The digest of an artifact that is here with all its blobs; one that lost some is pulled again."""
-        digest = self._store.resolve(reference)
+        digest = self._store.resolve(name)
         try:
             return digest if digest and not self._store.missing(self._store.manifest(digest)) else None
         except (SourceNotFound, DigestMismatch):
             return None
 
 
-def wanted_reference(model: Model) -> Reference:
-    """The reference of an `oci://` source, pinned if the Model pins it. Raises `InvalidSpec`."""
-    return source_reference(model.spec.source.uri, model.spec.source.digest)
+def wanted_name(model: Model) -> Name:
+    """The name of what the Model's source holds, pinned if the Model pins it. Raises `InvalidSpec`."""
+    source = model.spec.source
+    return source_name(source.uri, source.digest, source.files)
 
 
 def local_path(model: Model) -> Path:
@@ -94,6 +96,9 @@ def local_path(model: Model) -> Path:
     if model.spec.source.digest is not None:
         remedy = "remove it, or make an artifact of the files with `berth package` and use oci://"
         raise InvalidSpec(FieldError(DIGEST_FIELD, "files of this machine are not checked against a digest", remedy))
+    if model.spec.source.files:
+        remedy = "remove it, and name the file or the folder that is meant"
+        raise InvalidSpec(FieldError("spec.source.files", "of files of this machine nothing is chosen", remedy))
     if not path.exists():
         raise UnsupportedModel(f"there is no file or folder {path}; correct spec.source.uri")
     return path

@@ -8,6 +8,7 @@ import gguf_builders
 import onnx_builders
 import pytest
 from lying_registry import LyingRegistry
+from lying_sources import FakeHub
 from model_builders import a_model
 from oci_artifacts import make_artifact
 
@@ -15,13 +16,14 @@ from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import InvalidSpec, UnsupportedModel
 from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation
-from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_reference
+from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_name
 from berth_cli.laptop.view import ModelStage, Transfer
 from berth_store.errors import SourceNotFound
 from berth_store.local import Store
 from berth_store.package import package
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
+from berth_store.sources.access import SourceAccess
 
 pytestmark = pytest.mark.timeout(60)
 OTHER = "sha256:" + "1" * 64
@@ -35,12 +37,13 @@ class Machine:
         self.file.write_bytes(gguf_builders.llama_gguf())
         self.store = Store(folder / "store")
         self.steps: list[tuple[ModelStage, Transfer | None]] = []
+        self.registries = RegistryConfig()
 
     async def prepare(self, model: Model) -> Preparation:
         def report(step: ModelStage, message: str, transfer: Transfer | None) -> None:
             self.steps.append((step, transfer))
 
-        return await LocalPreparer(self.store, RegistryConfig()).prepare(model, report)
+        return await LocalPreparer(self.store, self.registries).prepare(model, report)
 
     def local_model(self, **spec: object) -> Model:
         return a_model("m", source={"uri": f"file://{self.file}"}, **spec)
@@ -126,6 +129,24 @@ def test_a_file_that_cannot_be_meant_is_refused(source: dict[str, str], message:
         local_path(a_model("m", source=source))
 
 
+async def test_a_model_of_hugging_face_is_fetched_once_and_launched(machine: Machine) -> None:
+    async with FakeHub() as hub:
+        hub.hold("org/model", {"m.gguf": gguf_builders.llama_gguf()})
+        machine.registries = RegistryConfig(access=SourceAccess.from_environment({"HF_ENDPOINT": hub.address}))
+        model = a_model("m", source={"uri": "hf://org/model", "files": ["*.gguf"]})
+        prepared = await machine.prepare(model)
+        asked = len(hub.seen)
+        assert (await machine.prepare(model)).fingerprint == prepared.fingerprint
+        assert len(hub.seen) == asked, "what is here is used as it is"
+    assert prepared.artifact.digest is not None
+    assert prepared.engine is EngineType.LLAMA_CPP
+
+
+def test_of_files_of_this_machine_nothing_is_chosen() -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.source\.files: .* name the file or the folder that is meant"):
+        local_path(a_model("m", source={"uri": "file:///tmp", "files": ["*.gguf"]}))
+
+
 def test_a_file_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"there is no file or folder /no such place/m\.gguf"):
         local_path(a_model("m", source={"uri": "file:///no%20such%20place/m.gguf"}))
@@ -134,7 +155,7 @@ def test_a_file_that_is_missing_is_said(tmp_path: Path) -> None:
 def test_two_pins_that_differ_are_refused() -> None:
     source = {"uri": f"oci://localhost/m@{OTHER}", "digest": "sha256:" + "2" * 64}
     with pytest.raises(InvalidSpec, match="keep one of the two"):
-        wanted_reference(a_model("m", source=source))
+        wanted_name(a_model("m", source=source))
 
 
 async def test_a_file_that_is_no_model_is_refused(machine: Machine) -> None:

@@ -76,7 +76,7 @@ async def test_a_model_comes_whole_and_without_what_no_engine_reads(store: Store
 
 async def test_files_are_read_at_one_commit_also_when_the_branch_moves_meanwhile(store: Store, hub: FakeHub) -> None:
     async def moving(request: web.Request, content: bytes, span: lies.Range | None) -> web.StreamResponse:
-        hub.hold("org/model", {path: b"other" for path in MODEL})
+        hub.hold("org/model", dict.fromkeys(MODEL, b"other"))
         return await lies.honest(request, content, span)
 
     hub.lie(moving)

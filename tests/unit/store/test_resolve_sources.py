@@ -112,8 +112,8 @@ async def test_a_folder_in_a_bucket_is_known_by_kilobytes(look: Callable, store:
         assert sum(seen.span.length for seen in bucket.seen if seen.span) < 2 * MIB
         await pull(store, source_name("s3://models/e", found.artifact.digest), registries=registries)
         bucket.hold("models", {"e/config.json": b"{}"})
+        fresh = Store(store.root.with_name("fresh"))
         with pytest.raises(DigestMismatch):
-            fresh = Store(store.root.with_name("fresh"))
             await pull(fresh, source_name("s3://models/e", found.artifact.digest), registries=registries)
 
 
