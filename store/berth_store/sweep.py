@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PARTIAL_AGE_SECONDS = 7 * 24 * 3600
 # See `berth_store.fetch`.
 RECEIPT_SUFFIX = ".receipt"
-_MAX_RECEIPT_BYTES = 128
 _HEX = re.compile(r"(?:view-)?[0-9a-f]{64}")
 
 
@@ -91,7 +90,7 @@ def _sweep_views(store: "Store", needed: frozenset[str]) -> None:
 
 def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
     for path in folder.iterdir():
-        if path.suffix == RECEIPT_SUFFIX and path.read_bytes()[:_MAX_RECEIPT_BYTES].decode()[-64:] in needed:
+        if path.suffix == RECEIPT_SUFFIX and path.read_bytes().decode(errors="replace")[-64:] in needed:
             continue
         is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
         if not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:

@@ -1,6 +1,8 @@
 """Addresses: what `hf://`, `https://` and `s3://` mean, and how the store writes them down."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from berth_api.errors import InvalidSpec
 from berth_store.digest import Digest
@@ -100,3 +102,16 @@ def test_the_commit_that_was_found_replaces_a_branch() -> None:
     assert found.location.is_commit
     with pytest.raises(InvalidSpec, match="is no commit"):
         source_name("hf://a/b", None, (), "main")
+
+
+@given(
+    st.sampled_from(["hf", "https", "s3", "oci", "gs"]),
+    st.text(st.sampled_from("abB/@:#%?&.-_ä*\\ \n0[]"), max_size=60),
+    st.lists(st.text(min_size=1, max_size=20), max_size=3),
+)
+def test_any_address_is_refused_in_words_or_read_back_as_it_was(scheme: str, rest: str, files: list[str]) -> None:
+    try:
+        name = source_name(f"{scheme}://{rest}", None, files)
+    except InvalidSpec:
+        return  # In words, as the class sees to.
+    assert parse_name(name.key).key == name.key
