@@ -4,7 +4,8 @@ The manifest is made here, in the form that `berth package` writes. It depends o
 the same files give the same digest whatever source they came from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_store import mediatypes
@@ -13,13 +14,13 @@ from berth_store.durable import writing
 from berth_store.errors import DigestMismatch
 from berth_store.fetch import Fetcher, Wanted
 from berth_store.local import Store
-from berth_store.manifest import Descriptor, Manifest, build_manifest, canonical_json
+from berth_store.manifest import Descriptor, build_manifest, canonical_json
 from berth_store.model_config import build_config
 from berth_store.packing import media_type_of
 from berth_store.sources.address import Address
-from berth_store.sources.identity import accepted_digests, stored_digest
+from berth_store.sources.identity import listed_digest, stored_digest
 from berth_store.sources.opened import open_source, select
-from berth_store.sources.protocol import ListedFile, Listing, Source, key_of
+from berth_store.sources.protocol import ListedFile, Source, key_of
 from berth_store.sources.selection import quantization_of
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
@@ -60,17 +61,21 @@ async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Di
     listing = await source.list_files()
     files = select(address, listing).files
     check_names(files, str(address))
-    wanted = [_wanted(source, file) for file in files]
-    digests: dict[str, Digest] = {}
+    wanted = {file: _wanted(source, file) for file in files}
+    digests = {file.path: file.digest for file in files if file.digest is not None}
 
-    async def fetch(file: ListedFile, item: Wanted) -> None:
-        digests[file.path] = await fetcher.fetch(item)
+    async def fetch(file: ListedFile) -> None:
+        digests[file.path] = await fetcher.fetch(wanted[file])
 
     with store.using(), writing(store.root):
         fetcher.meter.expect(sum(file.size for file in files))
-        fetcher.check_room([item for item in wanted if fetcher.find(item) is None])
-        await run_all(fetch(file, item) for file, item in zip(files, wanted, strict=True))
-        return await in_thread(_keep, store, address, listing, files, digests)
+        fetcher.check_room([item for item in wanted.values() if fetcher.find(item) is None])
+        # What has no digest yet comes first: then all are known, and a wrong pin is told before the weights come.
+        await run_all(fetch(file) for file in files if file.digest is None)
+        if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
+            _check_pin(address, files, digests)
+        await run_all(fetch(file) for file in files if file.digest is not None)
+        return await in_thread(_keep, store, address, files, digests)
 
 
 def check_names(files: Sequence[ListedFile], origin: str) -> None:
@@ -83,22 +88,20 @@ def _wanted(source: Source, file: ListedFile) -> Wanted:
     return Wanted(key_of(remote.subject, file), file.size, remote, file.digest, file.git_digest)
 
 
-def _keep(
-    store: Store, address: Address, listing: Listing, files: Sequence[ListedFile], digests: dict[str, Digest]
-) -> Digest:
+def _keep(store: Store, address: Address, files: Sequence[ListedFile], digests: Mapping[str, Digest]) -> Digest:
     layers = [_layer(file.path, file.size, digests[file.path]) for file in files]
     config = store.write_blob(_config(files, layers)).model_copy(update={"media_type": mediatypes.CONFIG_V02})
     written = store.write_blob(build_manifest(config=config, layers=layers))
-    if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
-        _check_pin(address, store.manifest(written.digest), files)
     store.tag(address, written.digest)
     return written.digest
 
 
-def _check_pin(address: Address, manifest: Manifest, files: Sequence[ListedFile]) -> None:
-    if address.digest is not None and address.digest not in accepted_digests(manifest, files):
+def _check_pin(address: Address, files: Sequence[ListedFile], digests: Mapping[str, Digest]) -> None:
+    found = [replace(file, digest=digests[file.path]) for file in files]
+    accepted = {listed_digest(files), listed_digest(found), *([found[0].digest] if len(found) == 1 else [])}
+    if address.digest is not None and address.digest not in accepted:
         raise DigestMismatch(
-            f"{address.unpinned}: the files there have the digest {stored_digest(manifest)}, not {address.digest}; pin "
+            f"{address.unpinned}: the files there have the digest {listed_digest(found)}, not {address.digest}; pin "
             "the digest that is there, or ask whoever changed them"
         )
 

@@ -2,7 +2,8 @@
 
 It is the sha256 of one line for each file, `sha256:<hex> <size> <path>`, sorted by path. Where a source tells no sha256
 before a file is read (S3, https), what stands there instead is the name of the version that it does tell, so that a
-Model is held to what was found first: two digests lead to the same files, and both are accepted.
+Model is held to what was found first: two digests lead to the same files, and both are accepted. One file alone may
+also be pinned by its own sha256.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,9 +30,3 @@ def stored_digest(manifest: Manifest) -> Digest:
     return content_digest(
         (name, layer.size, layer.digest) for name, layer in zip(layer_names(manifest), manifest.layers, strict=True)
     )
-
-
-def accepted_digests(manifest: Manifest, files: Sequence[ListedFile]) -> frozenset[Digest]:
-    """Every pin that these files satisfy. One file alone may also be pinned by its own sha256."""
-    own = {manifest.layers[0].digest} if len(manifest.layers) == 1 else set()
-    return frozenset({stored_digest(manifest), listed_digest(files), *own})

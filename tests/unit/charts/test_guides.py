@@ -1,4 +1,4 @@
-"""What docs/install.md and docs/kubernetes.md show is taken by Berth as it is written there."""
+"""What docs/install.md, docs/kubernetes.md and docs/sources.md show is taken by Berth as it is written there."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from tools import REPOSITORY
 from berth_api.manifest import parse_object
 from berth_api.support import unsupported_fields
 
-INSTALL, GUIDE = REPOSITORY / "docs/install.md", REPOSITORY / "docs/kubernetes.md"
+INSTALL, GUIDE, SOURCES = (REPOSITORY / f"docs/{page}.md" for page in ("install", "kubernetes", "sources"))
 BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `([a-zA-Z.]+)` \| `?([^|`]+)`? \| [a-z]", re.MULTILINE)
 SET = re.compile(r"`(?:--set )?((?:crds|rbac|gateway|images|loader|global|monitoring|networkPolicies)\.[\w.]+)")
@@ -37,7 +37,7 @@ def test_the_values_shown_are_taken(values: dict[str, Any]) -> None:
     jsonschema.Draft7Validator(values_schema()).validate(values)
 
 
-@pytest.mark.parametrize("page", [INSTALL, GUIDE], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [INSTALL, GUIDE, SOURCES], ids=lambda page: page.stem)
 def test_a_value_that_is_spoken_of_exists(page: Path) -> None:
     named = SET.findall(page.read_text(encoding="utf-8"))
     assert named
@@ -57,12 +57,14 @@ def test_the_table_of_values_tells_their_defaults(path: str, told: str) -> None:
         assert told == str(value)
 
 
-@pytest.mark.parametrize("manifest", blocks(GUIDE), ids=lambda manifest: manifest["metadata"]["name"])
+@pytest.mark.parametrize(
+    "manifest", [*blocks(GUIDE), *blocks(SOURCES)], ids=lambda manifest: manifest["metadata"]["name"]
+)
 def test_the_manifests_shown_can_be_carried_out(manifest: dict[str, Any]) -> None:
     assert unsupported_fields(parse_object(manifest)) == ()
 
 
-@pytest.mark.parametrize("page", [INSTALL, GUIDE], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [INSTALL, GUIDE, SOURCES], ids=lambda page: page.stem)
 def test_a_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target

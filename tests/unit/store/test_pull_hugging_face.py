@@ -111,6 +111,7 @@ async def test_a_pin_is_kept_and_its_files_need_no_hub(store: Store, hub: FakeHu
     with pytest.raises(DigestMismatch, match=f"not {pin}; pin the digest that is there"):
         await pull(fresh, parse_name(f"hf://org/model@{pin}"), registries=config(hub))
     assert fresh.list() == ()
+    assert not any(seen.moment > hub.seen[0].moment for seen in hub.cdn.seen), "it is told before the weights come"
 
 
 async def test_a_mismatch_keeps_what_was_there(store: Store, hub: FakeHub) -> None:
