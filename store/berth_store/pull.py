@@ -20,7 +20,7 @@ from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.registry import Registry
 from berth_store.sources.address import Address, Name
-from berth_store.sources.gather import find_gathered, gather
+from berth_store.sources.gather import find_gathered, gather, gather_local
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
 
@@ -56,7 +56,8 @@ async def pull(
 def _already_here(store: Store, name: Name) -> Digest | None:
     """The digest, if asking could change nothing: the name is pinned, or one of this store only."""
     if isinstance(name, Address):
-        return _unless_damaged(lambda: find_gathered(store, name))
+        look = gather_local if name.is_local else find_gathered
+        return _unless_damaged(lambda: look(store, name))
     if name.digest is None and not name.is_local:
         return None
     return _unless_damaged(lambda: _whole(store, name))

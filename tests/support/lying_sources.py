@@ -276,6 +276,8 @@ class FakeHub(LyingSite):
     async def _resolve(
         self, request: web.Request, name: str, revision: str, path: str, token: str, span: Range | None
     ) -> web.StreamResponse:
+        if name in self.renamed:
+            return web.Response(status=307, headers={"Location": request.raw_path.replace(name, self.renamed[name])})
         repository = self.repositories.get(name)
         if repository is None or (repository.private and not token):
             return _error(401, "RepoNotFound", "Repository not found")

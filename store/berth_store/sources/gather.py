@@ -17,10 +17,12 @@ from berth_store.local import Store
 from berth_store.manifest import Descriptor, build_manifest, canonical_json
 from berth_store.model_config import build_config
 from berth_store.packing import media_type_of
+from berth_store.reference import Reference
 from berth_store.sources.address import Address
 from berth_store.sources.identity import listed_digest, stored_digest
+from berth_store.sources.oci import list_layers
 from berth_store.sources.opened import open_source, select
-from berth_store.sources.protocol import ListedFile, Source, key_of
+from berth_store.sources.protocol import ListedFile, Listing, Source, key_of
 from berth_store.sources.selection import quantization_of
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
@@ -49,6 +51,17 @@ def find_gathered(store: Store, address: Address) -> Digest | None:
             store.tag(address, digest)
             return digest
     return None
+
+
+def gather_local(store: Store, address: Address) -> Digest | None:
+    """Some files of an artifact that only this store can have; None where it is not here, or not whole."""
+    whole = store.resolve(address.location) if isinstance(address.location, Reference) else None
+    if whole is None or store.missing(store.manifest(whole)):
+        return None
+    listing = Listing(list_layers(store.manifest(whole)), digest=whole)
+    files = select(address, listing).files
+    with store.using(), writing(store.root):
+        return _keep(store, address, files, {file.path: file.digest for file in files if file.digest})
 
 
 async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Digest:

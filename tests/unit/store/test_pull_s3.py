@@ -138,11 +138,7 @@ async def test_an_object_that_changes_on_the_way_is_not_mixed(store: Store, buck
     assert store.list() == ()
 
 
-async def test_what_was_found_first_is_held_to(store: Store, bucket: FakeBucket, tmp_path: Path) -> None:
-    from berth_store.resolver.resolve import resolve
-
-    with pytest.raises(BerthError):
-        await resolve(parse_name("s3://models/qwen/3"), registries=config(bucket), scratch=tmp_path)
+async def test_a_pin_that_is_here_needs_no_server(store: Store, bucket: FakeBucket) -> None:
     digest = await pull(store, parse_name("s3://models/qwen/3"), registries=config(bucket))
     pin = stored_digest(store.manifest(digest))
     bucket.seen.clear()
@@ -150,8 +146,23 @@ async def test_what_was_found_first_is_held_to(store: Store, bucket: FakeBucket,
     assert bucket.seen == []
 
 
+async def test_a_wrong_pin_is_refused_and_what_was_there_stays(store: Store, bucket: FakeBucket) -> None:
+    kept = await pull(store, parse_name("s3://models/qwen/3"), registries=config(bucket))
+    with pytest.raises(DigestMismatch, match="pin the digest that is there"):
+        await pull(store, parse_name("s3://models/qwen/3@sha256:" + "0" * 64), registries=config(bucket))
+    assert store.resolve(parse_name("s3://models/qwen/3")) == kept
+    assert find_damage(store) == ()
+
+
 LIES = [lies.ignore_range, lies.another_range, lies.another_size, lies.fewer_bytes, lies.one_byte_more]
-LIES += [lies.not_satisfiable, lies.reset_at_once, lies.status(503), lies.status(429, "0")]
+LIES += [
+    lies.not_satisfiable,
+    lies.reset_at_once,
+    lies.reset_midway,
+    lies.stall,
+    lies.status(503),
+    lies.status(429, "0"),
+]
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: getattr(lie, "__name__", "status"))

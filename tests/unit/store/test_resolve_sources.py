@@ -16,9 +16,10 @@ from safetensors_builders import safetensors
 
 from berth_api.artifact import Format, Task
 from berth_store import mediatypes
-from berth_store.errors import DigestMismatch, LicenseGated
+from berth_store.errors import DigestMismatch, LicenseGated, NoModelInSource, SourceNotFound
 from berth_store.local import Store
 from berth_store.pull import pull
+from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.resolver.resolve import Resolution, resolve
 from berth_store.sources.access import SourceAccess
@@ -161,3 +162,18 @@ async def test_notes_tell_what_was_passed_over(hub: FakeHub, look: Callable) -> 
     hub.hold("org/encoder", {**ENCODER, "onnx/model.onnx": b"x" * 100})
     found = await look(source_name("hf://org/encoder", None), config(HF_ENDPOINT=hub.address))
     assert any("onnx/model.onnx" in note for note in found.notes)
+
+
+async def test_files_choose_layers_of_an_artifact_that_is_here_only(store: Store) -> None:
+    artifact = make_artifact({"model.gguf": LARGE, "LICENSE": b"free"}, layer_type=mediatypes.GGUF)
+    name = source_name("oci://localhost/mine:1", None, ["*.gguf"])
+    with pytest.raises(SourceNotFound, match="names on localhost are in this machine's store only"):
+        await pull(store, name, registries=QUICK)
+    with store.using():
+        for blob in (*artifact.blobs.values(), artifact.manifest):
+            store.write_blob(blob)
+        store.tag(Reference.parse("localhost/mine:1"), artifact.digest)
+    digest = await pull(store, name, registries=QUICK)
+    assert [path.name for path in store.view(digest).iterdir()] == ["model.gguf"]
+    with pytest.raises(NoModelInSource, match=r"no file matches spec\.source\.files"):
+        await pull(store, source_name("oci://localhost/mine:1", None, ["*.onnx"]), registries=QUICK)
