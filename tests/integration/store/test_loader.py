@@ -161,6 +161,6 @@ async def test_a_volume_that_is_not_what_it_has_to_be(tmp_path: Path, real_regis
 
 
 async def test_a_source_of_another_kind(tmp_path: Path) -> None:
-    word = await ending(tmp_path, "hf://team/model")
+    word = await ending(tmp_path, "gs://bucket/model")
     assert word["reason"] == "InvalidSpec"
-    assert "is not an OCI reference" in word["message"]
+    assert "nothing is fetched from gs://" in word["message"]
