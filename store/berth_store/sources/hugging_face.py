@@ -35,7 +35,7 @@ from berth_store.transport import Transport, read_body
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_FILES = 20_000
 _RATE_LIMIT = re.compile(r"\bt=(\d{1,6})\b")
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 _Size = Annotated[int, Field(ge=0, le=1 << 50)]
 
 

@@ -106,12 +106,12 @@ def _safetensors(files: Sequence[ListedFile]) -> list[ListedFile]:
     plain = {_VARIANT.sub("", file.path) for file in weights if not _VARIANT.search(file.path)}
     by_name = {file.path for file in weights}
     has_own = any(name == "model.safetensors" or name.startswith("model-0") for name in by_name)
-    kept = [
+    kept = {
         file
         for file in weights
         if not (_VARIANT.search(file.path) and _VARIANT.sub("", file.path) in plain)
         and not (has_own and file.path.startswith("consolidated"))
-    ]
+    }
     if not kept:
         return []
     return [file for file in files if file in kept or not _is_weights(file.path)]
@@ -179,7 +179,7 @@ def _one_of(files: Sequence[ListedFile], suffix: str, origin: str) -> list[Liste
     (model,) = candidates
     beside = [file for file in files if file.path.startswith((f"{model.path}_data", f"{model.path}.data"))]
     settings = [file for file in files if _is_useful(file.path) and not _is_weights(file.path)]
-    return [model, *(file for file in beside if file not in settings), *settings]
+    return list(dict.fromkeys([model, *beside, *settings]))
 
 
 def _nothing(files: Sequence[ListedFile], origin: str) -> str:
@@ -197,7 +197,8 @@ def _nothing(files: Sequence[ListedFile], origin: str) -> str:
 
 
 def _other_weights(files: Sequence[ListedFile], chosen: Sequence[ListedFile]) -> tuple[str, ...]:
-    other = [file for file in files if file not in chosen and _is_weights(file.path) and not is_pickle(file.path)]
+    taken = set(chosen)
+    other = [file for file in files if file not in taken and _is_weights(file.path) and not is_pickle(file.path)]
     if not other:
         return ()
     named = _listed(file.path for file in other)
@@ -205,7 +206,8 @@ def _other_weights(files: Sequence[ListedFile], chosen: Sequence[ListedFile]) ->
 
 
 def _passed_over(matching: Sequence[ListedFile], chosen: Sequence[ListedFile], because: str) -> tuple[str, ...]:
-    other = [file.path for file in matching if file not in chosen]
+    taken = set(chosen)
+    other = [file.path for file in matching if file not in taken]
     return (f"{_listed(other)} passed over, {because}",) if other else ()
 
 

@@ -1,5 +1,7 @@
 """Which files of a source are fetched: by patterns, and without them."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,13 @@ def test_safetensors_come_with_what_lies_beside_them_and_nothing_else() -> None:
     selection = select_model(listed(*wanted, *needless), "", ORIGIN)
     assert sorted(file.path for file in selection.files) == sorted(wanted)
     assert any("model-q4.gguf" in note for note in selection.notes), "what somebody may have wanted is told"
+
+
+def test_a_repository_of_thousands_of_files_takes_no_time() -> None:
+    paths = [f"model-{number:05d}.safetensors" for number in range(4000)]
+    begun = time.monotonic()
+    assert len(chosen(*paths, *(f"{number}.onnx" for number in range(16000)))) == 4000
+    assert time.monotonic() - begun < 5
 
 
 def test_of_two_precisions_the_plain_one_is_taken() -> None:
