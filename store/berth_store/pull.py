@@ -16,6 +16,7 @@ from berth_store.download import Download
 from berth_store.durable import writing
 from berth_store.errors import DigestMismatch, DiskFull, NoModelInSource, SourceError, SourceNotFound
 from berth_store.local import Store
+from berth_store.machine import machine_architecture
 from berth_store.manifest import Descriptor, Index, Manifest, check_model, choose_manifest, parse_manifest
 from berth_store.partial import Partial
 from berth_store.progress import Meter, Report, Stage
@@ -25,6 +26,7 @@ from berth_store.registry import FetchedManifest, Registry
 from berth_store.retry import with_retries
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
+from berth_store.unpack import unpack
 from berth_store.view import plan_view
 
 ADOPT_BYTES = 64 * 1024 * 1024
@@ -93,7 +95,8 @@ async def fetch_model_manifest(registry: Registry, reference: Reference) -> tupl
         raise
     parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(reference))
     if isinstance(parsed, Index):
-        chosen = reference.with_digest(choose_manifest(parsed, str(reference)).digest)
+        entry = choose_manifest(parsed, str(reference), architecture=machine_architecture())
+        chosen = reference.with_digest(entry.digest)
         fetched = await with_retries(retry, lambda: registry.fetch_manifest(chosen))
         parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(chosen))
     if isinstance(parsed, Index):
@@ -137,6 +140,8 @@ class _Pull:
             check_room(self._store, missing)
             at_once = asyncio.Semaphore(self._registry.config.connections)
             await run_all(self._fetch(blob, at_once) for blob in missing)
+            unpacked = await in_thread(unpack, self._store, manifest, str(self._reference))
+            plan_view(manifest, str(self._reference), unpacked)
             await in_thread(self._store.write_blob, fetched.content)
             await in_thread(self._store.tag, self._reference, fetched.digest)
         return fetched.digest

@@ -15,6 +15,7 @@ from berth_store import locks
 from berth_store.digest import Digest, hex_of
 from berth_store.errors import NoModelInSource, SourceError
 from berth_store.manifest import MAX_MANIFEST_BYTES, Index, parse_manifest
+from berth_store.unpack import read_listing
 
 if TYPE_CHECKING:
     from berth_store.local import Store
@@ -41,6 +42,7 @@ def sweep(store: "Store", *, now: float | None = None) -> Removal:
         needed = _needed(store)
         if needed is None:
             return Removal(postponed=True)
+        needed = _with_unpacked(store.unpacked, needed)
         _sweep_views(store, needed)
         _sweep_ingest(store.ingest, time.time() if now is None else now)
         _sweep_locks(store.locks)
@@ -67,6 +69,18 @@ def _needed(store: "Store") -> frozenset[str] | None:
     return frozenset(map(hex_of, found))
 
 
+def _with_unpacked(folder: Path, needed: frozenset[str]) -> frozenset[str]:
+    """`needed`, and what lay in the archives among it; listings of other archives are deleted."""
+    found = set(needed)
+    for path in folder.iterdir():
+        listing = read_listing(path) if path.name.partition(".")[0] in needed else None
+        if listing is None:
+            path.unlink()
+        else:
+            found.update(map(hex_of, listing.digests))
+    return frozenset(found)
+
+
 def _sweep_blobs(folder: Path, needed: frozenset[str]) -> Removal:
     freed, digests = 0, []
     for path in folder.iterdir():
@@ -89,7 +103,9 @@ def _sweep_views(store: "Store", needed: frozenset[str]) -> None:
 def _sweep_ingest(folder: Path, now: float) -> None:
     for path in folder.iterdir():
         is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
-        if not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
             path.unlink()
 
 
