@@ -74,7 +74,8 @@ def inputs_of(spec: ModelSpec) -> str:
     """The name of the question: it changes with everything that may change the answer, and with nothing else."""
     secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
     source = [spec.source.uri, spec.source.digest, secret]
-    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format], _INPUTS_LENGTH)
+    own_template = ["own template"] if spec.chat_template else []
+    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format, *own_template], _INPUTS_LENGTH)
 
 
 def pinned_digest(source: Source) -> str | None:

@@ -55,7 +55,7 @@ def package(
         remedy = "package in Docker's format, or set `spec.contextLength` of the Model"
         raise InvalidSpec(FieldError("context length", "ModelPack has no place for it", remedy))
     path = Path(os.path.abspath(path))
-    detected = detect_bounded(path, task=task)
+    detected = detect_bounded(path, task=task, own_template=extras.chat_template is not None)
     _check_extras(extras)
     plan = plan_package(path, detected, extras=extras, package_format=package_format)
     meter = Meter(reference, progress)

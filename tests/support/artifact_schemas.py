@@ -22,15 +22,13 @@ def closed(required: list[str], **members: Schema) -> Schema:
     return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
 
 
-_FILE_ANNOTATIONS = closed(
-    ["org.cncf.model.filepath"],
-    **{
-        "org.cncf.model.filepath": _TEXT,
-        "org.cncf.model.file.metadata+json": _TEXT,
-        "org.cncf.model.file.mediatype.untested": {"enum": ["true", "false"]},
-        "org.opencontainers.image.title": _TEXT,
-    },
-)
+_ANNOTATIONS: dict[str, Schema] = {
+    "org.cncf.model.filepath": _TEXT,
+    "org.cncf.model.file.metadata+json": _TEXT,
+    "org.cncf.model.file.mediatype.untested": {"enum": ["true", "false"]},
+    "org.opencontainers.image.title": _TEXT,
+}
+_FILE_ANNOTATIONS = closed(["org.cncf.model.filepath"], **_ANNOTATIONS)
 
 
 def _manifest(config_types: list[str], layer_types: Schema, **more: Schema) -> Schema:

@@ -44,6 +44,8 @@ def build_resolver_container(model: Model, settings: OperatorSettings) -> Manife
     options = ["--source", spec.source.uri, *(["--digest", digest] if digest else [])]
     if spec.artifact.format is not None:
         options += ["--format", spec.artifact.format]
+    if spec.chat_template is not None:
+        options += ["--own-template"]
     command = ["python", "-m", "berth_store.resolver", *options, "--task", spec.task, "--engine", spec.engine.type]
     return _build_container(RESOLVE_CONTAINER, [str(part) for part in command], model, settings)
 

@@ -1,6 +1,7 @@
 """A GGUF model from one file, from the first of its shards, or from a folder: `detect_gguf`, `detect_gguf_folder`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from berth_api.artifact import Artifact, Format, Task
@@ -60,8 +61,9 @@ def detect_gguf_folder(folder: ModelFolder, files: list[Path], wish: Wish) -> De
         names = [path.name for path in models or files]
         what = f"{len(models)} GGUF models" if models else "GGUF files, none of them a model of its own"
         raise ask_which(str(folder.root), what, names, "name the file that is meant in place of the folder")
-    found = detect_gguf(models[0], wish)
-    beside = config.chat_template(folder)
+    beside = wish.template(config.chat_template(folder), str(folder.root))
+    # What lies beside the weights takes the place of what is in them, so that alone is judged.
+    found = detect_gguf(models[0], replace(wish, own_template=True) if beside else wish)
     task = found.task
     if beside and wish.task is Task.AUTO and task is Task.COMPLETION:
         task = Task.CHAT
@@ -189,7 +191,7 @@ def _model(root: Path, shards: list[Path], headers: list[GgufHeader], wish: Wish
         ),
         root=root,
         weights=tuple(shards),
-        chat_template=first.chat_template,
+        chat_template=wish.template(first.chat_template, shards[0].name),
         embedding=_embedding(first) if task is Task.EMBEDDING else None,
         labels=first.classifier_labels,
     )

@@ -30,7 +30,7 @@ def detect_safetensors(folder: ModelFolder, files: list[Path], wish: Wish) -> De
     """The model whose weights are among the folder's safetensors `files`."""
     weights, headers = _weights(folder, files)
     settings = folder.json("config.json")
-    template = config.chat_template(folder)
+    template = wish.template(config.chat_template(folder), str(folder.root))
     task = wish.task_or(_stated_task(folder, settings, chat=template is not None))
     if task is None:
         named = ", ".join(config.texts(settings, "architectures")) or "no class"

@@ -32,12 +32,13 @@ async def resolve(
     task: Task = Task.AUTO,
     engine: EngineType = EngineType.AUTO,
     weights_format: Format | None = None,
+    own_template: bool = False,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
-    `task` and `weights_format` are the user's words; without the latter, an `engine` that loads one format only makes
-    that the one that is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it is no model,
-    Unavailable where it can't be looked at now.
+    `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too; without
+    a format, an `engine` that loads one only makes that the one that is looked for. Raises what `berth_store.errors`
+    lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now.
     """
     refuse_local(reference)
     async with Transport(registries) as transport:
@@ -47,7 +48,9 @@ async def resolve(
         await there.prepare()
         try:
             wanted = weights_format or only_format(engine)
-            found = await detect_paged(there.view, there.supply, task=task, weights_format=wanted)
+            found = await detect_paged(
+                there.view, there.supply, task=task, weights_format=wanted, own_template=own_template
+            )
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, reference)) from error
     facts = {"digest": fetched.digest, "size_bytes": manifest.size_bytes}
