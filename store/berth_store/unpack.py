@@ -51,9 +51,14 @@ def unpack(store: "Store", manifest: Manifest, origin: str) -> tuple[File, ...]:
     files = model_files(merge([_ensured(store, layer, Scope.MODELS, origin) for layer in archives]))
     # An image of nothing but a model may have it at the root: one with a system in it has links, and is refused there.
     files = files or merge([_ensured(store, layer, Scope.ALL, origin) for layer in archives])
-    if archives and not files:
-        raise NoModelInSource(f"{origin}: this container image holds no files; put the model under /models")
+    if not files:
+        raise empty_image(origin)
     return files
+
+
+def empty_image(origin: str) -> NoModelInSource:
+    """The error for an image without a file."""
+    return NoModelInSource(f"{origin}: this container image holds no files; put the model under /models")
 
 
 def listing_paths(folder: Path, digest: Digest) -> tuple[Path, ...]:
@@ -71,11 +76,16 @@ def read_listing(path: Path) -> Listing | None:
     return parse_listing(content)
 
 
-def _of_model(store: "Store", layer: ArchiveLayer, origin: str) -> Listing:
-    listing = _ensured(store, layer, Scope.ALL, origin)
+def check_no_image(listing: Listing, layer: ArchiveLayer, origin: str) -> None:
+    """Raise NoModelInSource where an archive that is no layer of an image takes files away."""
     if listing.removed or listing.emptied:
         gone = (*listing.removed, *listing.emptied)[0]
-        raise _refusal(origin, layer, f"it takes away {gone!r} from layers below it, as only those of images may")
+        raise refusal(origin, layer, f"it takes away {gone!r} from layers below it, as only those of images may")
+
+
+def _of_model(store: "Store", layer: ArchiveLayer, origin: str) -> Listing:
+    listing = _ensured(store, layer, Scope.ALL, origin)
+    check_no_image(listing, layer, origin)
     return listing
 
 
@@ -109,7 +119,7 @@ def _unpack_layer(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str
                     _write(staging / str(number), member, stream) for number, member in enumerate(walk(stream, census))
                 )
         except TarError as error:
-            raise _refusal(origin, layer, str(error)) from error
+            raise refusal(origin, layer, str(error)) from error
         for number, file in enumerate(files):
             _publish(store, staging / str(number), file)
     return Listing(files=files, removed=tuple(census.removed), emptied=tuple(census.emptied))
@@ -169,7 +179,8 @@ def _check_room(folder: Path, member: Member) -> None:
         )
 
 
-def _refusal(origin: str, layer: ArchiveLayer, why: str) -> NoModelInSource:
+def refusal(origin: str, layer: ArchiveLayer, why: str) -> NoModelInSource:
+    """The error for an archive that is refused; `why` is the end of a sentence about it."""
     return NoModelInSource(
         f"{origin}: layer {layer.number} ({layer.descriptor.digest[:19]}…, {layer.descriptor.media_type}) is refused: "
         f"{why}; nothing of it was kept. Package the model again from a source that you trust"

@@ -53,7 +53,7 @@ async def resolve(
             )
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, reference)) from error
-    facts = {"digest": fetched.digest, "size_bytes": manifest.size_bytes}
+    facts = {"digest": fetched.digest, "size_bytes": there.size_bytes}
     return Resolution(
         artifact=found.artifact.model_copy(update=facts),
         weights=str(found.weights[0].relative_to(there.view)),
