@@ -83,10 +83,10 @@ def zstandard_of(content: bytes, *, window_log: int = 0) -> bytes:
     return zstandard.ZstdCompressor(compression_params=parameters).compress(content)
 
 
-def gzip_stream(pieces: Iterable[bytes]) -> bytes:
+def gzip_stream(pieces: Iterable[bytes], level: int = 6) -> bytes:
     """A gzip member of pieces that need not fit into memory together."""
     out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=9) as packed:
+    with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=level) as packed:
         for piece in pieces:
             packed.write(piece)
     return out.getvalue()

@@ -65,6 +65,11 @@ class Stream:
                 raise TarError("it is cut off")
             count -= len(piece)
 
+    def drain(self) -> None:
+        """Read to the end, where checksums stand and a cut shows."""
+        while self.read(PIECE_BYTES):
+            pass
+
 
 def open_stream(read: Read, codec: Codec, packed_bytes: int) -> Stream:
     """The stream of an archive; `read` gives at most so many of its bytes that come next, none at the end."""

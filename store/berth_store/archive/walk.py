@@ -13,6 +13,7 @@ from berth_store.names import folded, name_fault
 
 # As many files as detection looks at in a folder.
 MAX_FILES = 10_000
+NO_END = "it ends without the mark of its end, so it may be cut off"
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
@@ -78,10 +79,11 @@ def walk(stream: Stream, census: Census) -> Iterator[Member]:
     while True:
         block = stream.exactly(BLOCK_BYTES)
         if not block:
-            raise TarError("it ends without the mark of its end, so it may be cut off")
+            raise TarError(NO_END)
         step = headers.header(block)
         match step:
             case None:
+                stream.drain()
                 return
             case Extension():
                 headers.extend(stream.exactly(step.padded_bytes)[: step.size])

@@ -6,6 +6,7 @@ from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.onnx_task import GraphFacts, stated_task, text_vector, token_vectors
 from berth_store.detect.sentence import max_sequence_length, read_embedding
@@ -71,7 +72,7 @@ def _facts(folder: ModelFolder, header: OnnxHeader, wish: Wish) -> GraphFacts:
         header=header,
         architecture=next(iter(config.texts(settings, "architectures")), None),
         label_count=len(config.labels(settings)),
-        chat_template=wish.template(config.chat_template(folder), str(folder.root)),
+        chat_template=judged_template(folder, wish),
         has_pooling=sentence is not None and sentence.settings.pooling is not None,
     )
 

@@ -21,9 +21,12 @@ class Wish:
     format: Format | None = None
     own_template: bool = False
 
-    def template(self, text: str | None, name: str) -> str | None:
-        """The chat template of the file or folder `name`; UnsupportedModel if it reaches for more than messages."""
-        fault = template_fault(text) if text and not self.own_template else None
+    def template(self, text: str | None, name: str, *, others: Iterable[str] = ()) -> str | None:
+        """The chat template of the file or folder `name`; UnsupportedModel if it, or one of the others there, reaches
+        for more than messages.
+        """
+        judged = () if self.own_template else filter(None, (text, *others))
+        fault = next(filter(None, map(template_fault, judged)), None)
         if fault:
             raise UnsupportedModel(
                 f"the chat template of {name} {fault}, and a template is only to write messages down; set "

@@ -14,14 +14,15 @@ from berth_api.errors import UnsupportedModel
 from berth_store.archive.kinds import ArchiveLayer, Codec, Scope
 from berth_store.archive.listing import File, Listing
 from berth_store.archive.streams import PIECE_BYTES, Read, Stream, open_stream
-from berth_store.archive.tar import BLOCK_BYTES, Extension, Member, TarError, TarHeaders
-from berth_store.archive.walk import Census, walk
+from berth_store.archive.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
+from berth_store.archive.tar import Extension, Member, TarError, TarHeaders
+from berth_store.archive.walk import NO_END, Census, walk
 from berth_store.digest import Digest, digest_of, hex_of
 from berth_store.durable import writing
 from berth_store.errors import SourceUnreachable
 from berth_store.ranges import Range
 from berth_store.registry import BlobSource, Registry
-from berth_store.resolver.sparse_blob import SparseBlob
+from berth_store.resolver.sparse_blob import BLOCK_BYTES, SparseBlob
 from berth_store.retry import with_retries
 from berth_store.tasks import in_thread
 
@@ -44,6 +45,7 @@ class PlainArchive:
         self._blob = blob
         self._blob_path = blob_path
         self._folder = folder
+        self._window, self._window_at = b"", 0
 
     async def list(self, scope: Scope) -> tuple[Listing, dict[Digest, "PlainMember"]]:
         """What the archive holds, and how the bytes of each file are supplied. Raises `TarError`."""
@@ -51,8 +53,8 @@ class PlainArchive:
         files, members = [], {}
         at = 0
         while True:
-            step = headers.header(await self._read(at, BLOCK_BYTES))
-            at += BLOCK_BYTES
+            step = headers.header(await self._read(at, TAR_BLOCK_BYTES))
+            at += TAR_BLOCK_BYTES
             if step is None:
                 break
             if isinstance(step, Extension):
@@ -67,10 +69,17 @@ class PlainArchive:
         return _listing(files, census), members
 
     async def _read(self, at: int, count: int) -> bytes:
+        if at >= self._blob.size:
+            raise TarError(NO_END if at == self._blob.size else "it is cut off, or lies about a size")
         if at + count > self._blob.size:
-            raise TarError("it is cut off, or lies about a size")
-        await self._blob.supply(Range(at, at + count))
-        return await in_thread(_pread, self._blob_path, at, count)
+            raise TarError("it is cut off")
+        start = at - self._window_at
+        if not 0 <= start <= start + count <= len(self._window):
+            # Blocks are what is fetched anyway, and small files lie close together.
+            stop = min(max(at + count, at + BLOCK_BYTES), self._blob.size)
+            await self._blob.supply(Range(at, stop))
+            self._window, self._window_at, start = _pread(self._blob_path, at, stop - at), at, 0
+        return self._window[start : start + count]
 
 
 class PlainMember:
