@@ -51,7 +51,8 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
 
 def _detect(path: Path, options: Options) -> DetectedModel:
     wanted_format = only_format(options.engine) if path.is_dir() else None
-    return detect_bounded(path, task=options.task, weights_format=wanted_format)
+    own_template = options.chat_template is not None
+    return detect_bounded(path, task=options.task, weights_format=wanted_format, own_template=own_template)
 
 
 def _module_of(engine: EngineType) -> str:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from berth_api.artifact import Format, Task
 from berth_api.errors import Unavailable, UnsupportedModel
 from berth_store.detect.model import DetectedModel
+from berth_store.detect.wish import Wish
 
 DEFAULT_CPU_SECONDS = 10
 # Beyond this it is the machine that is too slow, not the file: the bound on processor time comes first otherwise.
@@ -52,6 +53,7 @@ def detect_bounded(
     *,
     task: Task = Task.AUTO,
     weights_format: Format | None = None,
+    own_template: bool = False,
     cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -61,7 +63,7 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = child_command(path, task, weights_format, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
+    command = child_command(path, Wish(task, weights_format, own_template), cpu_seconds, memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -113,14 +115,13 @@ def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def child_command(
-    path: Path, task: Task, weights_format: Format | None, *, cpu_seconds: int, memory_bytes: int
-) -> list[str]:
+def child_command(path: Path, wish: Wish, cpu_seconds: int, memory_bytes: int) -> list[str]:
     """The child for `path`."""
     # -P keeps the working folder, which may be the model's own, off the way of imports.
-    command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
+    command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", wish.task]
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
-    command += ["--format", weights_format] if weights_format else []
+    command += ["--format", wish.format] if wish.format else []
+    command += ["--own-template"] if wish.own_template else []
     return [*command, "--", os.fspath(path)]
 
 

@@ -29,13 +29,16 @@ TFLITE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECO
 Found = dict[Format, list[Path]]
 
 
-def detect(path: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None) -> DetectedModel:
+def detect(
+    path: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None, own_template: bool = False
+) -> DetectedModel:
     """What the file or folder at `path` is, read in this process.
 
-    `task` and `weights_format` are the user's own words and win over what the files say. `UnsupportedModel` says what
-    is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
+    `task` and `weights_format` are the user's own words and win over what the files say; `own_template` says that the
+    user gives a chat template too. `UnsupportedModel` says what is wrong or left open, why, and what to do. Use
+    `detect_bounded` for files that come from elsewhere.
     """
-    wish = Wish(task, weights_format)
+    wish = Wish(task, weights_format, own_template)
     if not str(path).isprintable():
         raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))

@@ -8,6 +8,7 @@ from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel
 from berth_store.detect.sentence import is_sentence_model, read_embedding
 from berth_store.detect.tasks import GENERATIVE_TASKS, task_of_class
@@ -30,7 +31,7 @@ def detect_safetensors(folder: ModelFolder, files: list[Path], wish: Wish) -> De
     """The model whose weights are among the folder's safetensors `files`."""
     weights, headers = _weights(folder, files)
     settings = folder.json("config.json")
-    template = config.chat_template(folder)
+    template = judged_template(folder, wish)
     task = wish.task_or(_stated_task(folder, settings, chat=template is not None))
     if task is None:
         named = ", ".join(config.texts(settings, "architectures")) or "no class"
