@@ -24,21 +24,21 @@ def build(canary: Path) -> Iterator[Hostile]:
     """Bombs of each kind. Those whose memory matters are measured one by one, in a process of their own."""
     head = t.entry("zeros.gguf", size=1 << 30)
     for what, pack, suffix in (("gzip", t.gzip_stream, "+gzip"), ("zstd", t.zstandard_stream, "+zstd")):
-        yield Hostile(f"{what} of 1000 to 1, declared", of_tar(pack([head, *[ZEROS] * 64]), suffix), NO_SHRINK)
-        small = [t.entry(f"{number}.bin", size=4 * MIB) + bytes(4 * MIB) for number in range(24)]
+        yield Hostile(f"{what} of 1000 to 1, declared", of_tar(pack([head, *[ZEROS] * 32]), suffix), NO_SHRINK)
+        small = [t.entry(f"{number}.bin", size=4 * MIB) + bytes(4 * MIB) for number in range(10)]
         yield Hostile(f"{what} of 1000 to 1 in small files", of_tar(pack([*small, t.END]), suffix), NO_SHRINK)
-        yield Hostile(f"{what} of zeros without a tar", of_tar(pack([ZEROS] * 64), suffix), "layer 0")
-        hidden = pack([t.entry("x", size=64 * MIB), *[ZEROS] * 64, t.entry("models/m.gguf", WEIGHTS), t.END])
+        yield Hostile(f"{what} of zeros without a tar", of_tar(pack([ZEROS] * 32), suffix), "layer 0")
+        hidden = pack([t.entry("x", size=32 * MIB), *[ZEROS] * 32, t.entry("models/m.gguf", WEIGHTS), t.END])
         yield Hostile(f"{what} beside the model of an image", of_image(hidden, suffix=suffix), NO_SHRINK)
-    yield Hostile("gzip of a million folders", of_tar(_million_folders("gzip"), "+gzip"), "layer 0")
-    yield Hostile("zstd of a million folders", of_tar(_million_folders("zstd"), "+zstd"), "layer 0")
+    yield Hostile("gzip of 250,000 folders", of_tar(_many_folders("gzip"), "+gzip"), "layer 0")
+    yield Hostile("zstd of 250,000 folders", of_tar(_many_folders("zstd"), "+zstd"), "layer 0")
     yield Hostile("200,000 members of gzip", of_tar(gzip.compress(b"", mtime=0) * 200_000, "+gzip"), "layer 0")
     yield Hostile("a large window", of_tar(t.zstandard_of(bytes(40 * MIB), window_log=27), "+zstd"), "--long")
     claims = struct.pack("<IBQ", 0xFD2FB528, 0xE0, 1 << 60) + b"\1\0\0"
     yield Hostile("a zstd frame that claims 2^60 bytes", of_tar(claims, "+zstd"), "layer 0")
     skippable = struct.pack("<II", 0x184D2A50, 0xFFFFFFF0)
     yield Hostile("a zstd frame to skip 4 GiB", of_tar(skippable, "+zstd"), "layer 0")
-    files = b"".join(t.entry(f"{number:06}") for number in range(12_000))
+    files = b"".join(t.entry(f"{number:06}") for number in range(10_001))
     yield Hostile("more files than are looked at", of_tar(files + t.END), "more than 10,000 files")
     headers = t.entry("etc/x", kind=t.SYMLINK, target="y") * 2000
     packed = [t.entry(f"{number}/{'x' * 60}") + headers for number in range(101)]
@@ -58,8 +58,8 @@ def build(canary: Path) -> Iterator[Hostile]:
 
 
 @cache
-def _million_folders(codec: str) -> bytes:
-    pieces = [*[t.entry("a/", kind=t.FOLDER) * 2000] * 500, t.END]
+def _many_folders(codec: str) -> bytes:
+    pieces = [*[t.entry("a/", kind=t.FOLDER) * 2000] * 125, t.END]
     return t.gzip_stream(pieces, level=1) if codec == "gzip" else t.zstandard_stream(pieces)
 
 

@@ -41,14 +41,14 @@ AT_MOST_SECONDS = 10.0
 MOST_RSS_BYTES = 128 << 20
 CONFIG = replace(QUICK, stall_timeout_seconds=5, retry=RetryPolicy(attempts=2, first_delay_seconds=0.001))
 MEASURE = Path(__file__).parents[2] / "support" / "hostile_child.py"
-# Through the processes that do it in earnest too, and measured there.
+# Through the processes that do it in earnest, and measured there.
 MEASURED = {
     "bombs": (
         "gzip of 1000 to 1, declared",
         "gzip of 1000 to 1 in small files",
         "gzip beside the model of an image",
         "zstd of 1000 to 1 in small files",
-        "zstd of a million folders",
+        "zstd of 250,000 folders",
         "200,000 members of gzip",
         "a large window",
         "more files than are looked at",
@@ -178,6 +178,8 @@ async def test_what_means_harm_is_refused_by_name_and_touches_nothing(
     wrong: list[str] = []
     count, slowest = 0, (0.0, "")
     for case in hostile.ALL[kind](sandbox.canary):
+        if case.name in MEASURED.get(kind, ()):
+            continue
         sandbox.begin()
         reference = hold(registry, case)
         # Of the processor, for the machine may have other things to do.
@@ -218,15 +220,17 @@ async def test_none_takes_more_memory_than_a_small_pod_has(
         sandbox.begin()
         told = await measured(sandbox, hold(registry, case))
         sandbox.assert_untouched()
-        wrong += [
-            f"{case.name}: {told}" for key in ("pulled", "resolved") if (told[key] in list(Format)) != bool(case.serves)
-        ]
+        wrong += faults(case, _outcome(told["pulled"]), _outcome(told["resolved"]))
         largest = max(largest, told["rss"], told["child_rss"])
         if largest > MOST_RSS_BYTES or told["seconds"] > 2 * AT_MOST_SECONDS:
             wrong.append(f"{case.name}: {told}")
     assert not wrong, "\n".join(wrong)
     assert seen == set(chosen)
     print(f"{kind}: at most {largest >> 20} MiB")
+
+
+def _outcome(said: str) -> Format | str:
+    return Format(said) if said in list(Format) else said
 
 
 async def measured(sandbox: Sandbox, reference: Reference) -> Mapping[str, Any]:
