@@ -22,6 +22,8 @@ _ERROR: Final = b'{"error"'
 # A quote inside a JSON string is escaped, so these bytes are always the key.
 _USAGE: Final = b'"usage":{'
 _NAMED_FIELD: Final = re.compile(r"Field '(\w+)':")
+# Of an input that has to be worked on at once, by an encoder; the error has no type of its own.
+_TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large to process\. .*batch size: (\d+)\)")
 _NOTHING: Final = b"null"  # what a text completion starts with
 
 
@@ -105,6 +107,8 @@ def translate_refusal(message: str) -> Failure:
     named = _NAMED_FIELD.search(message)
     if named is not None:
         return Failure(400, "invalid_value", message, named[1])
+    if "invalid tokens" in message:
+        return Failure(400, "invalid_value", "The prompt has a token id that this model does not know.", "prompt")
     if "schema" in message.lower() or "grammar" in message.lower():
         return Failure(400, "invalid_value", message, "response_format")
     return Failure(400, "invalid_request", message)
@@ -115,6 +119,9 @@ def translate_error(error: Json) -> Failure:
     kind, message = str(error.get("type", "")), str(error.get("message", "the engine gave no reason"))
     if kind == "exceed_context_size_error":
         return context_exceeded(int(error["n_prompt_tokens"]), int(error["n_ctx"]))
+    too_large = _TOO_LARGE.match(message)
+    if too_large is not None:
+        return context_exceeded(int(too_large[1]), int(too_large[2]))
     status = int(error.get("code", 500))
     if status == 400:
         return translate_refusal(message)

@@ -20,7 +20,7 @@ import orjson
 import xllamacpp
 
 from berth_api.artifact import Task
-from berth_runtime.engines.llamacpp_settings import LlamaCppPlan
+from berth_runtime.engines.llamacpp_settings import VECTOR_TASKS, LlamaCppPlan
 from berth_runtime.engines.protocol import EngineSettings, LoadFailed
 from berth_store.headers.gguf import GgufHeader
 
@@ -30,9 +30,10 @@ _ASK_SECONDS: Final = 30
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What only the running server knows."""
+    """What only the running server knows. `context_length` is of one sequence, never more than the model's own."""
 
     supports_tools: bool
+    context_length: int
 
 
 def start_server(
@@ -86,9 +87,11 @@ def build_parameters(settings: EngineSettings, header: GgufHeader, plan: LlamaCp
     template = settings.model.chat_template
     if template is not None and template != header.chat_template:
         parameters.chat_template = template
-    if settings.task is Task.EMBEDDING:
+    if settings.task in VECTOR_TASKS:
         parameters.embedding = True
-        parameters.pooling_type = _pooling(header, plan)
+        ranks = settings.task is Task.RERANK
+        rank = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+        parameters.pooling_type = rank if ranks else _pooling(header, plan)
     _set_choices(parameters, plan)
     return parameters
 
@@ -101,7 +104,11 @@ def ask_facts(address: Path, key: str) -> ServerFacts:
         properties: dict[str, Any] = orjson.loads(connection.getresponse().read())
     finally:
         connection.close()
-    return ServerFacts(supports_tools=bool(properties.get("chat_template_caps", {}).get("supports_tools")))
+    template = properties.get("chat_template_caps", {})
+    return ServerFacts(
+        supports_tools=bool(template.get("supports_tools") and template.get("supports_tool_calls")),
+        context_length=int(properties["default_generation_settings"]["n_ctx"]),
+    )
 
 
 def _pooling(header: GgufHeader, plan: LlamaCppPlan) -> xllamacpp.llama_pooling_type:

@@ -19,6 +19,7 @@ KV_CACHE_SHARE: Final = 4  # the default context's cache takes at most a quarter
 PROMPT_CACHE_SHARE: Final = 16  # finished prompts are kept for reuse in at most this part of the memory
 MAX_PROMPT_CACHE_MIB: Final = 1024
 F16_BYTES: Final = 2
+VECTOR_TASKS: Final = frozenset({Task.EMBEDDING, Task.RERANK})
 BATCH_TOKENS: Final = 512  # what one step computes at once anyway; more in a batch only makes the other streams wait
 
 ARGUMENTS: Final[Mapping[str, str]] = {
@@ -61,12 +62,12 @@ def plan_llamacpp(settings: EngineSettings, header: GgufHeader) -> LlamaCppPlan:
         or default_context_length(header, sequences=sequences, memory_bytes=settings.memory_bytes)
     )
     batch_tokens = _number(arguments, "batch-size", BATCH_TOKENS, least=32)
-    # An encoder sees a text whole, so an embedding's text has to fit into one step.
+    # An encoder sees a text whole, so the text of a vector or score has to fit into one step.
     return LlamaCppPlan(
         context_length=context_length,
         sequences=sequences,
         threads=_number(arguments, "threads", settings.threads, least=1),
-        batch_tokens=max(batch_tokens, context_length if settings.task is Task.EMBEDDING else 0),
+        batch_tokens=max(batch_tokens, context_length if settings.task in VECTOR_TASKS else 0),
         gpu_layers=_number(arguments, "n-gpu-layers", -1, least=-1),
         prompt_cache_mib=min(MAX_PROMPT_CACHE_MIB, settings.memory_bytes // PROMPT_CACHE_SHARE >> 20),
         choices={name: arguments[name] for name in _CHOICES if name in arguments},

@@ -172,7 +172,7 @@ def test_a_prompt_that_is_too_long_says_both_numbers() -> None:
         ("Field 'temperature': [json.exception.type_error.302] type must be number, but is string", "temperature"),
         ("Unable to generate parser: JSON schema error at #: unrecognized type nonsense", "response_format"),
         ("Failed to parse grammar", "response_format"),
-        ("Prompt contains invalid tokens", None),
+        ("Prompt contains invalid tokens", "prompt"),
     ],
 )
 def test_the_words_of_a_refusal_give_the_field_away(message: str, param: str | None) -> None:
