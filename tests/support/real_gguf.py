@@ -107,9 +107,9 @@ def write_shards(whole: Path, folder: Path, count: int) -> list[Path]:
         starts = [header.data_offset + tensor.offset for tensor in tensors]
         data = [content[at : at + each.length_bytes] for at, each in zip(starts, tensors, strict=True)]
         split = _split_pairs(number, count, len(header.tensors))
-        own = (pairs + split, pair_count + SPLIT_PAIRS) if number == 0 else (split, SPLIT_PAIRS)
+        first = number == 0
         path = folder / f"{whole.stem}-{number + 1:05}-of-{count:05}.gguf"
-        path.write_bytes(_shard(*own, tensors, data))
+        path.write_bytes(_shard(pairs * first + split, pair_count * first + SPLIT_PAIRS, tensors, data))
         paths.append(path)
     return paths
 

@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ import orjson
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
 from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_refusal
+from berth_runtime.engines.llamacpp_calls import plan_calls
 from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
@@ -53,11 +54,6 @@ SAMPLING: Final = {
 CHAT: Final = frozenset({*SAMPLING, "max_completion_tokens", "top_logprobs", "response_format", "chat_template_kwargs"})
 TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 COMPLETION: Final = frozenset(SAMPLING)
-# llama.cpp takes "required" and the name of a function too, and then does not keep to them.
-TOOL_CHOICES: Final = (None, "auto", "none")
-CALL_NOT_FORCED: Final = Failure(
-    400, "unsupported_parameter", "'tool_choice' may be auto or none: this engine can't force a call.", "tool_choice"
-)
 NO_WORD: Final = Failure(500, "engine_error", "llama.cpp ended without an answer. Try again.")
 EMBEDDING: Final = frozenset({"encoding_format"})
 
@@ -131,10 +127,12 @@ class LlamaCppEngine:
             self._vectors.rerank(request, reply)
         elif not isinstance(request, ChatRequest | CompletionRequest):
             reply.fail(OTHER_OPERATION)
-        elif orjson.loads(request.body).get("tool_choice") not in TOOL_CHOICES:
-            reply.fail(CALL_NOT_FORCED)
         else:
-            self._generate(Generation.of(request), reply)
+            generation = Generation.of(request)
+            if isinstance(generation, Failure):
+                reply.fail(generation)
+            else:
+                self._generate(generation, reply)
 
     def _generate(self, generation: "Generation", reply: Reply) -> None:
         reader, events = generation.reader, list[bytes]()
@@ -159,7 +157,7 @@ class LlamaCppEngine:
         if failure is None and not reader.has_spoken and not reply.gone:
             failure = NO_WORD
         if failure is not None:
-            reply.fail(failure)
+            reply.fail(generation.blame(failure))
             return
         if not generation.stream and events:
             reply.chunk((join_chat if generation.chat else join_text)(events, reader.usage))
@@ -175,22 +173,37 @@ class Generation:
     chat: bool
     stream: bool
     include_usage: bool
+    tools: bool
     body: bytes
     reader: ChunkReader
 
     @classmethod
-    def of(cls, request: ChatRequest | CompletionRequest) -> "Generation":
-        """The request, with what must be different for llama.cpp."""
+    def of(cls, request: ChatRequest | CompletionRequest) -> "Generation | Failure":
+        """The request, with what must be different for llama.cpp, or why it can't be carried out."""
         body: Json = orjson.loads(request.body)
         chat = isinstance(request, ChatRequest)
         include_usage = bool(body.get("stream_options", {}).get("include_usage"))
+        calls = plan_calls(body)
+        if isinstance(calls, Failure):
+            return calls
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = ChunkReader(
             prompts=1 if chat else count_prompts(body["prompt"]),
             choices=int(body.get("n", 1)),
-            logprobs=ask_for_logprobs(body, chat=chat),
+            writer=calls or ask_for_logprobs(body, chat=chat),
         )
-        return cls(chat, request.stream, request.stream and include_usage, orjson.dumps(body), reader)
+        return cls(
+            chat=chat,
+            stream=request.stream,
+            include_usage=request.stream and include_usage,
+            tools="tools" in body,
+            body=orjson.dumps(body),
+            reader=reader,
+        )
+
+    def blame(self, failure: Failure) -> Failure:
+        """A schema that can't be is the format's, or that of a function."""
+        return replace(failure, param="tools") if self.tools and failure.param == "response_format" else failure
 
 
 def served_parameters(task: Task, facts: ServerFacts) -> dict[Operation, frozenset[str]]:

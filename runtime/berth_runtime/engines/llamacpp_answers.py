@@ -7,11 +7,10 @@ choice carry usage: they are read, taken out, and said once at the end, summed, 
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
-from berth_runtime.engines.llamacpp_logprobs import LogprobsWriter
 from berth_runtime.engines.protocol import Failure, Usage
 
 Json = dict[str, Any]
@@ -27,6 +26,14 @@ _TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large to process\
 _NOTHING: Final = b"null"  # what a text completion starts with
 
 
+class ChoiceWriter(Protocol):
+    """Rewrites what llama.cpp says of one request to OpenAI's form."""
+
+    def rewrite(self, choices: list[Json]) -> None:
+        """Change the choices of an event in place; if none is left, the client gets nothing of the event."""
+        ...
+
+
 @dataclass
 class ChunkReader:
     """Reads one stream of chunks: what the client gets of each, and at the end the usage or the failure.
@@ -37,7 +44,7 @@ class ChunkReader:
 
     prompts: int = 1
     choices: int = 1
-    logprobs: LogprobsWriter | None = None
+    writer: ChoiceWriter | None = None
     failure: Failure | None = None
     _events: int = 0
     _prompt_tokens: int = 0
@@ -48,7 +55,7 @@ class ChunkReader:
     def read(self, chunk: bytes) -> bytes | None:
         """What the client gets of a chunk, None for nothing."""
         self._events += 1
-        if chunk.startswith(_EVENT) and _USAGE not in chunk and self.logprobs is None:
+        if chunk.startswith(_EVENT) and _USAGE not in chunk and self.writer is None:
             self._sent = chunk
             return chunk
         return self._read_special(chunk)
@@ -63,8 +70,10 @@ class ChunkReader:
         self._take_usage(event)
         if not event["choices"]:
             return None
-        if self.logprobs is not None:
-            self.logprobs.rewrite(event["choices"])
+        if self.writer is not None:
+            self.writer.rewrite(event["choices"])
+            if not event["choices"]:
+                return None
         self._sent = orjson.dumps(event)
         return self._sent
 

@@ -94,7 +94,7 @@ def test_an_error_is_no_event() -> None:
 
 def test_log_probabilities_of_completions_become_four_lists() -> None:
     token = {"id": 1, "token": " the", "bytes": [32], "logprob": -1.5, "top_logprobs": [{"token": " a", "logprob": -1}]}
-    reader = ChunkReader(logprobs=CompletionLogprobs())
+    reader = ChunkReader(writer=CompletionLogprobs())
     events = read_all(reader, [text_chunk(" the", logprobs={"content": [token]})] * 2)
     first, second = (json.loads(event)["choices"][0]["logprobs"] for event in events)
     assert first == {"tokens": [" the"], "token_logprobs": [-1.5], "top_logprobs": [{" a": -1}], "text_offset": [0]}
