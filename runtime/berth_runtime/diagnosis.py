@@ -73,6 +73,14 @@ RULES: Final[Sequence[Rule]] = (
         "ONNX Runtime is too old for this model{0}. Use a newer version of Berth, or export it for an older one.",
     ),
     _rule(
+        r"(?:Jinja Exception: |Error: (?=Unknown \(built-in\)))([^\n]*)",
+        "The chat template can't be used ({0}). Give another one by --chat-template.",
+    ),
+    _rule(
+        r"chat template parsing error",
+        "The chat template is no Jinja that llama.cpp can read. Give another one by --chat-template.",
+    ),
+    _rule(
         r"Failed to (?:parse|load|apply)[^\n]*chat template[^\n]*",
         "The chat template can't be used. Give another one by --chat-template.",
     ),

@@ -23,6 +23,8 @@ _USAGE: Final = b'"usage":{'
 _NAMED_FIELD: Final = re.compile(r"Field '(\w+)':")
 # Of an input that has to be worked on at once, by an encoder; the error has no type of its own.
 _TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large to process\. .*batch size: (\d+)\)")
+# What a template says by its own words, such as that roles have to alternate; the rest is a listing of its code.
+_TEMPLATE: Final = re.compile(r"Jinja Exception: ([^\n]*)")
 _NOTHING: Final = b"null"  # what a text completion starts with
 
 
@@ -116,6 +118,10 @@ def translate_refusal(message: str) -> Failure:
     named = _NAMED_FIELD.search(message)
     if named is not None:
         return Failure(400, "invalid_value", message, named[1])
+    template = _TEMPLATE.search(message)
+    if template is not None:
+        why = f"The model's chat template refuses these messages: {template[1]}"
+        return Failure(400, "invalid_value", why, "messages")
     if "invalid tokens" in message:
         return Failure(400, "invalid_value", "The prompt has a token id that this model does not know.", "prompt")
     if "schema" in message.lower() or "grammar" in message.lower():

@@ -173,6 +173,7 @@ def test_a_prompt_that_is_too_long_says_both_numbers() -> None:
         ("Unable to generate parser: JSON schema error at #: unrecognized type nonsense", "response_format"),
         ("Failed to parse grammar", "response_format"),
         ("Prompt contains invalid tokens", "prompt"),
+        ("While executing {{ schema }}\nError: Jinja Exception: Roles must alternate", "messages"),
     ],
 )
 def test_the_words_of_a_refusal_give_the_field_away(message: str, param: str | None) -> None:
