@@ -17,6 +17,7 @@ import orjson
 
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
+from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapters
 from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_refusal
 from berth_runtime.engines.llamacpp_calls import plan_calls
 from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
@@ -69,6 +70,8 @@ class LlamaCppEngine:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._jobs: SimpleQueue[tuple[Request, Reply]] = SimpleQueue()
+        self._adapters = Adapters(settings.name)
+        self._turns = Turns()
         self._spin: AbstractContextManager[None] = nullcontext()
         self._server: xllamacpp.Server
         self._vectors: VectorAnswers
@@ -77,6 +80,7 @@ class LlamaCppEngine:
         """Start llama.cpp with the model."""
         header = read_gguf(self._settings.model.weights[0])
         plan = plan_llamacpp(self._settings, header)
+        self._adapters = check_adapters(self._settings)
         task = self._settings.task
         probabilities = task is Task.RERANK and gives_probabilities(header)
         self._server, facts = start_server(self._settings, header, plan)
@@ -99,10 +103,11 @@ class LlamaCppEngine:
         )
 
     def prove(self) -> None:
-        """Answer once: a token, a vector, or a score."""
-        reply = FirstReply()
-        self.submit(proof_request(self._settings), reply)
-        reply.wait()
+        """Answer once, and with each adapter: a token, a vector, or a score."""
+        for name in served_names(self._settings):
+            reply = FirstReply()
+            self.submit(proof_request(self._settings.task, name), reply)
+            reply.wait()
 
     def submit(self, request: Request, reply: Reply) -> None:
         """Leave the request to the next free thread."""
@@ -128,11 +133,12 @@ class LlamaCppEngine:
         elif not isinstance(request, ChatRequest | CompletionRequest):
             reply.fail(OTHER_OPERATION)
         else:
-            generation = Generation.of(request)
+            generation = Generation.of(request, self._adapters)
             if isinstance(generation, Failure):
                 reply.fail(generation)
             else:
-                self._generate(generation, reply)
+                with self._turns.turn(generation.adapter):
+                    self._generate(generation, reply)
 
     def _generate(self, generation: "Generation", reply: Reply) -> None:
         reader, events = generation.reader, list[bytes]()
@@ -174,11 +180,12 @@ class Generation:
     stream: bool
     include_usage: bool
     tools: bool
+    adapter: str | None
     body: bytes
     reader: ChunkReader
 
     @classmethod
-    def of(cls, request: ChatRequest | CompletionRequest) -> "Generation | Failure":
+    def of(cls, request: ChatRequest | CompletionRequest, adapters: Adapters) -> "Generation | Failure":
         """The request, with what must be different for llama.cpp, or why it can't be carried out."""
         body: Json = orjson.loads(request.body)
         chat = isinstance(request, ChatRequest)
@@ -187,9 +194,13 @@ class Generation:
         if isinstance(calls, Failure):
             return calls
         body |= {"stream": True, "stream_options": {"include_usage": True}}
+        adapter = adapters.chosen(body["model"])
+        if adapters.names:
+            body["lora"] = adapters.scales(adapter)
         reader = ChunkReader(
             prompts=1 if chat else count_prompts(body["prompt"]),
             choices=int(body.get("n", 1)),
+            rename=(adapters.model, body["model"]) if adapter else None,
             writer=calls or ask_for_logprobs(body, chat=chat),
         )
         return cls(
@@ -197,6 +208,7 @@ class Generation:
             stream=request.stream,
             include_usage=request.stream and include_usage,
             tools="tools" in body,
+            adapter=adapter,
             body=orjson.dumps(body),
             reader=reader,
         )
@@ -218,20 +230,23 @@ def served_parameters(task: Task, facts: ServerFacts) -> dict[Operation, frozens
             return {Operation.CHAT: chat, Operation.COMPLETION: COMPLETION}
 
 
-def proof_request(settings: EngineSettings) -> Request:
+def served_names(settings: EngineSettings) -> tuple[str, ...]:
+    """What requests may be for: the model, and each of its adapters."""
+    return (settings.name, *(f"{settings.name}:{adapter}" for adapter in settings.adapters))
+
+
+def proof_request(task: Task, name: str) -> Request:
     """The least work of a task; a chat is proved as one, because its template runs code that may fail."""
-    match settings.task:
+    match task:
         case Task.EMBEDDING:
             return EmbeddingRequest(("a",))
         case Task.RERANK:
             return RerankRequest("a", ("a",))
         case Task.CHAT:
             messages = [{"role": "user", "content": "a"}]
-            return ChatRequest(
-                orjson.dumps({"messages": messages, "max_tokens": 1, "model": settings.name}), stream=False
-            )
+            return ChatRequest(orjson.dumps({"messages": messages, "max_tokens": 1, "model": name}), stream=False)
         case _:
-            body = {"prompt": "a", "max_tokens": 1, "model": settings.name}
+            body = {"prompt": "a", "max_tokens": 1, "model": name}
             return CompletionRequest(orjson.dumps(body), stream=False)
 
 

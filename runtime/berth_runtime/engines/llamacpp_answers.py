@@ -41,12 +41,14 @@ class ChunkReader:
     """Reads one stream of chunks: what the client gets of each, and at the end the usage or the failure.
 
     `prompts` is the number of prompts in the request, `choices` how many answers each has: a prompt is read once for
-    all of its choices, so its tokens count once.
+    all of its choices, so its tokens count once. llama.cpp calls itself by the model's name, whatever it was asked for:
+    `rename` says the name that stands there and the one that should.
     """
 
     prompts: int = 1
     choices: int = 1
     writer: ChoiceWriter | None = None
+    rename: tuple[str, str] | None = None
     failure: Failure | None = None
     _events: int = 0
     _prompt_tokens: int = 0
@@ -57,6 +59,8 @@ class ChunkReader:
     def read(self, chunk: bytes) -> bytes | None:
         """What the client gets of a chunk, None for nothing."""
         self._events += 1
+        if self.rename is not None:
+            chunk = rename_model(chunk, *self.rename)
         if chunk.startswith(_EVENT) and _USAGE not in chunk and self.writer is None:
             self._sent = chunk
             return chunk
@@ -102,6 +106,11 @@ class ChunkReader:
             self._prompt_tokens += usage["prompt_tokens"]
             self._generated_tokens += usage["completion_tokens"]
             self._last = event
+
+
+def rename_model(chunk: bytes, old: str, new: str) -> bytes:
+    """The chunk with another model's name; a quote inside a text is escaped, so only the field can look like this."""
+    return chunk.replace(b'"model":' + orjson.dumps(old), b'"model":' + orjson.dumps(new))
 
 
 def render_usage(usage: Usage) -> Json:

@@ -78,6 +78,7 @@ def build_parameters(settings: EngineSettings, header: GgufHeader, plan: LlamaCp
     parameters.cpuparams.n_threads = plan.threads
     parameters.cpuparams_batch.n_threads = plan.threads
     parameters.cache_ram_mib = plan.prompt_cache_mib
+    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in settings.adapters.values()]
     parameters.fit_params = False  # it would load the model twice to fit what the plan has fitted
     parameters.warmup = False  # the proof of an answer warms it up
     parameters.verbosity = _ERRORS_ONLY

@@ -45,6 +45,13 @@ def test_text_goes_through_untouched_also_if_it_speaks_of_usage() -> None:
     assert reader.read(chunk) is chunk
 
 
+def test_an_adapter_answers_by_its_own_name_and_no_text_is_touched() -> None:
+    reader = ChunkReader(rename=("m", "m:sql"))
+    event = json.loads(reader.read(chat_chunk(content='{"model":"m"}')) or b"")
+    assert event["model"] == "m:sql"
+    assert event["choices"][0]["delta"] == {"content": '{"model":"m"}'}
+
+
 def test_usage_is_taken_out_and_said_once_at_the_end() -> None:
     reader = ChunkReader()
     chunks = [chat_chunk(content="a"), chat_chunk(end="length"), usage_chunk(31, 1)]
