@@ -74,6 +74,17 @@ async def test_who_asks_after_an_adapter_reads_nothing_of_it(client: openai.Asyn
     assert again[-1] == alone
 
 
+async def test_what_an_adapter_read_long_ago_is_not_kept_for_the_base(tmp_path: Path, alone: str) -> None:
+    arguments = ("--model", f"m={tools.find('smollm2')}", "--context-length", "512", "--parallel-sequences", "1")
+    adapter = write_adapter(tmp_path / "red.gguf")
+    async with start_runtime(*arguments, "--adapter", f"red={adapter}") as process:
+        await process.wait_for_states({"m": "Ready"})
+        async with openai.AsyncOpenAI(base_url=f"{process.base_url}/v1", api_key="none", max_retries=0) as client:
+            await write(client, "m:red")
+            await client.completions.create(model="m", prompt="1 2 3 4 5 6 7 8 9 " * 10, max_tokens=1)
+            assert await write(client, "m") == alone
+
+
 async def test_all_may_be_asked_at_once(client: openai.AsyncOpenAI, alone: str) -> None:
     one_by_one = {name: await write(client, name) for name in NAMES}
     asked = NAMES * 4
