@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf_builders import I32, U16, Numbers, Strings, Tensor, Written, gguf
+from gguf_builders import F32, I32, U16, Numbers, Strings, Tensor, Written, gguf
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -126,6 +126,49 @@ def write_adapter(path: Path, *, layers: int = 30, width: int = 576, inner: int 
         "general.type": "adapter",
         "adapter.type": "lora",
         "adapter.lora.alpha": 4.0,
+    }
+    return write_gguf(path, metadata, weights)
+
+
+def write_projector(path: Path, *, width: int = 32, out: int = 576, seed: int = 11) -> Path:
+    """The eyes of LLaVA in small, for a model of `out` numbers a token: they see four patches, and know nothing."""
+    chance = np.random.RandomState(seed)
+    side, patch, inner, blocks = 28, 14, 64, 2
+    weights = {
+        "v.patch_embd.weight": _by_chance(chance, 0.1, (width, 3, patch, patch)),
+        "v.position_embd.weight": _by_chance(chance, 0.1, ((side // patch) ** 2, width)),
+        "mm.0.weight": _by_chance(chance, 0.2, (inner, width)),
+        "mm.0.bias": _by_chance(chance, 0.1, (inner,)),
+        "mm.2.weight": _by_chance(chance, 0.2, (out, inner)),
+        "mm.2.bias": _by_chance(chance, 0.1, (out,)),
+    }
+    for block in range(blocks):
+        start = f"v.blk.{block}"
+        for name, shape in (("ffn_up", (inner, width)), ("ffn_down", (width, inner))):
+            weights[f"{start}.{name}.weight"] = _by_chance(chance, 0.2, shape)
+            weights[f"{start}.{name}.bias"] = _by_chance(chance, 0.1, shape[:1])
+        for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+            weights[f"{start}.{name}.weight"] = _by_chance(chance, 0.2, (width, width))
+            weights[f"{start}.{name}.bias"] = _by_chance(chance, 0.1, (width,))
+        for name in ("ln1", "ln2"):
+            weights[f"{start}.{name}.weight"] = np.ones(width, np.float32)
+            weights[f"{start}.{name}.bias"] = np.zeros(width, np.float32)
+    metadata = {
+        "general.architecture": "clip",
+        "general.type": "mmproj",
+        "clip.has_vision_encoder": True,
+        "clip.projector_type": "mlp",
+        "clip.use_gelu": True,
+        "clip.vision.image_size": side,
+        "clip.vision.patch_size": patch,
+        "clip.vision.embedding_length": width,
+        "clip.vision.feed_forward_length": inner,
+        "clip.vision.projection_dim": out,
+        "clip.vision.block_count": blocks,
+        "clip.vision.attention.head_count": 2,
+        "clip.vision.attention.layer_norm_epsilon": 1e-5,
+        "clip.vision.image_mean": Numbers(F32, [0.5] * 3),
+        "clip.vision.image_std": Numbers(F32, [0.5] * 3),
     }
     return write_gguf(path, metadata, weights)
 

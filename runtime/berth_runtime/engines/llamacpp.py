@@ -21,6 +21,7 @@ from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapt
 from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_refusal
 from berth_runtime.engines.llamacpp_calls import plan_calls
 from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
+from berth_runtime.engines.llamacpp_pictures import check_pictures
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
@@ -99,6 +100,7 @@ class LlamaCppEngine:
             parameters=served_parameters(task, facts),
             parallel_requests=plan.sequences,
             context_length=facts.context_length,
+            pictures=facts.pictures,
             dimensions=header.embedding_length if task is Task.EMBEDDING else None,
         )
 
@@ -190,6 +192,9 @@ class Generation:
         body: Json = orjson.loads(request.body)
         chat = isinstance(request, ChatRequest)
         include_usage = bool(body.get("stream_options", {}).get("include_usage"))
+        wrong = check_pictures(body)
+        if wrong is not None:
+            return wrong
         calls = plan_calls(body)
         if isinstance(calls, Failure):
             return calls

@@ -131,6 +131,8 @@ def translate_refusal(message: str) -> Failure:
     if template is not None:
         why = f"The model's chat template refuses these messages: {template[1]}"
         return Failure(400, "invalid_value", why, "messages")
+    if "Failed to load image" in message:
+        return Failure(400, "invalid_image", "A picture can't be decoded; it is damaged or cut off.", "messages")
     if "invalid tokens" in message:
         return Failure(400, "invalid_value", "The prompt has a token id that this model does not know.", "prompt")
     if "schema" in message.lower() or "grammar" in message.lower():

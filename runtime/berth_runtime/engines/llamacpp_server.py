@@ -25,6 +25,8 @@ from berth_runtime.engines.protocol import EngineSettings, LoadFailed
 from berth_store.headers.gguf import GgufHeader
 
 _ERRORS_ONLY: Final = 1
+# What llama.cpp can't decode as a picture it would give to ffprobe, wherever that is found.
+NO_FOLDER: Final = "/dev/null"
 _ASK_SECONDS: Final = 30
 
 
@@ -34,6 +36,7 @@ class ServerFacts:
 
     supports_tools: bool
     context_length: int
+    pictures: bool
 
 
 def start_server(
@@ -85,6 +88,11 @@ def build_parameters(settings: EngineSettings, header: GgufHeader, plan: LlamaCp
     parameters.endpoint_slots = False
     parameters.ui = False
     parameters.prefill_assistant = False  # OpenAI answers a last assistant message, it does not continue it
+    projector = settings.model.projector
+    if projector is not None and settings.task not in VECTOR_TASKS:
+        parameters.mmproj.path = str(projector)
+        parameters.mmproj_use_gpu = plan.gpu_layers != 0
+    parameters.video_ffmpeg_bin_dir = NO_FOLDER
     template = settings.model.chat_template
     if template is not None and template != header.chat_template:
         parameters.chat_template = template
@@ -109,6 +117,7 @@ def ask_facts(address: Path, key: str) -> ServerFacts:
     return ServerFacts(
         supports_tools=bool(template.get("supports_tools") and template.get("supports_tool_calls")),
         context_length=int(properties["default_generation_settings"]["n_ctx"]),
+        pictures=bool(properties.get("modalities", {}).get("vision")),
     )
 
 

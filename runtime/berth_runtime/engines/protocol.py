@@ -64,7 +64,8 @@ class Capabilities:
     where the first numbers of a vector are a vector too (Matryoshka); the HTTP process cuts it then.
     `parallel_requests` is how many requests the engine works on at once; more wait in the HTTP process.
     `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding,
-    `labels` the names of a classifier's or detector's classes by index.
+    `labels` the names of a classifier's or detector's classes by index. `pictures` says whether the messages of a chat
+    may have some.
     """
 
     parameters: Mapping[Operation, frozenset[str]]
@@ -72,6 +73,7 @@ class Capabilities:
     context_length: int | None = None
     dimensions: int | None = None
     labels: tuple[str, ...] = ()
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)

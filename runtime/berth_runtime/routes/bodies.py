@@ -22,7 +22,7 @@ class Asked:
     """A request whose fields are known to be right, but for what it is about."""
 
     body: Json
-    model: ServedModel
+    model: ServedModel | ServedAdapter
     capabilities: Capabilities
     given: Json
 
