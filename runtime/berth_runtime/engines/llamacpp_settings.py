@@ -59,8 +59,11 @@ def plan_llamacpp(settings: EngineSettings, header: GgufHeader) -> LlamaCppPlan:
     if settings.adapters and settings.task in VECTOR_TASKS:
         raise LoadFailed(f"adapters are for models that write text, and the task of this one is {settings.task}")
     sequences = settings.parallel_sequences or DEFAULT_SEQUENCES
+    asked = settings.context_length
+    if asked and header.context_length:
+        asked = min(asked, header.context_length)  # llama.cpp would allot the rest, and never use it
     context_length = round_up(
-        settings.context_length
+        asked
         or default_context_length(header, sequences=sequences, memory_bytes=memory_beside_weights(settings, header))
     )
     batch_tokens = _number(arguments, "batch-size", BATCH_TOKENS, least=32)

@@ -48,6 +48,11 @@ def test_a_model_with_less_keeps_its_own_length() -> None:
     assert plan_llamacpp(settings(), a_header(context_length=2048)).context_length == 2048
 
 
+def test_no_memory_is_allotted_beyond_the_models_own_length() -> None:
+    plan = plan_llamacpp(settings(context_length=100_000), a_header(context_length=2048))
+    assert plan.context_length == 2048
+
+
 def test_a_quarter_of_what_the_weights_leave_bounds_the_default() -> None:
     # (9 - 5) GiB / 4 / (128 KiB x 4 sequences)
     assert plan_llamacpp(settings(memory_bytes=9 * GIB), a_header()).context_length == 2048
