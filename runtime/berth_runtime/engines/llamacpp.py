@@ -22,6 +22,7 @@ from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_refusa
 from berth_runtime.engines.llamacpp_calls import plan_calls
 from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
 from berth_runtime.engines.llamacpp_pictures import check_pictures
+from berth_runtime.engines.llamacpp_schema import check_schemas
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
@@ -192,7 +193,7 @@ class Generation:
         body: Json = orjson.loads(request.body)
         chat = isinstance(request, ChatRequest)
         include_usage = bool(body.get("stream_options", {}).get("include_usage"))
-        wrong = check_pictures(body)
+        wrong = check_pictures(body) or check_schemas(body)
         if wrong is not None:
             return wrong
         calls = plan_calls(body)
@@ -212,7 +213,7 @@ class Generation:
             chat=chat,
             stream=request.stream,
             include_usage=request.stream and include_usage,
-            tools="tools" in body,
+            tools=bool(body.get("tools")),
             adapter=adapter,
             body=orjson.dumps(body),
             reader=reader,

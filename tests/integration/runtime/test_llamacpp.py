@@ -320,8 +320,9 @@ async def test_an_answer_keeps_to_a_json_schema(client: openai.AsyncOpenAI) -> N
     assert set(json.loads(answer.choices[0].message.content or "")) == {"city", "people"}
 
 
-async def test_a_schema_that_is_none_is_refused(client: openai.AsyncOpenAI) -> None:
-    schema: Any = {"name": "x", "schema": {"type": "nonsense"}}
+@pytest.mark.parametrize("of", [{"type": "nonsense"}, {"type": "string", "pattern": "^((a{0,500}){0,500}){0,500}$"}])
+async def test_a_schema_that_can_not_be_kept_to_is_refused(client: openai.AsyncOpenAI, of: dict[str, Any]) -> None:
+    schema: Any = {"name": "x", "schema": of}
     with pytest.raises(openai.BadRequestError) as refused:
         await client.chat.completions.create(
             model="smollm2",
