@@ -7,7 +7,7 @@ from typing import Any
 from berth_api.openai_errors import ErrorCode
 from berth_api.suggestions import close_words
 from berth_runtime.openai.errors import refuse
-from berth_runtime.served import ServedAdapter, ServedModel
+from berth_runtime.served import Served, ServedAdapter, ServedModel
 from berth_runtime.supervision import State
 
 Json = dict[str, Any]
@@ -18,13 +18,13 @@ class Catalog:
 
     def __init__(self, models: Mapping[str, ServedModel], adapters: Iterable[ServedAdapter] = ()) -> None:
         self.models = models
-        self.served: Mapping[str, ServedModel | ServedAdapter] = {
+        self.served: Mapping[str, Served] = {
             **models,
             **{adapter.name: adapter for adapter in adapters},
         }
         self.created = int(time.time())
 
-    def find(self, name: object) -> ServedModel | ServedAdapter:
+    def find(self, name: object) -> Served:
         """The model that a request names; None will do where there is only one. Raises `ApiError`."""
         if name is None:
             if len(self.models) == 1:

@@ -209,3 +209,7 @@ class ServedAdapter:
     async def open(self, request: Request, weight: int = 1) -> Exchange:
         """Have the engine work on a request, when its turn has come. Raises `ApiError` if that can't be."""
         return await self._model.open(request, weight)
+
+
+Served = ServedModel | ServedAdapter
+"""Whom a request may be for."""
