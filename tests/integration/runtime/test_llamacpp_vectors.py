@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,6 +14,7 @@ import pytest_asyncio
 import tools
 from numpy.typing import NDArray
 from real_gguf import RankingHead, a_head, write_minilm, write_reranker
+from runtime_server import start_runtime
 from served_engine import ask, serve_engine
 from tokenizers import Tokenizer
 
@@ -121,6 +123,21 @@ async def test_documents_are_scored_by_the_files_own_head(
     wanted = [1 / (1 + np.exp(-head.logit(hidden))) for hidden in first_tokens(tmp_path)]
     assert matrix(outcome).ravel() == pytest.approx(wanted, rel=0.05)
     assert len(set(wanted)) == len(DOCUMENTS)
+
+
+async def test_the_best_document_comes_first_over_http(
+    tmp_path_factory: pytest.TempPathFactory, head: RankingHead, reranker: ServedModel
+) -> None:
+    _, outcome = await ask(reranker, RerankRequest(QUERY, DOCUMENTS))
+    best_first = np.argsort(-matrix(outcome).ravel()).tolist()
+    path = write_reranker(tmp_path_factory.mktemp("gguf") / "reranker.gguf", source(), head)
+    async with start_runtime("--model", f"r={path}") as runtime, aiohttp.ClientSession() as session:
+        await runtime.wait_for_states({"r": "Ready"})
+        body = {"model": "r", "query": QUERY, "documents": list(DOCUMENTS)}
+        async with session.post(f"{runtime.base_url}/v1/rerank", json=body) as answer:
+            results = (await answer.json())["results"]
+    assert [result["index"] for result in results] == best_first
+    assert all(0 < result["relevance_score"] < 1 for result in results)
 
 
 async def test_only_reranking_is_served_by_a_reranker(reranker: ServedModel) -> None:
