@@ -9,20 +9,16 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
 from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapters
-from berth_runtime.engines.llamacpp_answers import ChunkReader, translate_refusal
-from berth_runtime.engines.llamacpp_calls import plan_calls
-from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
-from berth_runtime.engines.llamacpp_pictures import check_pictures
-from berth_runtime.engines.llamacpp_schema import check_schemas
+from berth_runtime.engines.llamacpp_answers import translate_refusal
+from berth_runtime.engines.llamacpp_generation import Generation
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
@@ -46,8 +42,6 @@ from berth_store.headers.gguf import read_gguf
 
 if TYPE_CHECKING:
     import xllamacpp
-
-Json = dict[str, Any]
 
 SAMPLING: Final = {
     *("temperature", "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty"),
@@ -127,9 +121,7 @@ class LlamaCppEngine:
                 reply.fail(Failure(500, "engine_error", "The engine failed on this request; its log has the reason."))
 
     def _answer(self, request: Request, reply: Reply) -> None:
-        if reply.gone:
-            reply.finish(Usage(0))
-        elif isinstance(request, EmbeddingRequest):
+        if isinstance(request, EmbeddingRequest):
             self._vectors.embed(request, reply)
         elif isinstance(request, RerankRequest):
             self._vectors.rerank(request, reply)
@@ -143,7 +135,10 @@ class LlamaCppEngine:
                 with self._turns.turn(generation.adapter):
                     self._generate(generation, reply)
 
-    def _generate(self, generation: "Generation", reply: Reply) -> None:
+    def _generate(self, generation: Generation, reply: Reply) -> None:
+        if reply.gone:
+            reply.finish(Usage(0))
+            return
         reader, events = generation.reader, list[bytes]()
         deliver = reply.chunk if generation.stream else events.append
 
@@ -173,55 +168,6 @@ class LlamaCppEngine:
         elif generation.include_usage and reader.has_spoken and not reply.gone:
             reply.chunk(reader.usage_event())
         reply.finish(reader.usage)
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A chat or completion request as llama.cpp is asked it: always a stream, always with usage."""
-
-    chat: bool
-    stream: bool
-    include_usage: bool
-    tools: bool
-    adapter: str | None
-    body: bytes
-    reader: ChunkReader
-
-    @classmethod
-    def of(cls, request: ChatRequest | CompletionRequest, adapters: Adapters) -> "Generation | Failure":
-        """The request, with what must be different for llama.cpp, or why it can't be carried out."""
-        body: Json = orjson.loads(request.body)
-        chat = isinstance(request, ChatRequest)
-        include_usage = bool(body.get("stream_options", {}).get("include_usage"))
-        wrong = check_pictures(body) or check_schemas(body)
-        if wrong is not None:
-            return wrong
-        calls = plan_calls(body)
-        if isinstance(calls, Failure):
-            return calls
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        adapter = adapters.chosen(body["model"])
-        if adapters.names:
-            body["lora"] = adapters.scales(adapter)
-        reader = ChunkReader(
-            prompts=1 if chat else count_prompts(body["prompt"]),
-            choices=int(body.get("n", 1)),
-            rename=(adapters.model, body["model"]) if adapter else None,
-            writer=calls or ask_for_logprobs(body, chat=chat),
-        )
-        return cls(
-            chat=chat,
-            stream=request.stream,
-            include_usage=request.stream and include_usage,
-            tools=bool(body.get("tools")),
-            adapter=adapter,
-            body=orjson.dumps(body),
-            reader=reader,
-        )
-
-    def blame(self, failure: Failure) -> Failure:
-        """A schema that can't be is the format's, or that of a function."""
-        return replace(failure, param="tools") if self.tools and failure.param == "response_format" else failure
 
 
 def served_parameters(task: Task, facts: ServerFacts) -> dict[Operation, frozenset[str]]:
@@ -254,13 +200,6 @@ def proof_request(task: Task, name: str) -> Request:
         case _:
             body = {"prompt": "a", "max_tokens": 1, "model": name}
             return CompletionRequest(orjson.dumps(body), stream=False)
-
-
-def count_prompts(prompt: object) -> int:
-    """A text or a list of token ids is one prompt, a list of those is as many."""
-    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
-        return len(prompt)
-    return 1
 
 
 def call_engine(handle: Callable[..., None], body: bytes, take: Callable[[bytes], bool]) -> Failure | None:

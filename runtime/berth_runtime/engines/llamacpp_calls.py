@@ -35,7 +35,7 @@ _HEAD: Final = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"argu
 _REFERENCE: Final = b'"$ref":"#'
 
 
-def plan_calls(body: Json) -> "CallWriter | Failure | None":
+def plan_calls(body: Json) -> "CallWriter | FirstCallWriter | Failure | None":
     """What has to be done with the answer to a chat about tools; `body` is changed to what llama.cpp understands."""
     tools, choice = body.get("tools"), body.get("tool_choice")
     if not tools:
@@ -46,7 +46,7 @@ def plan_calls(body: Json) -> "CallWriter | Failure | None":
     if choice != "none" and body.get("response_format", {}).get("type", "text") != "text":
         return FORMAT_BESIDE_TOOLS
     if choice in LEFT_TO_THE_MODEL:
-        return None
+        return FirstCallWriter() if body.get("parallel_tool_calls") is False else None
     functions = [tool["function"] for tool in tools]
     if choice != "required":
         functions = [function for function in functions if function["name"] == choice["function"]["name"]]
@@ -78,6 +78,19 @@ def _one_call(function: Json, *, path: str) -> Json:
     }
 
 
+class FirstCallWriter:
+    """Leaves out every call but the first; llama.cpp's grammar allows several in some forms, whatever it was told."""
+
+    def rewrite(self, choices: list[Json]) -> None:
+        """Change the choices of an event in place; those that have nothing to say any more are left out."""
+        for choice in choices:
+            calls = choice["delta"].pop("tool_calls", ())
+            first = [call for call in calls if call["index"] == 0]
+            if first:
+                choice["delta"]["tool_calls"] = first
+        leave_out_silent(choices)
+
+
 class CallWriter:
     """Rewrites the choices of one request, whose content is a call as JSON, to OpenAI's deltas of a call."""
 
@@ -89,7 +102,7 @@ class CallWriter:
         for choice in choices:
             call = self._calls.setdefault(choice["index"], CallReader())
             self._rewrite_one(choice, call)
-        choices[:] = [choice for choice in choices if choice["delta"] or choice["finish_reason"]]
+        leave_out_silent(choices)
 
     def _rewrite_one(self, choice: Json, call: "CallReader") -> None:
         delta = choice["delta"]
@@ -100,6 +113,11 @@ class CallWriter:
             delta["tool_calls"] = [part]
         if call.whole and choice["finish_reason"] == "stop":
             choice["finish_reason"] = "tool_calls"
+
+
+def leave_out_silent(choices: list[Json]) -> None:
+    """Keep the choices that have something to say."""
+    choices[:] = [choice for choice in choices if choice["delta"] or choice["finish_reason"]]
 
 
 class CallReader:

@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="modu
 
 # The form of Hermes and Qwen: tools in the system message, calls between tags.
 TOOL_TEMPLATE = """
+{%- if tone %}<|im_start|>system
+{{ tone }}<|im_end|>
+{% endif %}
 {%- if tools %}<|im_start|>system
 You may call functions. They are described within <tools></tools>:
 <tools>
@@ -91,6 +94,13 @@ def a_call(city: str) -> list[dict[str, Any]]:
     ]
 
 
+def two_calls(first: str, second: str) -> list[dict[str, Any]]:
+    question, answer = a_call(first)
+    _, other = a_call(second)
+    question["content"] = f"What is the weather in {first} and in {second}?"
+    return [question, {**answer, "tool_calls": [*answer["tool_calls"], *other["tool_calls"]]}]
+
+
 ROME: Any = [
     *(message for city in ("Paris", "London", "Madrid", "Berlin") for message in a_call(city)),
     {"role": "user", "content": "What is the weather in Rome?"},
@@ -153,6 +163,29 @@ async def test_a_forced_call_streams_as_any_other(client: openai.AsyncOpenAI) ->
     name, arguments, end = await collect(asked)
     assert (name, end) == ("add", "tool_calls")
     check_arguments(name, arguments)
+
+
+async def test_several_calls_are_made_at_once_unless_the_client_says_no(client: openai.AsyncOpenAI) -> None:
+    pairs = [("Paris", "London"), ("Madrid", "Berlin"), ("Oslo", "Bern"), ("Lima", "Cairo")]
+    messages: Any = [message for pair in pairs for message in two_calls(*pair)]
+    messages.append({"role": "user", "content": "What is the weather in Rome and in Delhi?"})
+    asked: Any = {"model": "m", "messages": messages, "tools": [WEATHER], "temperature": 0, "max_tokens": 90}
+    cities = []
+    for parallel in (True, False):
+        answer = await client.chat.completions.create(parallel_tool_calls=parallel, **asked)
+        calls: Any = answer.choices[0].message.tool_calls or []
+        cities.append([json.loads(call.function.arguments)["city"] for call in calls])
+    assert len(cities[0]) == 2
+    assert cities[1] == cities[0][:1] == ["Rome"]
+
+
+async def test_a_template_gets_the_arguments_that_are_meant_for_it(client: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "m", "messages": STORY, "max_tokens": 1}
+    plain = await client.chat.completions.create(**asked)
+    rough = await client.chat.completions.create(**asked, extra_body={"chat_template_kwargs": {"tone": "Be rough."}})
+    assert plain.usage is not None
+    assert rough.usage is not None
+    assert rough.usage.prompt_tokens > plain.usage.prompt_tokens
 
 
 async def test_an_answer_of_a_function_is_read(client: openai.AsyncOpenAI) -> None:

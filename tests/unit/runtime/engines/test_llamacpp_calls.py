@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_runtime.engines.llamacpp_calls import CallReader, CallWriter, plan_calls
+from berth_runtime.engines.llamacpp_calls import CallReader, CallWriter, FirstCallWriter, plan_calls
 from berth_runtime.engines.protocol import Failure
 
 NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
@@ -99,6 +99,18 @@ def test_deltas_are_openais() -> None:
     texts = [event["delta"]["tool_calls"][0] for event in more]
     assert texts == [{"index": 0, "function": {"arguments": text}} for text in ("me", '"}')]
     assert (last["delta"], last["finish_reason"]) == ({}, "tool_calls")
+
+
+def test_who_wants_one_call_at_a_time_gets_the_first() -> None:
+    writer = plan_calls(a_body(WEATHER, parallel_tool_calls=False))
+    assert isinstance(writer, FirstCallWriter)
+    first, second = ({"index": index, "function": {"arguments": "{"}} for index in (0, 1))
+    events = [[a_choice(role="assistant")], [a_choice(tool_calls=[first, second])], [a_choice(tool_calls=[second])]]
+    for choices in (*events, ends := [a_choice(end="tool_calls")]):
+        writer.rewrite(choices)
+    assert events == [[a_choice(role="assistant")], [a_choice(tool_calls=[first])], []]
+    assert ends == [a_choice(end="tool_calls")]
+    assert plan_calls(a_body(WEATHER, parallel_tool_calls=True)) is None
 
 
 def test_each_choice_has_a_call_of_its_own() -> None:
