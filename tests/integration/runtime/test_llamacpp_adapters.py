@@ -14,6 +14,8 @@ from runtime_server import RuntimeProcess, start_runtime
 pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="module")]
 
 NAMES = ("m", "m:red", "m:blue")
+ROUNDING = 0.05
+Likely = dict[str, float]
 QUESTION = "What is the sea? Answer at length, and speak of ships, of harbours and of the wind."
 
 
@@ -36,7 +38,7 @@ async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def alone() -> str:
+async def alone() -> Likely:
     """What the model says in a process without adapters."""
     arguments = ("--model", f"m={tools.find('smollm2')}", "--context-length", "512")
     async with start_runtime(*arguments, "--parallel-sequences", "1") as process:
@@ -45,12 +47,21 @@ async def alone() -> str:
             return await write(client, "m")
 
 
-async def write(client: openai.AsyncOpenAI, model: str) -> str:
+async def write(client: openai.AsyncOpenAI, model: str) -> Likely:
+    """How likely the model finds each first word: of a whole answer, a rounding could turn one word into another."""
     answer = await client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": QUESTION}], max_tokens=24, temperature=0
+        model=model, messages=[{"role": "user", "content": QUESTION}], max_tokens=1, logprobs=True, top_logprobs=20
     )
     assert answer.model == model
-    return answer.choices[0].message.content or ""
+    assert answer.choices[0].logprobs is not None
+    (token,) = answer.choices[0].logprobs.content or ()
+    return {each.token: each.logprob for each in token.top_logprobs}
+
+
+def same(left: Likely, right: Likely) -> bool:
+    """Whether the likeliest words of one are as likely for the other."""
+    likeliest = sorted(left, key=lambda token: -left[token])[:3]
+    return all(abs(left[token] - right.get(token, -100)) < ROUNDING for token in likeliest)
 
 
 async def test_adapters_are_listed_beside_their_model(client: openai.AsyncOpenAI) -> None:
@@ -59,22 +70,24 @@ async def test_adapters_are_listed_beside_their_model(client: openai.AsyncOpenAI
 
 
 async def test_an_adapter_changes_the_answers_that_are_asked_of_it_and_no_others(
-    client: openai.AsyncOpenAI, alone: str
+    client: openai.AsyncOpenAI, alone: Likely
 ) -> None:
     base, red, blue = [await write(client, name) for name in NAMES]
-    assert base == alone
-    assert len({base, red, blue}) == 3
+    assert same(base, alone)
+    assert not same(base, red)
+    assert not same(base, blue)
+    assert not same(red, blue)
 
 
-async def test_who_asks_after_an_adapter_reads_nothing_of_it(client: openai.AsyncOpenAI, alone: str) -> None:
+async def test_who_asks_after_an_adapter_reads_nothing_of_it(client: openai.AsyncOpenAI, alone: Likely) -> None:
     """Each question goes to a sequence that has read the same words by another adapter just before."""
     first = [await write(client, name) for name in NAMES]
     again = [await write(client, name) for name in (*NAMES, *reversed(NAMES))]
-    assert again == [*first, *reversed(first)]
-    assert again[-1] == alone
+    assert all(same(*pair) for pair in zip(again, [*first, *reversed(first)], strict=True))
+    assert same(again[-1], alone)
 
 
-async def test_what_an_adapter_read_long_ago_is_not_kept_for_the_base(tmp_path: Path, alone: str) -> None:
+async def test_what_an_adapter_read_long_ago_is_not_kept_for_the_base(tmp_path: Path, alone: Likely) -> None:
     arguments = ("--model", f"m={tools.find('smollm2')}", "--context-length", "512", "--parallel-sequences", "1")
     adapter = write_adapter(tmp_path / "red.gguf")
     async with start_runtime(*arguments, "--adapter", f"red={adapter}") as process:
@@ -82,15 +95,15 @@ async def test_what_an_adapter_read_long_ago_is_not_kept_for_the_base(tmp_path: 
         async with openai.AsyncOpenAI(base_url=f"{process.base_url}/v1", api_key="none", max_retries=0) as client:
             await write(client, "m:red")
             await client.completions.create(model="m", prompt="1 2 3 4 5 6 7 8 9 " * 10, max_tokens=1)
-            assert await write(client, "m") == alone
+            assert same(await write(client, "m"), alone)
 
 
-async def test_all_may_be_asked_at_once(client: openai.AsyncOpenAI, alone: str) -> None:
+async def test_all_may_be_asked_at_once(client: openai.AsyncOpenAI, alone: Likely) -> None:
     one_by_one = {name: await write(client, name) for name in NAMES}
     asked = NAMES * 4
     answers = await asyncio.gather(*(write(client, name) for name in asked))
-    assert answers == [one_by_one[name] for name in asked]
-    assert one_by_one["m"] == alone
+    assert all(same(answer, one_by_one[name]) for answer, name in zip(answers, asked, strict=True))
+    assert same(one_by_one["m"], alone)
 
 
 async def test_a_completion_may_ask_an_adapter_too(client: openai.AsyncOpenAI) -> None:

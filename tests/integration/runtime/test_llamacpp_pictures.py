@@ -39,7 +39,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[open
 async def ask(client: openai.AsyncOpenAI, *parts: dict[str, object]) -> tuple[str, int]:
     """What the model says, and how many tokens it read."""
     messages: Any = [{"role": "user", "content": [QUESTION, *parts]}]
-    answer = await client.chat.completions.create(model="m", messages=messages, max_tokens=12, temperature=0)
+    answer = await client.chat.completions.create(model="m", messages=messages, max_tokens=6, temperature=0)
     assert answer.usage is not None
     return answer.choices[0].message.content or "", answer.usage.prompt_tokens
 
