@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from real_gguf import RankingHead, a_head, write_minilm, write_reranker
 from runtime_server import start_runtime
 from served_engine import ask, serve_engine
+from tiny_qwen3 import write_tiny_qwen3
 from tokenizers import Tokenizer
 
 from berth_runtime.engines.protocol import EmbeddingRequest, Failure, Operation, RerankRequest, Rows
 from berth_runtime.served import ServedModel
+from berth_runtime.supervision import State
 from berth_store.convert.encoder import convert_encoder
 
 pytestmark = [pytest.mark.needs("minilm"), pytest.mark.asyncio(loop_scope="module")]
@@ -138,6 +140,25 @@ async def test_the_best_document_comes_first_over_http(
             results = (await answer.json())["results"]
     assert [result["index"] for result in results] == best_first
     assert all(0 < result["relevance_score"] < 1 for result in results)
+
+
+async def test_a_ranker_that_says_yes_or_no_gives_the_probability_of_yes(tmp_path: Path) -> None:
+    """What is yes for one is no for the other, whose head is turned: of any two logits that would not be true."""
+    scores = []
+    for turned in (False, True):
+        path = write_tiny_qwen3(tmp_path / f"turned-{turned}.gguf", turned=turned)
+        async with serve_engine("--model", f"ranker={path}") as model:
+            _, outcome = await ask(model, RerankRequest("ab", ("a", "bb", "c")))
+            scores.append(matrix(outcome).ravel())
+    assert scores[0] + scores[1] == pytest.approx(np.ones(3), abs=1e-4)
+    assert len(set(scores[0].tolist())) == 3
+
+
+async def test_a_ranker_whose_scores_would_say_nothing_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_qwen3(tmp_path / "one.gguf", labels=("yes",))
+    async with serve_engine("--model", f"ranker={path}") as model:
+        assert model.life.state is State.FAILED
+        assert "a reranker of this kind has the two classes yes and no" in model.life.message
 
 
 async def test_only_reranking_is_served_by_a_reranker(reranker: ServedModel) -> None:
