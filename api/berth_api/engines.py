@@ -24,7 +24,9 @@ class Served:
 
 
 SERVED: Mapping[EngineType, Served] = {
-    EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING}, available=True, most_devices=64),
+    EngineType.LLAMA_CPP: Served(
+        frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=True, most_devices=64
+    ),
     EngineType.ONNX_RUNTIME: Served(
         frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True, most_devices=1
     ),

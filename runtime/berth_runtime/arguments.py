@@ -41,6 +41,7 @@ class Options:
     chat_template: str | None
     drain_timeout_seconds: float
     engine_args: Mapping[str, str]
+    adapters: Mapping[str, Path]
     log_requests: bool
 
 
@@ -53,6 +54,11 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     for name in names:
         if names.count(name) > 1:
             parser.error(f"two models are to be served as {name!r}; give them names of their own: --model NAME=PATH")
+    adapters = dict(given.adapter)
+    if len(adapters) < len(given.adapter):
+        parser.error("two adapters have the same name; give each its own: --adapter NAME=PATH")
+    if adapters and len(models) > 1:
+        parser.error("--adapter belongs to one model, and several are to be served; start a process for each")
     return Options(
         models=models,
         host=given.host,
@@ -64,6 +70,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         chat_template=given.chat_template,
         drain_timeout_seconds=given.drain_timeout,
         engine_args=dict(given.engine_arg),
+        adapters=adapters,
         log_requests=given.log_requests,
     )
 
@@ -90,6 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="time for running requests after SIGTERM",
     )
     add("--engine-arg", type=_pair, action="append", default=[], metavar="K=V", help="an argument of the engine's own")
+    add(
+        "--adapter",
+        type=_adapter,
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
+    )
     add("--log-requests", action="store_true", help="log one line for each request")
     return parser
 
@@ -141,6 +156,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    named = _NAMED.fullmatch(text)
+    if named is None or len(named[1]) > MAX_NAME_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=PATH with a name of at most {MAX_NAME_LENGTH} small letters, digits, dots and dashes"
+        )
+    return named[1], Path(named[2])
 
 
 def _file_text(text: str) -> str:

@@ -36,6 +36,8 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
     task = model.task if options.task is Task.AUTO else options.task
     artifact = model.artifact.model_copy(update={"task": task})
     engine = choose_engine(artifact, wanted=options.engine, gpu=False)
+    if options.adapters and engine is not EngineType.LLAMA_CPP:
+        raise UnsupportedModel(f"{engine} serves no adapters; leave out --adapter, or serve a GGUF with LlamaCpp")
     settings = EngineSettings(
         model=replace(model, chat_template=options.chat_template or model.chat_template),
         name=name,
@@ -45,6 +47,7 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
         context_length=options.context_length,
         parallel_sequences=options.parallel_sequences,
         args=options.engine_args,
+        adapters=options.adapters,
     )
     return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
 

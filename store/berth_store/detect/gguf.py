@@ -10,7 +10,7 @@ from berth_store.detect.folder import ModelFolder
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.folder import is_own_file
-from berth_store.headers.gguf import GgufHeader, read_gguf
+from berth_store.headers.gguf import MAX_KEPT_STRING_BYTES, GgufHeader, read_gguf
 from berth_store.headers.gguf_types import PoolingType
 
 # The engine finds the other shards by this name, so a shard with another name can't be loaded.
@@ -34,6 +34,7 @@ EMBEDDING_ARCHITECTURES = frozenset(
         "t5encoder",
     }
 )
+RERANKER_LABELS = ("yes", "no")
 _POOLINGS = {PoolingType.MEAN: Pooling.MEAN, PoolingType.CLS: Pooling.CLS, PoolingType.LAST: Pooling.LAST}
 # Files that are GGUF and yet no model of their own: what they are, and what to do.
 _PARTS = {
@@ -176,6 +177,11 @@ def _model(root: Path, shards: list[Path], headers: list[GgufHeader], wish: Wish
         raise UnsupportedModel(
             f"{shards[0].name} does not state `general.architecture`, so no engine can load it; fetch a whole model"
         )
+    if first.template_is_too_long:
+        raise UnsupportedModel(
+            f"{shards[0].name} has a chat template of more than {MAX_KEPT_STRING_BYTES:,} bytes, and no real one has; "
+            "fetch the model again from a source that you trust"
+        )
     task = _task(shards[0], first, wish)
     return DetectedModel(
         artifact=Artifact(
@@ -205,13 +211,21 @@ def _task(path: Path, header: GgufHeader, wish: Wish) -> Task:
 
 def _stated_task(header: GgufHeader) -> Task | None:
     pooling = header.pooling_type
-    if pooling is PoolingType.RANK:
-        return Task.TEXT_CLASSIFICATION if len(header.classifier_labels) > 1 else Task.RERANK
+    if pooling is PoolingType.RANK or (pooling is None and header.head_classes):
+        return _task_of_head(header)
     if pooling in _POOLINGS or header.architecture in EMBEDDING_ARCHITECTURES:
         return Task.EMBEDDING
     if header.causal is False:
         return None
     return Task.CHAT if header.chat_template else Task.COMPLETION
+
+
+def _task_of_head(header: GgufHeader) -> Task:
+    """A head with one class scores. One with two may too: some rerankers answer yes or no, and have a prompt for it."""
+    if header.rerank_template or tuple(label.lower() for label in header.classifier_labels) == RERANKER_LABELS:
+        return Task.RERANK
+    classes = len(header.classifier_labels) or header.head_classes or 1
+    return Task.TEXT_CLASSIFICATION if classes > 1 else Task.RERANK
 
 
 def _embedding(header: GgufHeader) -> EmbeddingSettings:

@@ -126,7 +126,7 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
         (Format.PYTORCH, Task.EMBEDDING, "no engine of this version loads PyTorch weights"),
         (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
         (Format.ONNX, Task.CHAT, "from ONNX it serves Embedding"),
-        (Format.GGUF, Task.RERANK, "from GGUF it serves Chat, Completion, Embedding"),
+        (Format.GGUF, Task.TEXT_CLASSIFICATION, "from GGUF it serves Chat, Completion, Embedding, Rerank"),
     ],
 )
 def test_a_model_that_no_engine_serves_says_what_would_be_served(form: Format, task: Task, says: str) -> None:
@@ -161,11 +161,11 @@ def test_llama_cpp_moves_all_layers_to_the_gpu_unless_told_otherwise() -> None:
 
 
 def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
-    with pytest.raises(UnsupportedModel, match="Rerank"):
-        build_launch(a_model(task="Rerank"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
+    with pytest.raises(UnsupportedModel, match="ObjectDetection"):
+        build_launch(a_model(task="ObjectDetection"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
 
 
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
     assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING)
+    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, Task.RERANK)
