@@ -44,10 +44,9 @@ def available_tasks() -> tuple[Task, ...]:
     return tuple(task for task in Task if any(task in served.tasks for served in SERVED.values() if served.available))
 
 
-def only_format(engine: EngineType) -> Format | None:
-    """The one format that the engine loads, to look for in an artifact; None where it may be any of several."""
-    formats = SERVED[engine].formats if engine in SERVED else frozenset()
-    return next(iter(formats)) if len(formats) == 1 else None
+def formats_of(engine: EngineType) -> frozenset[Format]:
+    """The formats that the engine loads, to look for in an artifact; none for `Auto`, which may be any."""
+    return SERVED[engine].formats if engine in SERVED else frozenset()
 
 
 def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, gpu: bool = False) -> EngineType:

@@ -46,7 +46,7 @@ def convert_encoder(source: Path, target: Path) -> Path:
     if folder.file("tokenizer.json") is None:
         raise UnsupportedModel(f"{source} has no tokenizer.json; save the tokenizer in its fast form there")
     config = parse_encoder_config(folder.json("config.json"))
-    found = detect(source, task=Task.EMBEDDING, weights_format=Format.SAFETENSORS)
+    found = detect(source, task=Task.EMBEDDING, formats={Format.SAFETENSORS})
     sentence = read_embedding(folder)
     _refuse_modules(sentence)
     tensors = EncoderTensors(found.weights, prefix=config.family.names.prefix)
