@@ -66,7 +66,7 @@ REFUSED_MODELS: dict[str, dict[str, Any]] = {
     "spec.source.files": {"source": {"uri": "oci://r/m", "files": ["*.gguf"]}},
     "spec.trust.pickle": {"trust": {"pickle": True}},
     "spec.trust.remoteCode": {"trust": {"remoteCode": True}},
-    "spec.task": {"task": "Rerank"},
+    "spec.task": {"task": "ImageClassification"},
     "spec.engine.type": {"engine": {"type": "VLLM"}},
     "spec.autoscaling": {"autoscaling": {"maxReplicas": 2}},
     "spec.rollout.strategy": {"rollout": {"strategy": "Surge"}},
