@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +40,31 @@ def answers_of(name: str, folder: str) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model.eval()
     if name.endswith("entities"):
-        return {way: entities(model, tokenizer, way) for way in ("simple", "first")}
+        return {way: entities_in(TEXTS, model, tokenizer, way) for way in ("simple", "first")}
     if "rerank" in name:
-        return {"scores": scores(model, tokenizer, QUERY), "of the long query": scores(model, tokenizer, LONG_QUERY)}
+        queries = {"scores": QUERY, "of the long query": LONG_QUERY}
+        return {key: scores_of(query, DOCUMENTS, model, tokenizer, max_length=16) for key, query in queries.items()}
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
     order = [model.config.id2label[at] for at in range(model.config.num_labels)]
     answers = [{each["label"]: each["score"] for each in answer} for answer in classify(list(TEXTS))]
     return {"probabilities": [[answer[label] for label in order] for answer in answers]}
 
 
-def scores(model: Any, tokenizer: Any, query: str) -> list[float]:
+def scores_of(query: str, documents: Sequence[str], model: Any, tokenizer: Any, *, max_length: int) -> list[float]:
     """As the CrossEncoder of sentence-transformers asks: pairs, padded, the longest first truncated; then 0 to 1."""
-    pairs = [(query, document) for document in DOCUMENTS]
-    features = tokenizer(pairs, padding=True, truncation=True, max_length=16, return_tensors="pt")
+    pairs = [(query, document) for document in documents]
+    features = tokenizer(pairs, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     with torch.no_grad():
         logits = model(**features).logits
     found = torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)[:, 1]
     return [float(value) for value in found]
 
 
-def entities(model: Any, tokenizer: Any, way: str) -> list[list[dict[str, Any]]]:
+def entities_in(texts: Sequence[str], model: Any, tokenizer: Any, way: str) -> list[list[dict[str, Any]]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         find = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=way)
-        found = [find(text) for text in TEXTS]
+        found = [find(text) for text in texts]
     return [
         [
             {
