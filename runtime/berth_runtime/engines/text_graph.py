@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from berth_runtime.engines.onnx_session import RUN_ERRORS, plain_words
 from berth_runtime.engines.protocol import LoadFailed
 from berth_runtime.engines.text_tokens import TokenIds, Tokens
 
@@ -54,7 +55,7 @@ class GraphShape:
 
     inputs: tuple[GraphInput, ...]
     output: str
-    width: int | None
+    width: int
     fixed_length: int | None
     fixed_rows: int | None
 
@@ -81,14 +82,22 @@ def read_shape(session: onnxruntime.InferenceSession, wanted: WantedOutput) -> G
             )
     chosen = _choose_output(session, wanted)
     rows, length = (size if isinstance(size, int) else None for size in inputs["input_ids"].shape)
+    known = tuple(GraphInput(name=value.name, dtype=INPUT_TYPES[value.type]) for value in inputs.values())
     width = chosen.shape[-1]
-    return GraphShape(
-        inputs=tuple(GraphInput(name=value.name, dtype=INPUT_TYPES[value.type]) for value in inputs.values()),
-        output=chosen.name,
-        width=width if isinstance(width, int) else None,
-        fixed_length=length,
-        fixed_rows=rows,
-    )
+    if not isinstance(width, int):
+        width = _measured_width(session, chosen.name, known, (rows or 1, length or 1))
+    return GraphShape(inputs=known, output=chosen.name, width=width, fixed_length=length, fixed_rows=rows)
+
+
+def _measured_width(
+    session: onnxruntime.InferenceSession, output: str, inputs: Sequence[GraphInput], sizes: tuple[int, int]
+) -> int:
+    """The size of the output's last dimension; exporters often give it a name instead."""
+    try:
+        found = session.run([output], {value.name: np.zeros(sizes, dtype=value.dtype) for value in inputs})[0]
+    except RUN_ERRORS as error:
+        raise LoadFailed(f"the graph fails on a single sequence: {plain_words(error)}; export it again") from error
+    return int(found.shape[-1])
 
 
 def _choose_output(session: onnxruntime.InferenceSession, wanted: WantedOutput) -> onnxruntime.NodeArg:

@@ -54,22 +54,20 @@ def provider(args: Mapping[str, str]) -> str | None:
     return argument(args, "provider", _one_of((GPU, *PROVIDERS)), None, (GPU, *PROVIDERS))
 
 
-def width(shape: GraphShape, embedding: EmbeddingSettings) -> int | None:
+def width(shape: GraphShape, embedding: EmbeddingSettings) -> int:
     """The length of a vector; raises `LoadFailed` if the graph and the artifact's configuration differ."""
-    if shape.width and embedding.dimensions and shape.width != embedding.dimensions:
+    if embedding.dimensions and shape.width != embedding.dimensions:
         raise LoadFailed(
             f"the graph's output has {shape.width} dimensions, but the artifact's configuration says "
             f"{embedding.dimensions}; export the model again"
         )
-    return shape.width or embedding.dimensions
+    return shape.width
 
 
 def class_names(shape: GraphShape, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the classes; those that config.json does not name are numbered, as transformers does."""
     if not shape.width:
-        raise LoadFailed(
-            f"the graph does not say how many classes its output {shape.output} has; export it with that dimension"
-        )
+        raise LoadFailed(f"the graph's output {shape.output} has no classes; export the model again")
     if names and len(names) != shape.width:
         raise LoadFailed(
             f"the graph's output {shape.output} has {shape.width} classes, but config.json names {len(names)}; the two "

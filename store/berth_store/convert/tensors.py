@@ -136,10 +136,11 @@ class StoredWeights:
             length=tensor.end - tensor.start,
         )
         value = graph.stored(name, stored)
-        if stored.element_type is not ElementType.FLOAT:
-            value = graph.op("Cast", value, to=ElementType.FLOAT)
+        # The engine does both once, when it loads; in this order the copy in between is the smaller one.
         if transposed:
             value = graph.op("Transpose", value, perm=(1, 0))
+        if stored.element_type is not ElementType.FLOAT:
+            value = graph.op("Cast", value, to=ElementType.FLOAT)
         return Weight(value, tensor.shape)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from recorded_reply import RecordedReply
 from safetensors.numpy import load_file, save_file
@@ -181,6 +182,16 @@ def test_text_that_is_no_unicode_is_refused_by_its_field(
 def test_a_request_of_another_operation_is_refused(tmp_path: Path, name: str, request_of_another: Request) -> None:
     engine, _ = load(model_of(tmp_path, name))
     assert ask(engine, request_of_another).refused().code == "unsupported_operation"
+
+
+def test_classes_are_counted_where_the_graph_gives_their_number_a_name(tmp_path: Path) -> None:
+    model = model_of(tmp_path, "bert-sentiment", Format.ONNX)
+    graph = onnx.load(str(model.weights[0]))
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "Addlogits_dim_1"
+    model.weights[0].write_bytes(graph.SerializeToString())
+    assert load(detect(model.root))[1].labels == SENTIMENTS
+    with pytest.raises(LoadFailed, match="has 3 classes, but config.json names 1"):  # noqa: RUF043
+        load(replace(model, labels=("one",)))
 
 
 def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
