@@ -78,9 +78,11 @@ ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
         "threads": _NUMBER,
     },
     EngineType.ONNX_RUNTIME: {
+        "aggregation": _one_of("first", "simple"),
         "normalize": _FLAG,
         "output": Value("[A-Za-z0-9_.:/-]{1,128}", "the name of one of the graph's outputs"),
         "pooling": _one_of("in-graph", "mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"),
+        "provider": _one_of("cpu", "gpu", "cuda", "tensorrt", "migraphx", "rocm", "openvino"),
         "truncate": _FLAG,
     },
 }

@@ -1,19 +1,22 @@
 """Which engine serves what. A new engine is one line in `SERVED`; the runtime implements it under the same word."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 
 _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
+# What `berth_store.convert` makes graphs of.
+_ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
 
 
 @dataclass(frozen=True)
 class Served:
     """What one engine can serve: formats and tasks, and whether this version has the engine at all.
 
+    `architectures` are those that it knows of a format, where it does not know all: the artifact's own names for them.
     `most_devices` is how many GPUs one process of it can use together; 0 where this version runs it on the CPU alone.
     """
 
@@ -21,6 +24,7 @@ class Served:
     tasks: frozenset[Task]
     available: bool
     most_devices: int = 0
+    architectures: Mapping[Format, frozenset[str]] = field(default_factory=dict)
 
 
 SERVED: Mapping[EngineType, Served] = {
@@ -28,12 +32,19 @@ SERVED: Mapping[EngineType, Served] = {
         frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=True, most_devices=64
     ),
     EngineType.ONNX_RUNTIME: Served(
-        frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True, most_devices=1
+        frozenset({Format.ONNX, Format.SAFETENSORS}),
+        frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION}),
+        available=True,
+        most_devices=1,
+        architectures={Format.SAFETENSORS: _ENCODERS},
     ),
     EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
     EngineType.LITERT: Served(frozenset({Format.TFLITE}), frozenset(Task), available=False),
 }
+
+
+_REMEDY_ARCHITECTURE = "bring the model as ONNX, exported with its tokenizer, or take a model of one of these"
 
 
 def available_engines() -> tuple[EngineType, ...]:
@@ -46,10 +57,9 @@ def available_tasks() -> tuple[Task, ...]:
     return tuple(task for task in Task if any(task in served.tasks for served in SERVED.values() if served.available))
 
 
-def only_format(engine: EngineType) -> Format | None:
-    """The one format that the engine loads, to look for in an artifact; None where it may be any of several."""
-    formats = SERVED[engine].formats if engine in SERVED else frozenset()
-    return next(iter(formats)) if len(formats) == 1 else None
+def formats_of(engine: EngineType) -> frozenset[Format]:
+    """The formats that the engine loads, to look for in an artifact; none for `Auto`, which may be any."""
+    return SERVED[engine].formats if engine in SERVED else frozenset()
 
 
 def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, gpu: bool = False) -> EngineType:
@@ -84,7 +94,14 @@ def _first_that_serves(artifact: Artifact) -> EngineType:
 
 def _serves(engine: EngineType, artifact: Artifact) -> bool:
     served = SERVED[engine]
-    return artifact.format in served.formats and (artifact.task is Task.AUTO or artifact.task in served.tasks)
+    known_task = artifact.task is Task.AUTO or artifact.task in served.tasks
+    return artifact.format in served.formats and known_task and _knows(served, artifact)
+
+
+def _knows(served: Served, artifact: Artifact) -> bool:
+    """Whether the architecture is one that the engine knows; one that nobody stated, the engine will look at."""
+    known = served.architectures.get(artifact.format)
+    return known is None or artifact.architecture is None or artifact.architecture in known
 
 
 def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
@@ -98,6 +115,8 @@ def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
             f"{wanted} loads {_words(served.formats)}, and this artifact is {artifact.format}",
             "leave it out, so that it is chosen",
         )
+    if not _knows(served, artifact):
+        raise _refused(_unknown_architecture(wanted, artifact), _REMEDY_ARCHITECTURE)
     if not _serves(wanted, artifact):
         raise _refused(
             f"{wanted} serves {_words(served.tasks)}, and this model's task is {artifact.task}",
@@ -119,15 +138,33 @@ def _why_none(artifact: Artifact) -> str:
             for task in served.tasks
         }
     )
+    if artifact.task in tasks:
+        engine = next(each for each in available_engines() if artifact.format in SERVED[each].architectures)
+        return f"{_unknown_architecture(engine, artifact)}; {_REMEDY_ARCHITECTURE}"
     if tasks:
+        others = {
+            form
+            for served in SERVED.values()
+            if served.available and artifact.task in served.tasks
+            for form in served.formats - {artifact.format}
+        }
+        bring = f"bring the model as {' or '.join(sorted(others))}, or " if others else ""
         return (
-            f"no engine of this version serves {artifact.task} from {artifact.format}; "
-            f"from {artifact.format} it serves {_words(tasks)}: if the model can do one of these, set spec.task"
+            f"no engine of this version serves {artifact.task} from {artifact.format}; {bring}"
+            f"set spec.task to one of {_words(tasks)}, if the model can do that"
         )
     formats = sorted({form for served in SERVED.values() if served.available for form in served.formats})
     return (
         f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: "
         f"use the model in one of these formats (many are published as GGUF, and encoders can be exported to ONNX)"
+    )
+
+
+def _unknown_architecture(engine: EngineType, artifact: Artifact) -> str:
+    known = SERVED[engine].architectures[artifact.format]
+    return (
+        f"{engine} loads {artifact.format} of the architectures {_words(known)}, and this artifact's is "
+        f"{artifact.architecture}"
     )
 
 

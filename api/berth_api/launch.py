@@ -13,8 +13,11 @@ RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
 
-# llama.cpp keeps layers in the host's memory unless it is told to move them.
-_ON_DEVICES: Mapping[EngineType, dict[str, str]] = {EngineType.LLAMA_CPP: {"n-gpu-layers": "-1"}}
+# llama.cpp keeps layers in the host's memory unless it is told to move them, ONNX Runtime computes on the CPU.
+_ON_DEVICES: Mapping[EngineType, dict[str, str]] = {
+    EngineType.LLAMA_CPP: {"n-gpu-layers": "-1"},
+    EngineType.ONNX_RUNTIME: {"provider": "gpu"},
+}
 
 
 @dataclass(frozen=True)

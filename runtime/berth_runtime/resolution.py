@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from berth_api.artifact import EngineType, Task
-from berth_api.engines import choose_engine, only_format
+from berth_api.engines import choose_engine, formats_of
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.engines import ENGINES
@@ -53,8 +53,8 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
 
 
 def _detect(path: Path, options: Options) -> DetectedModel:
-    wanted_format = only_format(options.engine) if path.is_dir() else None
-    return detect_bounded(path, task=options.task, weights_format=wanted_format)
+    formats = formats_of(options.engine) if path.is_dir() else ()
+    return detect_bounded(path, task=options.task, formats=formats)
 
 
 def _module_of(engine: EngineType) -> str:

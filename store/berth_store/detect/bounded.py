@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -51,7 +52,7 @@ def detect_bounded(
     path: Path,
     *,
     task: Task = Task.AUTO,
-    weights_format: Format | None = None,
+    formats: Collection[Format] = (),
     cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -61,7 +62,7 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = child_command(path, task, weights_format, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
+    command = child_command(path, task, formats, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -114,13 +115,13 @@ def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
 
 
 def child_command(
-    path: Path, task: Task, weights_format: Format | None, *, cpu_seconds: int, memory_bytes: int
+    path: Path, task: Task, formats: Collection[Format], *, cpu_seconds: int, memory_bytes: int
 ) -> list[str]:
     """The child for `path`."""
     # -P keeps the working folder, which may be the model's own, off the way of imports.
     command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
-    command += ["--format", weights_format] if weights_format else []
+    command += [word for each in sorted(formats) for word in ("--format", each)]
     return [*command, "--", os.fspath(path)]
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,15 +28,16 @@ FORMATS = {
 }
 TFLITE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION, Task.TEXT_CLASSIFICATION)
 Found = dict[Format, list[Path]]
+_REMEDY_FORMAT = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
 
 
-def detect(path: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None) -> DetectedModel:
+def detect(path: Path, *, task: Task = Task.AUTO, formats: Collection[Format] = ()) -> DetectedModel:
     """What the file or folder at `path` is, read in this process.
 
-    `task` and `weights_format` are the user's own words and win over what the files say. `UnsupportedModel` says what
-    is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
+    `task` and `formats` (empty: any) are the user's own words and win over what the files say. `UnsupportedModel` says
+    what is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
     """
-    wish = Wish(task, weights_format)
+    wish = Wish(task, frozenset(formats))
     if not str(path).isprintable():
         raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))
@@ -49,8 +51,8 @@ def _detect_file(path: Path, wish: Wish) -> DetectedModel:
     found = FORMATS.get(kind)
     if found is None:
         raise refusal(path, kind)
-    if wish.format not in (None, found):
-        raise UnsupportedModel(f"{path.name} is {kind}, and {wish.format} is asked for; correct `spec.artifact.format`")
+    if not wish.allows(found):
+        raise UnsupportedModel(f"{path.name} is {kind}, and {wish.format_words} is asked for; {_REMEDY_FORMAT}")
     match found:
         case Format.GGUF:
             return detect_gguf(path, wish)
@@ -109,21 +111,19 @@ def _nothing_found(folder: ModelFolder, refused: dict[Kind, list[Path]]) -> Unsu
 
 def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tuple[Format, tuple[str, ...]]:
     """The format to serve. ONNX beside safetensors are the same model twice: engines differ, so the task decides."""
-    names = sorted(formats)
-    if wish.format is not None:
-        if wish.format not in formats:
-            remedy = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
-            raise UnsupportedModel(f"{folder.root} holds {', '.join(names)} and no {wish.format}; {remedy}")
-        return wish.format, ()
-    if len(formats) == 1:
-        return names[0], ()
-    if formats == {Format.ONNX, Format.SAFETENSORS}:
+    allowed = sorted(filter(wish.allows, formats))
+    if not allowed:
+        held = ", ".join(sorted(formats))
+        raise UnsupportedModel(f"{folder.root} holds {held} and no {wish.format_words}; {_REMEDY_FORMAT}")
+    if len(allowed) == 1:
+        return allowed[0], ()
+    if set(allowed) == {Format.ONNX, Format.SAFETENSORS}:
         architecture = next(iter(config.texts(folder.json("config.json"), "architectures")), None)
         chosen = Format.SAFETENSORS if is_generative(architecture) else Format.ONNX
-        other = next(iter(formats - {chosen}))
+        other = next(each for each in allowed if each is not chosen)
         return chosen, (f"the folder also holds {other}: set `spec.artifact.format` to {other} to serve that",)
     remedy = "set `spec.artifact.format`, or name the file that is meant in place of the folder"
-    raise ask_which(str(folder.root), "models of several formats", names, remedy)
+    raise ask_which(str(folder.root), "models of several formats", allowed, remedy)
 
 
 def _notes_on_skipped(folder: ModelFolder) -> tuple[str, ...]:

@@ -42,6 +42,23 @@ class EmbeddingSettings:
     include_prompt: bool = True
 
 
+class Problem(StrEnum):
+    """How a classifier's classes stand to one another, in the words of `problem_type` in config.json."""
+
+    SINGLE_LABEL = "single_label_classification"  # exactly one of them is right: their probabilities add up to 1
+    MULTI_LABEL = "multi_label_classification"  # each is right or wrong by itself
+    REGRESSION = "regression"  # they are numbers and no classes
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How a model that gives classes or scores wants to be run; `output` is the graph's output with the logits."""
+
+    problem: Problem = Problem.SINGLE_LABEL
+    max_sequence_length: int | None = None
+    output: str | None = None
+
+
 @dataclass(frozen=True)
 class DetectedModel:
     """A model that was found, with all that its own files say.
@@ -58,6 +75,7 @@ class DetectedModel:
     tokenizer: Path | None = None
     chat_template: str | None = None
     embedding: EmbeddingSettings | None = None
+    classifier: ClassifierSettings | None = None
     labels: tuple[str, ...] = ()
     projector: Path | None = None
     remote_code: tuple[str, ...] = ()

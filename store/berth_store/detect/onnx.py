@@ -5,11 +5,12 @@ from pathlib import Path
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
+from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
-from berth_store.detect.onnx_task import GraphFacts, stated_task, text_vector, token_vectors
-from berth_store.detect.sentence import max_sequence_length, read_embedding
-from berth_store.detect.tasks import GENERATIVE_TASKS, TEXT_TASKS
+from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
+from berth_store.detect.sentence import embedding_settings, is_cross_encoder, read_embedding, refuse_unsupported_modules
+from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, TEXT_TASKS
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.onnx import OnnxHeader, read_onnx
 
@@ -59,6 +60,7 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         tokenizer=tokenizer,
         chat_template=facts.chat_template if task in GENERATIVE_TASKS else None,
         embedding=embedding,
+        classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
         labels=config.labels(folder.json("config.json")),
         remote_code=(),
     )
@@ -72,6 +74,7 @@ def _facts(folder: ModelFolder, header: OnnxHeader) -> GraphFacts:
         architecture=next(iter(config.texts(settings, "architectures")), None),
         label_count=len(config.labels(settings)),
         chat_template=config.chat_template(folder),
+        compares_pairs=is_cross_encoder(folder),
         has_pooling=sentence is not None and sentence.settings.pooling is not None,
     )
 
@@ -91,19 +94,13 @@ def _artifact(folder: ModelFolder, header: OnnxHeader, task: Task) -> Artifact:
 
 def _embedding(folder: ModelFolder, path: Path, header: OnnxHeader) -> EmbeddingSettings:
     """The graph's own vector of the text if there is one, else those of the tokens and the pooling that is stated."""
-    sentence = read_embedding(folder)
-    stated = sentence.settings if sentence else EmbeddingSettings(None, max_sequence_length=max_sequence_length(folder))
+    stated = embedding_settings(folder)
     whole = text_vector(header)
     if whole is not None:
         pooling: Pooling | None = Pooling.IN_GRAPH
     else:
         pooling = stated.pooling
-        if sentence is not None and sentence.unsupported_modules:
-            modules = ", ".join(sentence.unsupported_modules)
-            raise UnsupportedModel(
-                f"{path.name} ends before the modules {modules} of modules.json, which no engine here runs; "
-                "export the whole chain to ONNX, with the output `sentence_embedding`"
-            )
+        refuse_unsupported_modules(read_embedding(folder), path.name)
     output = whole or token_vectors(header)
     if output is None:
         names = ", ".join(value.name for value in header.outputs[:8])

@@ -5,7 +5,7 @@ decides where it comes from.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,7 +34,7 @@ async def detect_paged(
     supply: AsyncSupply,
     *,
     task: Task = Task.AUTO,
-    weights_format: Format | None = None,
+    formats: Collection[Format] = (),
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> DetectedModel:
     """What `detect` says of `path`, whose files have their true size, and the content that `supply` has put there.
@@ -42,9 +42,7 @@ async def detect_paged(
     `supply` gets a file below `path` and the stretch that is about to be read; what it raises is raised here. The
     bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
     """
-    command = child_command(
-        path, task, weights_format, cpu_seconds=DEFAULT_CPU_SECONDS, memory_bytes=DEFAULT_MEMORY_BYTES
-    )
+    command = child_command(path, task, formats, cpu_seconds=DEFAULT_CPU_SECONDS, memory_bytes=DEFAULT_MEMORY_BYTES)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *command[:-2], "--paged", *command[-2:], stdin=pipe, stdout=pipe, stderr=pipe, limit=MAX_ANSWER_BYTES

@@ -11,10 +11,22 @@ MAX_NAMED = 8
 
 @dataclass(frozen=True)
 class Wish:
-    """The user's own words, which win over what a file says: `spec.task`, and `spec.artifact.format` (None: any)."""
+    """The user's own words, which win over what a file says: `spec.task`, and the formats that may be served.
+
+    The latter are that of `spec.artifact.format`, or those that the wanted engine loads; if empty, all.
+    """
 
     task: Task = Task.AUTO
-    format: Format | None = None
+    formats: frozenset[Format] = frozenset()
+
+    def allows(self, found: Format) -> bool:
+        """Whether weights of this format may be served."""
+        return not self.formats or found in self.formats
+
+    @property
+    def format_words(self) -> str:
+        """The formats that may be served, in words."""
+        return " or ".join(sorted(self.formats))
 
     def task_or(self, found: Task | None) -> Task | None:
         """The user's task if there is one, else the one that was found."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
-from berth_api.engines import only_format
+from berth_api.engines import formats_of
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.paged import detect_paged
 from berth_store.digest import Digest
@@ -43,9 +43,8 @@ async def resolve(
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
-    `task` and `weights_format` are the user's words; without the latter, an `engine` that loads one format only makes
-    that the one that is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it is no model,
-    Unavailable where it can't be looked at now.
+    `task` and `weights_format` are the user's words; without the latter, what the `engine` loads is looked for. Raises
+    what `berth_store.errors` lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now.
     """
     async with Transport(registries) as transport:
         source = open_source(name, transport, registries)
@@ -54,8 +53,8 @@ async def resolve(
         there = Scratch(scratch, source, selection.files, str(name), registries)
         files = await there.prepare()
         try:
-            wanted = weights_format or only_format(engine)
-            found = await detect_paged(there.view, there.supply, task=task, weights_format=wanted)
+            formats = {weights_format} if weights_format else formats_of(engine)
+            found = await detect_paged(there.view, there.supply, task=task, formats=formats)
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, name)) from error
     whole = len(files) == len(listing.files)

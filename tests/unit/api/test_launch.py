@@ -7,8 +7,9 @@ from model_builders import a_model, an_artifact
 
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.engines import SERVED, available_engines, available_tasks, check_devices, choose_engine
-from berth_api.errors import InvalidSpec, UnsupportedModel
+from berth_api.errors import BerthError, InvalidSpec, UnsupportedModel
 from berth_api.launch import build_launch
+from berth_store.convert.encoder_config import FAMILIES
 
 
 def argv_of(*, model_path: str = "/models/x.gguf", **spec: Any) -> list[str]:
@@ -104,12 +105,17 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             Task.CHAT,
             "this version has no engine VLLM; leave it out, or use one of LlamaCpp",
         ),
-        (EngineType.ONNX_RUNTIME, Format.GGUF, Task.CHAT, "OnnxRuntime loads ONNX, and this artifact is GGUF"),
+        (
+            EngineType.ONNX_RUNTIME,
+            Format.GGUF,
+            Task.CHAT,
+            "OnnxRuntime loads ONNX, Safetensors, and this artifact is GGUF",
+        ),
         (
             EngineType.ONNX_RUNTIME,
             Format.ONNX,
-            Task.RERANK,
-            "OnnxRuntime serves Embedding, and this model's task is Rerank",
+            Task.CHAT,
+            "Embedding, Rerank, TextClassification, TokenClassification, and this model's task is Chat",
         ),
     ],
 )
@@ -122,11 +128,19 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
 @pytest.mark.parametrize(
     ("form", "task", "says"),
     [
-        (Format.SAFETENSORS, Task.CHAT, "no engine of this version loads Safetensors weights; it loads GGUF, ONNX"),
-        (Format.PYTORCH, Task.EMBEDDING, "no engine of this version loads PyTorch weights"),
+        (
+            Format.SAFETENSORS,
+            Task.CHAT,
+            "serves Chat from Safetensors; bring the model as GGUF, or set spec.task to one",
+        ),
+        (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
         (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
-        (Format.ONNX, Task.CHAT, "from ONNX it serves Embedding"),
-        (Format.GGUF, Task.TEXT_CLASSIFICATION, "from GGUF it serves Chat, Completion, Embedding, Rerank"),
+        (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, Rerank, TextClassification, TokenClassification"),
+        (
+            Format.GGUF,
+            Task.TEXT_CLASSIFICATION,
+            "bring the model as ONNX or Safetensors, or set spec.task to one of Chat, Completion",
+        ),
     ],
 )
 def test_a_model_that_no_engine_serves_says_what_would_be_served(form: Format, task: Task, says: str) -> None:
@@ -160,6 +174,32 @@ def test_llama_cpp_moves_all_layers_to_the_gpu_unless_told_otherwise() -> None:
     assert "--engine-arg" not in argv_of()
 
 
+def test_onnx_runtime_takes_the_gpu_that_the_model_has() -> None:
+    model = a_model(accelerator={"memory": "24Gi"})
+    launch = build_launch(model, an_artifact(Format.ONNX, Task.RERANK), model_path="/m", port=1)
+    assert launch.argv[-2:] == ("--engine-arg", "provider=gpu")
+
+
+@pytest.mark.parametrize("task", [Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
+@pytest.mark.parametrize("architecture", [*FAMILIES, None])
+def test_encoders_in_safetensors_go_to_onnx_runtime(task: Task, architecture: str | None) -> None:
+    artifact = an_artifact(Format.SAFETENSORS, task).model_copy(update={"architecture": architecture})
+    assert choose_engine(artifact) is EngineType.ONNX_RUNTIME
+
+
+@pytest.mark.parametrize("wanted", [EngineType.AUTO, EngineType.ONNX_RUNTIME])
+def test_an_architecture_that_can_not_be_converted_is_named_with_what_to_do(wanted: EngineType) -> None:
+    artifact = an_artifact(Format.SAFETENSORS, Task.EMBEDDING).model_copy(update={"architecture": "qwen3"})
+    with pytest.raises(BerthError) as refused:
+        choose_engine(artifact, wanted=wanted)
+    says = "the architectures bert, camembert, distilbert, roberta, xlm-roberta, and this artifact's is qwen3; bring"
+    assert says in str(refused.value)
+
+
+def test_the_architectures_are_those_that_the_converter_knows() -> None:
+    assert SERVED[EngineType.ONNX_RUNTIME].architectures == {Format.SAFETENSORS: frozenset(FAMILIES)}
+
+
 def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
     with pytest.raises(UnsupportedModel, match="ObjectDetection"):
         build_launch(a_model(task="ObjectDetection"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
@@ -168,4 +208,5 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
     assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, Task.RERANK)
+    texts = (Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
+    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, *texts)

@@ -146,7 +146,7 @@ def test_an_encoder_as_onnx_and_safetensors_is_served_as_onnx(tmp_path: Path) ->
     assert found.format is Format.ONNX
     (note,) = found.notes
     assert note == "the folder also holds Safetensors: set `spec.artifact.format` to Safetensors to serve that"
-    assert detect(tmp_path, weights_format=Format.SAFETENSORS).format is Format.SAFETENSORS
+    assert detect(tmp_path, formats={Format.SAFETENSORS}).format is Format.SAFETENSORS
 
 
 def test_a_language_model_as_onnx_and_safetensors_is_served_as_safetensors(tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_gguf_beside_another_format_is_asked_about(tmp_path: Path) -> None:
     files = {"model.safetensors": safetensors(), "model.gguf": llama_gguf(), "config.json": LLAMA_CONFIG}
     with pytest.raises(UnsupportedModel, match=r"models of several formats: GGUF, Safetensors; set `spec\.artifact"):
         detect(write_files(tmp_path, files))
-    assert detect(tmp_path, weights_format=Format.GGUF).format is Format.GGUF
+    assert detect(tmp_path, formats={Format.GGUF}).format is Format.GGUF
 
 
 def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"model.gguf": llama_gguf()})
     for path in (tmp_path, tmp_path / "model.gguf"):
         with pytest.raises(UnsupportedModel, match="ONNX"):
-            detect(path, weights_format=Format.ONNX)
+            detect(path, formats={Format.ONNX})
 
 
 def test_the_task_of_tflite_is_the_users_to_state(tmp_path: Path) -> None:

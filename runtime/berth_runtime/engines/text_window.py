@@ -2,7 +2,7 @@
 
 Padding is work done for nothing, so the window is kept sorted by length and a batch is a run of neighbours. Requests
 take turns: each batch is built round the oldest sequence of the request whose turn it is, so a long list neither holds
-up a single text nor waits for ever. Called by `embedding_scheduler` under its lock.
+up a single text nor waits for ever. Called by `text_scheduler` under its lock.
 """
 
 import math
@@ -28,7 +28,7 @@ class Waiting(Protocol):
 
     @property
     def dropped(self) -> bool:
-        """True once nobody wants its vector."""
+        """True once nobody wants its result."""
         ...
 
 

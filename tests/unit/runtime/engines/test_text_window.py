@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_runtime.engines.embedding_window import BatchLimits, Window, plan_batch
+from berth_runtime.engines.text_window import BatchLimits, Window, plan_batch
 
 LIMITS = BatchLimits(max_sequences=4, max_tokens=100, max_padding=0.2)
 

@@ -1,6 +1,6 @@
 """From the vectors of the tokens to the vector of the text, in numpy, as sentence-transformers defines each way.
 
-For models whose graph ends with the tokens' vectors. Called by `berth_runtime.engines.embedding_graph`.
+For models whose graph ends with the tokens' vectors. Called by `berth_runtime.engines.text_heads`.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
-"""The threads of an embedding engine: they tokenise, batch what waits, run the graph and answer.
+"""The threads of an engine for texts: they tokenise, batch what waits, run the graph and answer.
 
-`EmbeddingScheduler.submit` is called by `berth_runtime.engines.onnxruntime`. A thread that is free first tokenises
-what has come, so that the window has much to choose from, then takes a batch; nobody waits for a batch to fill.
+The same for vectors, pairs and classes. `TextScheduler.submit` is called by `berth_runtime.engines.text_engine`. A
+thread that is free first tokenises what has come, so that the window has much to choose from, then takes a batch;
+nobody waits for a batch to fill.
 """
 
 import threading
@@ -14,10 +15,11 @@ from typing import Final, Protocol
 import numpy as np
 import onnxruntime
 
-from berth_runtime.engines.embedding_graph import RUN_ERRORS, Vectors, plain_words
-from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
-from berth_runtime.engines.embedding_window import BatchLimits, Window
-from berth_runtime.engines.protocol import EmbeddingRequest, Failure, Reply, Rows, Usage
+from berth_runtime.engines.onnx_session import RUN_ERRORS, plain_words
+from berth_runtime.engines.protocol import Failure, Reply, Usage
+from berth_runtime.engines.text_graph import Floats, Results
+from berth_runtime.engines.text_tokens import Input, InputRefused, Tokens
+from berth_runtime.engines.text_window import BatchLimits, Window
 
 # Inputs of one request that are tokenised in one go, so that a long list holds nobody else up.
 TOKENISED_AT_ONCE: Final = 64
@@ -33,39 +35,51 @@ LOOK_SECONDS: Final = 0.05
 NOT_FINITE: Final = Failure(
     500,
     "engine_error",
-    "the model's vector for this input holds values that are no numbers; the weights may be damaged",
+    "what the model says of this input holds values that are no numbers; the weights may be damaged",
 )
 
 
 class Encoder(Protocol):
     """What tokenises: `TextTokenizer`."""
 
-    def encode(self, inputs: Sequence[str] | Sequence[tuple[int, ...]], *, first: int = 0) -> list[TokenIds]:
-        """One array of ids for each input; raises `InputRefused`."""
+    def encode(self, inputs: Sequence[Input], *, first: int = 0) -> list[Tokens]:
+        """A sequence for each input; raises `InputRefused`."""
         ...
 
 
 class Graph(Protocol):
-    """What embeds: `EmbeddingGraph`."""
+    """What computes: `TextGraph`."""
 
-    def embed(self, batch: Sequence[TokenIds], options: onnxruntime.RunOptions) -> Vectors:
-        """One row for each sequence; raises one of `RUN_ERRORS`."""
+    def run(self, batch: Sequence[Tokens], options: onnxruntime.RunOptions) -> Results:
+        """A result for each sequence; raises one of `RUN_ERRORS`."""
+        ...
+
+
+class Answer(Protocol):
+    """Where the results of one request are collected: a class of `text_answers`."""
+
+    def keep(self, index: int, tokens: Tokens, result: Floats) -> None:
+        """Take the result of one input; called once for each, from any thread."""
+        ...
+
+    def send(self, reply: Reply, prompt_tokens: int) -> None:
+        """Answer and end; called once, when all results are there."""
         ...
 
 
 class _Job:
-    """One request on its way. All but `reply` is touched under the scheduler's lock."""
+    """One request on its way. All but `reply` and `answer` is touched under the scheduler's lock."""
 
-    def __init__(self, request: EmbeddingRequest, reply: Reply) -> None:
-        self.inputs = request.inputs
+    def __init__(self, inputs: Sequence[Input], answer: Answer, reply: Reply) -> None:
+        self.inputs = inputs
+        self.answer = answer
         self.reply = reply
         self.tokenised = 0
         self.tokenising = False
         self.waiting_tokens = 0
-        self.embedded = 0
+        self.done = 0
         self.prompt_tokens = 0
         self.ended = False
-        self.vectors: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +88,11 @@ class _Item:
 
     job: _Job
     index: int
-    ids: TokenIds
+    tokens: Tokens
 
     @property
     def length(self) -> int:
-        return len(self.ids)
+        return len(self.tokens)
 
     @property
     def request(self) -> _Job:
@@ -97,8 +111,8 @@ class _Run:
     options: onnxruntime.RunOptions
 
 
-class EmbeddingScheduler:
-    """Answers embedding requests with `threads` threads."""
+class TextScheduler:
+    """Answers requests with `threads` threads."""
 
     def __init__(self, encoder: Encoder, graph: Graph, limits: BatchLimits, *, threads: int) -> None:
         self._encoder = encoder
@@ -113,12 +127,12 @@ class EmbeddingScheduler:
     def start(self) -> None:
         """Start the threads; they end with the process."""
         for number in range(self._threads):
-            threading.Thread(target=self._work, name=f"embed-{number}", daemon=True).start()
-        threading.Thread(target=self._look_for_leavers, name="embed-leavers", daemon=True).start()
+            threading.Thread(target=self._work, name=f"text-{number}", daemon=True).start()
+        threading.Thread(target=self._look_for_leavers, name="text-leavers", daemon=True).start()
 
-    def submit(self, request: EmbeddingRequest, reply: Reply) -> None:
-        """Take one request; the answer goes to `reply`."""
-        job = _Job(request, reply)
+    def submit(self, inputs: Sequence[Input], answer: Answer, reply: Reply) -> None:
+        """Take one request, of at least one input; `answer` goes to `reply` when it is complete."""
+        job = _Job(inputs, answer, reply)
         with self._changed:
             self._jobs.add(job)
             self._want_tokens(job)
@@ -133,7 +147,7 @@ class EmbeddingScheduler:
             if job is not None:
                 self._tokenise(job)
             elif run is not None:
-                self._embed(run)
+                self._compute(run)
 
     def _begin_run(self) -> _Run | None:
         items = self._window.take(share=self._threads)
@@ -168,23 +182,23 @@ class EmbeddingScheduler:
             job.tokenised += len(sequences)
             job.prompt_tokens += tokens
             job.waiting_tokens += tokens
-            for index, ids in enumerate(sequences, start=first):
-                self._window.add(_Item(job, index, ids))
+            for index, each in enumerate(sequences, start=first):
+                self._window.add(_Item(job, index, each))
             job.tokenising = False
             self._want_tokens(job)
             self._changed.notify_all()
 
-    def _embed(self, run: _Run) -> None:
+    def _compute(self, run: _Run) -> None:
         try:
-            vectors = self._graph.embed([item.ids for item in run.items], run.options)
+            results = self._graph.run([item.tokens for item in run.items], run.options)
         except RUN_ERRORS as error:
             self._end_run(run)
-            self._embed_apart(run.items, error)
+            self._compute_apart(run.items, error)
             return
         self._end_run(run)
-        self._deliver(run.items, vectors)
+        self._deliver(run.items, results)
 
-    def _embed_apart(self, items: Sequence[_Item], error: Exception) -> None:
+    def _compute_apart(self, items: Sequence[_Item], error: Exception) -> None:
         """A batch failed: whoever caused it alone shall suffer, so each sequence has a run of its own."""
         waiting = [item for item in items if not item.dropped]
         if len(items) == 1:
@@ -195,34 +209,34 @@ class EmbeddingScheduler:
             run = _Run([item], onnxruntime.RunOptions())
             with self._changed:
                 self._runs.add(run)
-            self._embed(run)
+            self._compute(run)
 
     def _end_run(self, run: _Run) -> None:
         with self._changed:
             self._runs.discard(run)
 
-    def _deliver(self, items: Sequence[_Item], vectors: Vectors) -> None:
-        finite = [bool(np.isfinite(vector).all()) for vector in vectors]
+    def _deliver(self, items: Sequence[_Item], results: Results) -> None:
+        kept = [self._keep(item, result) for item, result in zip(items, results, strict=True)]
         complete: list[_Job] = []
-        for row, item in enumerate(items):
-            if not finite[row]:
-                self._fail(item.job, NOT_FINITE)
         with self._changed:
-            for row, item in enumerate(items):
+            for item in filter(None, kept):
                 job = item.job
                 if job.ended:
                     continue
-                if job.vectors is None:
-                    job.vectors = np.empty((len(job.inputs), vectors.shape[1]), dtype="<f4")
-                job.vectors[item.index] = vectors[row]
-                job.embedded += 1
-                if job.embedded == len(job.inputs):
+                job.done += 1
+                if job.done == len(job.inputs):
                     self._end(job)
                     complete.append(job)
         for job in complete:
-            assert job.vectors is not None
-            result = Rows(job.vectors.tobytes(), job.vectors.shape[1], job.prompt_tokens)
-            job.reply.rows(result)
+            job.answer.send(job.reply, job.prompt_tokens)
+
+    def _keep(self, item: _Item, result: Floats) -> _Item | None:
+        """The item, if its result is one."""
+        if not np.isfinite(result).all():
+            self._fail(item.job, NOT_FINITE)
+            return None
+        item.job.answer.keep(item.index, item.tokens, result)
+        return item
 
     def _fail(self, job: _Job, failure: Failure) -> None:
         with self._changed:

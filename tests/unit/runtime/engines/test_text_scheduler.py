@@ -9,11 +9,11 @@ import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 from recorded_reply import DEADLINE_SECONDS, RecordedReply
 
-from berth_runtime.engines.embedding_graph import Vectors
-from berth_runtime.engines.embedding_scheduler import TOKENISED_AT_ONCE, WAITING_TOKENS, EmbeddingScheduler
-from berth_runtime.engines.embedding_tokens import InputRefused, TokenIds
-from berth_runtime.engines.embedding_window import BatchLimits
-from berth_runtime.engines.protocol import EmbeddingRequest
+from berth_runtime.engines.text_answers import RowsAnswer
+from berth_runtime.engines.text_graph import Floats
+from berth_runtime.engines.text_scheduler import TOKENISED_AT_ONCE, WAITING_TOKENS, TextScheduler
+from berth_runtime.engines.text_tokens import Input, InputRefused, TokenIds, Tokens
+from berth_runtime.engines.text_window import BatchLimits
 
 POISON = 13
 
@@ -21,11 +21,11 @@ POISON = 13
 class LetterEncoder:
     """Each letter is a token; a text with a question mark is refused."""
 
-    def encode(self, inputs: Sequence[str] | Sequence[tuple[int, ...]], *, first: int = 0) -> list[TokenIds]:
+    def encode(self, inputs: Sequence[Input], *, first: int = 0) -> list[Tokens]:
         for at, text in enumerate(inputs):
-            if "?" in text:
-                raise InputRefused(first + at, "invalid_value", "has a question mark")
-        return [np.array([ord(str(letter)) for letter in text]) for text in inputs]
+            if "?" in str(text):
+                raise InputRefused(f"input[{first + at}]", "invalid_value", "has a question mark")
+        return [Tokens(np.array([ord(letter) for letter in str(text)])) for text in inputs]
 
 
 class FakeGraph:
@@ -38,15 +38,15 @@ class FakeGraph:
         self.running = threading.Semaphore(0)
         self.vector: Callable[[TokenIds], list[float]] = lambda ids: [len(ids), ids[0]]
 
-    def embed(self, batch: Sequence[TokenIds], options: onnxruntime.RunOptions) -> Vectors:
-        self.lengths.append([len(ids) for ids in batch])
+    def run(self, batch: Sequence[Tokens], options: onnxruntime.RunOptions) -> Sequence[Floats]:
+        self.lengths.append([len(tokens) for tokens in batch])
         self.running.release()
         while not self.open.wait(0.01):
             if options.terminate:
                 raise native.Fail("terminated")
-        if any(ids[0] == ord("!") for ids in batch):
+        if any(tokens.ids[0] == ord("!") for tokens in batch):
             raise native.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : indices out of bounds")
-        return np.array([self.vector(ids) for ids in batch], dtype=np.float32)
+        return np.array([self.vector(tokens.ids) for tokens in batch], dtype=np.float32)
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def graph() -> FakeGraph:
 
 
 @pytest.fixture
-def scheduler(graph: FakeGraph) -> EmbeddingScheduler:
+def scheduler(graph: FakeGraph) -> TextScheduler:
     limits = BatchLimits(max_padding=0.5)
-    scheduler = EmbeddingScheduler(LetterEncoder(), graph, limits, threads=1)
+    scheduler = TextScheduler(LetterEncoder(), graph, limits, threads=1)
     scheduler.start()
     return scheduler
 
 
-def ask(scheduler: EmbeddingScheduler, *texts: str) -> RecordedReply:
+def ask(scheduler: TextScheduler, *texts: str) -> RecordedReply:
     reply = RecordedReply()
-    scheduler.submit(EmbeddingRequest(texts), reply)
+    scheduler.submit(texts, RowsAnswer(len(texts)), reply)
     return reply
 
 
@@ -72,14 +72,14 @@ def begun(graph: FakeGraph) -> None:
     assert graph.running.acquire(timeout=DEADLINE_SECONDS), "the graph was not run"
 
 
-def test_vectors_come_in_the_order_of_the_inputs_with_all_tokens_counted(scheduler: EmbeddingScheduler) -> None:
+def test_vectors_come_in_the_order_of_the_inputs_with_all_tokens_counted(scheduler: TextScheduler) -> None:
     reply = ask(scheduler, "long one", "b", "ccc")
     assert reply.matrix().tolist() == [[8, ord("l")], [1, ord("b")], [3, ord("c")]]
     assert reply.result is not None
     assert (reply.result.columns, reply.result.prompt_tokens) == (2, 12)
 
 
-def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+def test_requests_that_wait_share_a_batch(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     replies = [ask(scheduler, "first")]
     begun(graph)
@@ -89,12 +89,12 @@ def test_requests_that_wait_share_a_batch(scheduler: EmbeddingScheduler, graph: 
     assert graph.lengths == [[5], [2, 2, 2]]
 
 
-def test_a_long_list_is_answered_whole(scheduler: EmbeddingScheduler) -> None:
+def test_a_long_list_is_answered_whole(scheduler: TextScheduler) -> None:
     texts = ["x" * (1 + at % 7) for at in range(2 * TOKENISED_AT_ONCE + 1)]
     assert ask(scheduler, *texts).matrix()[:, 0].tolist() == [len(text) for text in texts]
 
 
-def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     texts = ["x" * 1000] * (3 * WAITING_TOKENS // 1000)
     long = ask(scheduler, *texts)
@@ -106,21 +106,19 @@ def test_a_long_list_does_not_keep_a_single_text_waiting(scheduler: EmbeddingSch
     assert [len("single")] in graph.lengths[:3]
 
 
-def test_an_input_that_is_refused_ends_its_request_and_no_other(scheduler: EmbeddingScheduler) -> None:
+def test_an_input_that_is_refused_ends_its_request_and_no_other(scheduler: TextScheduler) -> None:
     refused, answered = ask(scheduler, "fine", "why?"), ask(scheduler, "fine")
     assert refused.refused().message == "input[1] has a question mark"
     assert answered.matrix().shape == (1, 2)
     assert (refused.ends, answered.ends) == (1, 1)
 
 
-def test_the_index_of_a_refused_input_counts_from_the_front_of_a_long_list(scheduler: EmbeddingScheduler) -> None:
+def test_the_index_of_a_refused_input_counts_from_the_front_of_a_long_list(scheduler: TextScheduler) -> None:
     reply = ask(scheduler, *["x"] * (TOKENISED_AT_ONCE + 5), "?")
     assert reply.refused().message.startswith(f"input[{TOKENISED_AT_ONCE + 5}]")
 
 
-def test_an_input_on_which_the_graph_fails_drags_no_companion_down(
-    scheduler: EmbeddingScheduler, graph: FakeGraph
-) -> None:
+def test_an_input_on_which_the_graph_fails_drags_no_companion_down(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     first = ask(scheduler, "first")
     begun(graph)
@@ -133,15 +131,13 @@ def test_an_input_on_which_the_graph_fails_drags_no_companion_down(
     assert failure.message.endswith("on this input: indices out of bounds")
 
 
-def test_a_vector_with_infinity_in_it_is_an_error_not_an_answer(
-    scheduler: EmbeddingScheduler, graph: FakeGraph
-) -> None:
+def test_a_vector_with_infinity_in_it_is_an_error_not_an_answer(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.vector = lambda ids: [float("inf") if ids[0] == ord("i") else 1.0]
     assert "no numbers" in ask(scheduler, "fine", "infinite").refused().message
     assert ask(scheduler, "fine").matrix().tolist() == [[1.0]]
 
 
-def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     left = ask(scheduler, "abc")
     begun(graph)
@@ -152,7 +148,7 @@ def test_a_batch_that_nobody_waits_for_is_stopped(scheduler: EmbeddingScheduler,
     assert left.ends == 1
 
 
-def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     first = ask(scheduler, "first")
     begun(graph)
@@ -164,7 +160,7 @@ def test_a_request_that_was_left_while_it_waited_is_never_run(scheduler: Embeddi
     assert graph.lengths == [[5], [4]]
 
 
-def test_a_batch_goes_on_for_those_who_stay(scheduler: EmbeddingScheduler, graph: FakeGraph) -> None:
+def test_a_batch_goes_on_for_those_who_stay(scheduler: TextScheduler, graph: FakeGraph) -> None:
     graph.open.clear()
     first = ask(scheduler, "first")
     begun(graph)

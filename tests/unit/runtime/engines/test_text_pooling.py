@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from berth_runtime.engines.embedding_pooling import normalize, pool
+from berth_runtime.engines.text_pooling import normalize, pool
 from berth_store.detect import Pooling
 
 Vector = list[float]
