@@ -8,6 +8,7 @@ from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 
 _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
+_PICTURES = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Served:
 SERVED: Mapping[EngineType, Served] = {
     EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING}, available=True, most_devices=64),
     EngineType.ONNX_RUNTIME: Served(
-        frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True, most_devices=1
+        frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}) | _PICTURES, available=True, most_devices=1
     ),
     EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),

@@ -31,6 +31,7 @@ from berth_runtime.engines.protocol import (
     Request,
     Rows,
 )
+from berth_runtime.engines.vision import OPERATIONS, VisionEngine
 from berth_store.detect import EmbeddingSettings, Pooling
 
 # Requests in the window at once when the user names no number: enough to find neighbours of a length.
@@ -42,7 +43,7 @@ PARAMETERS: Final = frozenset({"encoding_format"})
 
 def create(settings: EngineSettings) -> Engine:
     """The engine, with nothing loaded."""
-    return OnnxRuntimeEngine(settings)
+    return VisionEngine(settings) if settings.task in OPERATIONS else OnnxRuntimeEngine(settings)
 
 
 class OnnxRuntimeEngine:

@@ -127,9 +127,13 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A model's input for one picture, without the dimension of the batch, and where the picture lies in it."""
+    """A model's input for one picture, without the dimension of the batch, and where the picture lies in it.
+
+    `size` is the tensor's (width, height).
+    """
 
     tensor: Tensor
+    size: tuple[int, int]
     placement: Placement
 
 
@@ -179,7 +183,7 @@ def prepare_picture(picture: Picture, settings: PictureSettings) -> Prepared:
         offset_x=layout.left,
         offset_y=layout.top,
     )
-    return Prepared(tensor, placement)
+    return Prepared(tensor, layout.tensor, placement)
 
 
 @contextmanager

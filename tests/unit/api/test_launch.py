@@ -109,7 +109,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.ONNX_RUNTIME,
             Format.ONNX,
             Task.RERANK,
-            "OnnxRuntime serves Embedding, and this model's task is Rerank",
+            "OnnxRuntime serves Embedding, ImageClassification, ObjectDetection, TextRecognition, and this model",
         ),
     ],
 )
@@ -168,4 +168,7 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
     assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING)
+    assert available_tasks() == (
+        *(Task.CHAT, Task.COMPLETION, Task.EMBEDDING),
+        *(Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION),
+    )
