@@ -7,12 +7,12 @@ draws what has to be found where. Each `write_*` makes a folder as users have it
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import tools
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -174,11 +174,10 @@ def paint(*cells: tuple[int, int, str], size: tuple[int, int] = (EDGE, EDGE)) ->
 
 
 def _write_real(folder: Path, name: str) -> Path:
-    spec = find_spec("rapidocr_onnxruntime")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
+    recogniser = tools.find("rapidocr")
+    assert recogniser is not None
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(spec.submodule_search_locations[0]) / "models" / name, folder / "model.onnx")
+    shutil.copy(recogniser.with_name(name), folder / "model.onnx")
     return folder
 
 

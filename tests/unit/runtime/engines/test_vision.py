@@ -89,8 +89,6 @@ def test_an_engine_says_what_it_can_do(tmp_path: Path) -> None:
     assert (classifier.parameters, classifier.labels) == ({CLASSIFY: frozenset()}, COLOURS)
     detector = capabilities(write_query_detector(tmp_path / "b"))
     assert (detector.parameters, detector.labels) == ({DETECT: frozenset({"threshold"})}, COLOURS)
-    recogniser = capabilities(write_recogniser(tmp_path / "c"))
-    assert (recogniser.parameters, recogniser.labels) == ({READ: frozenset()}, ())
 
 
 @pytest.mark.parametrize("rows", ["batch", 1, 3])
@@ -220,14 +218,17 @@ def test_a_threshold_leaves_out_what_is_less_sure(tmp_path: Path) -> None:
 LINES = ("Hello Kubernetes 2026", "Berth serves models", "The quick brown fox", "12,345.67 USD", "a")
 
 
+@pytest.mark.needs("rapidocr")
 def test_a_real_recogniser_reads_each_line(tmp_path: Path) -> None:
     engine = loaded(write_recogniser(tmp_path))
+    assert capabilities(tmp_path) == Capabilities(parameters={READ: frozenset()}, parallel_requests=128)
     readings = said(ask(engine, READ, *(encoded(text_line(line)) for line in LINES), encoded(text_line(" "))))
     assert [reading["text"] for reading in readings] == [*LINES, ""]
     assert all(reading["score"] > 0.9 for reading in readings[:-1])
     assert readings[-1]["score"] == 0
 
 
+@pytest.mark.needs("rapidocr")
 def test_a_real_classifier_tells_which_way_up_a_line_is_with_the_probabilities_of_the_bare_library(
     tmp_path: Path,
 ) -> None:
