@@ -46,6 +46,7 @@ __all__ = [
     "TextLine",
     "WithinEdges",
     "decode_picture",
+    "most_pixels",
     "prepare_picture",
     "read_picture",
 ]
@@ -54,10 +55,13 @@ Tensor = NDArray[np.float32]
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
-# What telephones take fits; while it is decoded a picture holds up to nine bytes a pixel.
+# What telephones take fits.
 MAX_PIXELS: Final = 50_000_000
 MAX_EDGE: Final = 1 << 16
-TOO_LARGE: Final = f"it has more than {MAX_PIXELS:,} pixels, or an edge of more than {MAX_EDGE:,}; make it smaller"
+# What a pixel takes at most while a picture is decoded, as measured: of a transparent WebP two copies are kept.
+BYTES_A_PIXEL: Final = 18
+# The share of a process's memory that one picture may take.
+MEMORY_SHARE: Final = 0.25
 # Of pictures larger than this only one is in memory at a time, so that a few small files can't fill a pod's memory.
 LARGE_PIXELS: Final = 8_000_000
 _one_large = threading.Lock()
@@ -151,19 +155,24 @@ class _Layout:
     fill: float = 0.0
 
 
-def decode_picture(data: bytes) -> Picture:
+def most_pixels(memory_bytes: int) -> int:
+    """How many pixels a picture may have in a process with so much memory."""
+    return min(MAX_PIXELS, int(memory_bytes * MEMORY_SHARE / BYTES_A_PIXEL))
+
+
+def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in a file's bytes: of an animation the first frame, what is transparent on white.
 
     Raises `BadPicture`.
     """
-    with _opened(data) as image:
+    with _opened(data, max_pixels) as image:
         return Picture(_upright_rgb(image))
 
 
-def read_picture(data: bytes, settings: PictureSettings) -> Prepared:
+def read_picture(data: bytes, settings: PictureSettings, *, max_pixels: int = MAX_PIXELS) -> Prepared:
     """`decode_picture` and `prepare_picture`, of large pictures only one at a time in this process."""
     with ExitStack() as held:
-        with _opened(data) as image:
+        with _opened(data, max_pixels) as image:
             if image.width * image.height > LARGE_PIXELS:
                 held.enter_context(_one_large)
             picture = Picture(_upright_rgb(image))
@@ -187,27 +196,31 @@ def prepare_picture(picture: Picture, settings: PictureSettings) -> Prepared:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The file, its header read and bounded; what goes wrong inside is a `BadPicture` too."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.width, image.height)
+            _check_size(image.width, image.height, max_pixels)
             yield image
     except UnidentifiedImageError as error:
         kinds = "send PNG, JPEG, WebP, GIF or BMP"
         raise BadPicture(f"it is no picture of a kind that is read here; {kinds}") from error
     except Image.DecompressionBombError as error:
-        raise BadPicture(TOO_LARGE) from error
+        raise BadPicture(_too_large(max_pixels)) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:MAX_REASON_CHARACTERS] or type(error).__name__
         raise BadPicture(f"it is damaged or cut off ({reason}); send the whole file") from error
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise BadPicture("it has no pixels; send one that has some")
-    if width * height > MAX_PIXELS or max(width, height) > MAX_EDGE:
-        raise BadPicture(TOO_LARGE)
+    if width * height > max_pixels or max(width, height) > MAX_EDGE:
+        raise BadPicture(_too_large(max_pixels))
+
+
+def _too_large(max_pixels: int) -> str:
+    return f"it has more than {max_pixels:,} pixels, or an edge of more than {MAX_EDGE:,}; make it smaller"
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
@@ -233,7 +246,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(gray).convert("RGB")
     if image.mode not in _ALPHA and "transparency" not in image.info:
         return image if image.mode == "RGB" else image.convert("RGB")
-    layered = image.convert("RGBA")
+    layered = image if image.mode == "RGBA" else image.convert("RGBA")
     opaque = Image.new("RGB", image.size, WHITE)
     opaque.paste(layered, mask=layered.getchannel("A"))
     return opaque

@@ -16,7 +16,7 @@ from PIL import Image
 from berth_api.artifact import Task
 from berth_runtime.engines.embedding_graph import RUN_ERRORS, open_session, plain_words
 from berth_runtime.engines.first_reply import FirstReply
-from berth_runtime.engines.pictures import Picture, PictureSettings, prepare_picture, read_picture
+from berth_runtime.engines.pictures import Picture, PictureSettings, most_pixels, prepare_picture, read_picture
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
     Capabilities,
@@ -68,7 +68,7 @@ class VisionEngine:
         reader = choose_reader(settings.task, settings.model, _samples(graph, picture))
         graph.outputs = reader.outputs
         self._scheduler = VisionScheduler(
-            partial(read_picture, settings=picture),
+            partial(read_picture, settings=picture, max_pixels=most_pixels(settings.memory_bytes)),
             graph,
             reader,
             batch_limits(graph.fixed_rows),

@@ -25,6 +25,7 @@ from berth_runtime.engines.pictures import (
     TextLine,
     WithinEdges,
     decode_picture,
+    most_pixels,
     prepare_picture,
     read_picture,
 )
@@ -267,6 +268,15 @@ def test_a_picture_of_one_line_is_cropped_without_its_billions_of_pixels() -> No
     line = Picture(Image.new("RGB", (60_000, 1), "red"))
     wanted = PictureSettings(width=224, height=224, resize=ShortestEdgeThenCrop(256), scale=1.0)
     assert prepare_picture(line, wanted).tensor[0].min() == 255
+
+
+def test_how_large_a_picture_may_be_follows_the_memory_of_the_process() -> None:
+    assert most_pixels(1 << 40) == 50_000_000
+    assert most_pixels(1 << 30) == (1 << 28) // 18
+    few = most_pixels(4 * 18 * 2_250)
+    assert read_picture(encoded(noise(50, 45)), PLAIN, max_pixels=few).placement.width == 50
+    with pytest.raises(BadPicture, match="more than 2,250 pixels"):
+        read_picture(encoded(noise(51, 45)), PLAIN, max_pixels=few)
 
 
 def test_large_pictures_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
