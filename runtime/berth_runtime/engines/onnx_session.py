@@ -25,6 +25,9 @@ LOAD_ERRORS: tuple[type[Exception], ...] = (
     native.NoSuchFile,
 )
 
+# What a graph's numbers may be; an engine computes on with float32.
+OUTPUT_TYPES: Final = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
+
 # From where a graph that was handed over as bytes names its files.
 FOLDER_KEY: Final = "session.model_external_initializers_file_folder_path"
 

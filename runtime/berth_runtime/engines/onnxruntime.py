@@ -1,18 +1,22 @@
 """The engine OnnxRuntime: ONNX graphs, and encoders in safetensors, of which it makes the graph.
 
-A table of contents: which engine serves a task is decided here, what it does stands in the neighbours `text_*`.
+A table of contents: which engine serves a task is decided here, what it does stands in the neighbours `text_*` and
+`vision*`.
 """
 
 from berth_runtime.engines.protocol import Engine, EngineSettings, LoadFailed
 from berth_runtime.engines.text_engine import TextEngine
 from berth_runtime.engines.text_tasks import TEXT_TASKS
+from berth_runtime.engines.vision import OPERATIONS, VisionEngine
 
 
 def create(settings: EngineSettings) -> Engine:
     """The engine, with nothing loaded; raises `LoadFailed` for a task that it can't do."""
+    if settings.task in OPERATIONS:
+        return VisionEngine(settings)
     if settings.task not in TEXT_TASKS:
+        able = ", ".join((*TEXT_TASKS, *OPERATIONS))
         raise LoadFailed(
-            f"the engine OnnxRuntime can't do the task {settings.task}; set one of {', '.join(TEXT_TASKS)}, or serve "
-            f"it with another engine"
+            f"the engine OnnxRuntime can't do the task {settings.task}; set one of {able}, or take another engine"
         )
     return TextEngine(settings)

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from berth_runtime.engines.onnx_session import RUN_ERRORS, plain_words
+from berth_runtime.engines.onnx_session import OUTPUT_TYPES, RUN_ERRORS, plain_words
 from berth_runtime.engines.protocol import LoadFailed
 from berth_runtime.engines.text_tokens import TokenIds, Tokens
 
@@ -19,7 +19,6 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.int64]
 
 INPUT_TYPES: Mapping[str, type[np.integer]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-OUTPUT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
 KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
 
 Results = Floats | Sequence[Floats]

@@ -7,11 +7,13 @@ own process.
 from berth_store.detect.bounded import detect_bounded
 from berth_store.detect.detection import detect
 from berth_store.detect.model import ClassifierSettings, DetectedModel, EmbeddingSettings, Pooling, Problem
+from berth_store.detect.picture_settings import PictureSettings
 
 __all__ = [
     "ClassifierSettings",
     "DetectedModel",
     "EmbeddingSettings",
+    "PictureSettings",
     "Pooling",
     "Problem",
     "detect",

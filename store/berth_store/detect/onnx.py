@@ -9,13 +9,21 @@ from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
+from berth_store.detect.onnx_vision import read_vision
 from berth_store.detect.sentence import embedding_settings, is_cross_encoder, read_embedding, refuse_unsupported_modules
-from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, TEXT_TASKS
+from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, PICTURE_TASKS, TEXT_TASKS
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.onnx import OnnxHeader, read_onnx
 
 GRAPH_NAME = "model.onnx"
-LIKELY_TASKS = (Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+LIKELY_TASKS = (
+    Task.EMBEDDING,
+    Task.RERANK,
+    Task.TEXT_CLASSIFICATION,
+    Task.IMAGE_CLASSIFICATION,
+    Task.OBJECT_DETECTION,
+    Task.TEXT_RECOGNITION,
+)
 POOLING_EXAMPLE = '1_Pooling/config.json with {"pooling_mode_mean_tokens": true} or another mode'
 
 
@@ -48,6 +56,7 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         outputs = ", ".join(value.name for value in header.outputs[:8])
         raise ask_task(path.name, f"its outputs ({outputs}) and config.json do not say it", LIKELY_TASKS)
     embedding = _embedding(folder, path, header) if task is Task.EMBEDDING else None
+    vision = read_vision(folder, header, task) if task in PICTURE_TASKS else None
     tokenizer = folder.file("tokenizer.json")
     if task in TEXT_TASKS and tokenizer is None and not facts.takes_text:
         raise UnsupportedModel(
@@ -61,7 +70,9 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         chat_template=facts.chat_template if task in GENERATIVE_TASKS else None,
         embedding=embedding,
         classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
-        labels=config.labels(folder.json("config.json")),
+        labels=vision.labels if vision else config.labels(folder.json("config.json")),
+        picture=vision.picture if vision else None,
+        multi_label=config.text(folder.json("config.json"), "problem_type") == "multi_label_classification",
         remote_code=(),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from berth_api.artifact import Task
+from berth_store.detect.onnx_vision import CHARSET_KEY, ultralytics_task
 from berth_store.detect.tasks import is_generative, task_of_class, task_of_labels
 from berth_store.headers.onnx import OnnxHeader, OnnxValue
 
@@ -109,7 +110,20 @@ def _by_token_vectors(facts: GraphFacts) -> Task | None:
 
 def _by_charset(facts: GraphFacts) -> Task | None:
     """Recognisers of text carry their characters in the metadata."""
-    return Task.TEXT_RECOGNITION if facts.takes_pictures and "character" in facts.header.metadata else None
+    return Task.TEXT_RECOGNITION if facts.takes_pictures and CHARSET_KEY in facts.header.metadata else None
+
+
+def _by_exporter(facts: GraphFacts) -> Task | None:
+    """Ultralytics writes the task into the metadata."""
+    return ultralytics_task(facts.header)
+
+
+def _by_row_of_pictures(facts: GraphFacts) -> Task | None:
+    """One row for each picture, whatever its name, with a number for each label of the settings."""
+    outputs = facts.header.outputs
+    if not facts.takes_pictures or len(outputs) != 1 or outputs[0].rank != 2 or not outputs[0].dims:
+        return None
+    return Task.IMAGE_CLASSIFICATION if facts.label_count and outputs[0].dims[1] == facts.label_count else None
 
 
 _RULES: tuple[Callable[[GraphFacts], Task | None], ...] = (
@@ -120,6 +134,8 @@ _RULES: tuple[Callable[[GraphFacts], Task | None], ...] = (
     _by_logits,
     _by_token_vectors,
     _by_charset,
+    _by_exporter,
+    _by_row_of_pictures,
 )
 
 

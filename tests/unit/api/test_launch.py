@@ -6,7 +6,7 @@ import pytest
 from model_builders import a_model, an_artifact
 
 from berth_api.artifact import EngineType, Format, Task
-from berth_api.engines import SERVED, available_engines, available_tasks, check_devices, choose_engine
+from berth_api.engines import SERVED, available_engines, check_devices, choose_engine
 from berth_api.errors import BerthError, InvalidSpec, UnsupportedModel
 from berth_api.launch import build_launch
 from berth_store.convert.encoder_config import FAMILIES
@@ -115,7 +115,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.ONNX_RUNTIME,
             Format.ONNX,
             Task.CHAT,
-            "Embedding, Rerank, TextClassification, TokenClassification, and this model's task is Chat",
+            "TextRecognition, TokenClassification, and this model's task is Chat",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
         ),
         (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
         (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
-        (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, Rerank, TextClassification, TokenClassification"),
+        (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, ImageClassification, ObjectDetection, Rerank"),
         (
             Format.GGUF,
             Task.TEXT_CLASSIFICATION,
@@ -208,5 +208,5 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
     assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    texts = (Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, *texts)
+    served = {task for engine in available_engines() for task in SERVED[engine].tasks}
+    assert served == set(Task) - {Task.AUTO}

@@ -101,6 +101,15 @@ SHARDS: dict[str, bytes] = as_bytes(
         "chat_template.jinja": b"{{ messages }}",
     }
 )
+PICTURES = as_bytes(
+    {
+        "model.onnx": onnx_with_outputs(
+            onnx_value("logits", ("b", 2)), inputs=[onnx_value("pixel_values", ("b", 3, 64, 64))]
+        ),
+        "preprocessor_config.json": {"size": {"height": 64, "width": 64}},
+        "config.json": {"architectures": ["ViTForImageClassification"], "id2label": {"0": "a", "1": "b"}},
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +121,9 @@ SHARDS: dict[str, bytes] = as_bytes(
         {**SENTENCE, "onnx/model.onnx": encoder_onnx()},
         {**SENTENCE, "model.safetensors": safetensors()},
         SHARDS,
+        PICTURES,
     ],
-    ids=["gguf", "small gguf", "onnx", "onnx below", "safetensors", "shards"],
+    ids=["gguf", "small gguf", "onnx", "onnx below", "safetensors", "shards", "pictures"],
 )
 async def test_the_answer_is_that_of_detection_on_the_whole_artifact(
     bench: Bench, files: dict[str, bytes], tmp_path: Path
