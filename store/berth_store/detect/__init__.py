@@ -7,5 +7,6 @@ own process.
 from berth_store.detect.bounded import detect_bounded
 from berth_store.detect.detection import detect
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+from berth_store.detect.picture_settings import PictureSettings
 
-__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling", "detect", "detect_bounded"]
+__all__ = ["DetectedModel", "EmbeddingSettings", "PictureSettings", "Pooling", "detect", "detect_bounded"]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from berth_api.artifact import Artifact, Format, Task
+from berth_store.detect.picture_settings import PictureSettings
 
 
 class Pooling(StrEnum):
@@ -47,7 +48,9 @@ class DetectedModel:
     """A model that was found, with all that its own files say.
 
     `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
-    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes, by index.
+    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes by index, or a
+    text recogniser's characters (the first is the blank). `picture` says how a model that looks at pictures wants them.
+    `multi_label` tells of a classifier whose classes don't exclude one another.
     `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to
     run (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it.
     """
@@ -59,6 +62,8 @@ class DetectedModel:
     chat_template: str | None = None
     embedding: EmbeddingSettings | None = None
     labels: tuple[str, ...] = ()
+    picture: PictureSettings | None = None
+    multi_label: bool = False
     projector: Path | None = None
     remote_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
