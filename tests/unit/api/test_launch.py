@@ -102,7 +102,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.VLLM,
             Format.GGUF,
             Task.CHAT,
-            "this version has no engine VLLM; leave it out, or use one of LlamaCpp",
+            "this version has no engine VLLM; leave it out, or use one of LiteRT, LlamaCpp, OnnxRuntime",
         ),
         (EngineType.ONNX_RUNTIME, Format.GGUF, Task.CHAT, "OnnxRuntime loads ONNX, and this artifact is GGUF"),
         (
@@ -124,7 +124,7 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
     [
         (Format.SAFETENSORS, Task.CHAT, "no engine of this version loads Safetensors weights; it loads GGUF, ONNX"),
         (Format.PYTORCH, Task.EMBEDDING, "no engine of this version loads PyTorch weights"),
-        (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
+        (Format.TFLITE, Task.EMBEDDING, "from TFLite it serves ImageClassification, ObjectDetection"),
         (Format.ONNX, Task.CHAT, "from ONNX it serves Embedding"),
         (Format.GGUF, Task.RERANK, "from GGUF it serves Chat, Completion, Embedding"),
     ],
@@ -167,5 +167,11 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
 
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
-    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING)
+    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME, EngineType.LITERT)
+    assert available_tasks() == (
+        Task.CHAT,
+        Task.COMPLETION,
+        Task.EMBEDDING,
+        Task.IMAGE_CLASSIFICATION,
+        Task.OBJECT_DETECTION,
+    )
