@@ -42,7 +42,9 @@ SERVED: Mapping[EngineType, Served] = {
     ),
     EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
-    EngineType.LITERT: Served(frozenset({Format.TFLITE}), frozenset(Task), available=False),
+    EngineType.LITERT: Served(
+        frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION}), available=True
+    ),
 }
 
 

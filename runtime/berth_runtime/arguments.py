@@ -13,9 +13,9 @@ MAX_NAME_LENGTH: Final = 50
 _NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")
 
 _EPILOG: Final = """
-PATH is a file (x.gguf, x.onnx) or a folder; what it is, is read from its headers. The name that a model is served
-under defaults to that of the file or folder. Addresses: /v1/chat/completions /v1/completions /v1/embeddings /v1/models
-/generate /health/live /health/ready /metrics /status.
+PATH is a file (x.gguf, x.onnx, x.tflite) or a folder; what it is, is read from its headers. The name that a model is
+served under defaults to that of the file or folder. Addresses: /v1/chat/completions /v1/completions /v1/embeddings
+/v1/models /generate /health/live /health/ready /metrics /status.
 """
 
 
@@ -121,7 +121,7 @@ def parse_model(text: str) -> ModelArgument:
 def name_of(path: Path) -> str:
     """A served name for a file or folder: its own, in the letters of a DNS name."""
     full = Path(path).absolute()
-    stem = full.stem if full.suffix.lower() in {".gguf", ".onnx"} else full.name
+    stem = full.stem if full.suffix.lower() in {".gguf", ".onnx", ".tflite"} else full.name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME_LENGTH].strip("-")
     return name or "model"
 

@@ -14,8 +14,14 @@ from berth_api.artifact import Artifact, Format, Task
 from berth_store.digest import Digest
 from berth_store.manifest import canonical_json
 
-# Docker's names for the formats; it knows no ONNX, whose name here is ours.
-_FORMAT_NAMES = {Format.GGUF: "gguf", Format.SAFETENSORS: "safetensors", Format.ONNX: "onnx", Format.PYTORCH: "pytorch"}
+# Docker's names for the formats; it knows neither ONNX nor TFLite, whose names here are ours.
+_FORMAT_NAMES = {
+    Format.GGUF: "gguf",
+    Format.SAFETENSORS: "safetensors",
+    Format.ONNX: "onnx",
+    Format.PYTORCH: "pytorch",
+    Format.TFLITE: "tflite",
+}
 _FORMATS = {name: known for known, name in _FORMAT_NAMES.items()}
 _COUNT = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([KMBT]?)\s*", re.IGNORECASE)
 _MAGNITUDES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}

@@ -1,9 +1,9 @@
 """Which files become which layers of an artifact: the plan of a package, as a value. It looks at names and links only.
 
-A GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by side; a folder a v0.2
-artifact with one layer for each file, sorted by path. Hidden files stay out. A link is followed if it stays inside the
-folder (or leads into the blobs beside it, as in the cache of Hugging Face); any other is refused, for leaving a file
-out in silence would break the model.
+A GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by side. A TFLite file
+(with the labels and settings beside it) and a folder become a v0.2 artifact with one layer for each file, a folder's
+sorted by path. Hidden files stay out. A link is followed if it stays inside the folder (or leads into the blobs beside
+it, as in the cache of Hugging Face); any other is refused, for leaving a file out in silence would break the model.
 """
 
 import os
@@ -16,10 +16,11 @@ from berth_api.artifact import Format
 from berth_api.errors import UnsupportedModel
 from berth_store import mediatypes
 from berth_store.detect import DetectedModel
+from berth_store.detect.tflite import FILES_BESIDE
 from berth_store.headers.folder import is_own_file
 from berth_store.manifest import MAX_LAYERS
 
-# The formats whose weights are a model without any other file.
+# The formats whose weights may be a model without any other file.
 _ALONE = {Format.GGUF: mediatypes.CONFIG_V01, Format.TFLITE: mediatypes.CONFIG_V02}
 _LICENSE_STEMS = ("license", "licence", "copying", "notice")
 
@@ -78,8 +79,10 @@ def media_type_of(name: str, *, projector: bool = False) -> str:
 
 
 def _side_by_side(detected: DetectedModel) -> tuple[LayerFile, ...]:
-    """The weights alone, in their own order."""
-    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in detected.weights)
+    """The weights alone, in their own order; of TFLite also what detection read beside them, sorted."""
+    names = sorted(FILES_BESIDE) if detected.format is Format.TFLITE else []
+    beside = [path for name in names if is_own_file(detected.root, path := detected.root / name)]
+    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in (*detected.weights, *beside))
 
 
 def _folder_files(root: Path, detected: DetectedModel) -> tuple[LayerFile, ...]:

@@ -29,6 +29,8 @@ from onnx_builders import (
     onnx_with_outputs,
 )
 from safetensors_builders import Shapes, safetensors
+from tflite_builders import picture_tflite, ssd_tflite
+from tiny_classifier import quantised_tflite
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """All starting files."""
-    return [*_gguf(), *_safetensors(), *_onnx(), *_settings(), *_pictures()]
+    return [*_gguf(), *_safetensors(), *_onnx(), *_tflite(), *_settings(), *_pictures()]
 
 
 def _gguf() -> list[Seed]:
@@ -81,6 +83,14 @@ def _onnx() -> list[Seed]:
     return [
         Seed("model.onnx", encoder_onnx(), sentence_files()),
         Seed("model.onnx", onnx(graph, metadata={"k": "v"}), {"w.bin": b"\0" * 64, "tokenizer.json": {}}),
+    ]
+
+
+def _tflite() -> list[Seed]:
+    return [
+        Seed("model.tflite", picture_tflite(labels=["red", "green", "blue"]), {}),
+        Seed("model.tflite", ssd_tflite(labels="???\nred\ngreen\nblue\n"), {}),
+        Seed("model.tflite", quantised_tflite(), {"labels.txt": "a\nb\nc\n"}),
     ]
 
 

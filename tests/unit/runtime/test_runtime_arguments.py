@@ -17,6 +17,7 @@ from berth_runtime.arguments import ModelArgument, name_of, parse_arguments, par
         ("/models/qwen2.5", "qwen2-5"),
         ("/models/___", "model"),
         ("/models/" + "x" * 90 + ".onnx", "x" * 50),
+        ("/models/Face_Detection.TFLITE", "face-detection"),
     ],
 )
 def test_a_name_is_made_from_the_path(path: str, name: str) -> None:
