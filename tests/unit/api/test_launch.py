@@ -129,11 +129,6 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
 @pytest.mark.parametrize(
     ("form", "task", "says"),
     [
-        (
-            Format.SAFETENSORS,
-            Task.OBJECT_DETECTION,
-            "serves ObjectDetection from Safetensors; bring the model as ONNX, or set spec.task to one of Chat",
-        ),
         (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
         (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
         (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, ImageClassification, ObjectDetection, Rerank"),
@@ -239,7 +234,7 @@ def test_encoders_in_safetensors_go_to_onnx_runtime(task: Task, architecture: st
 
 @pytest.mark.parametrize("wanted", [EngineType.AUTO, EngineType.ONNX_RUNTIME])
 def test_an_architecture_that_can_not_be_converted_is_named_with_what_to_do(wanted: EngineType) -> None:
-    artifact = an_artifact(Format.SAFETENSORS, Task.EMBEDDING).model_copy(update={"architecture": "qwen3"})
+    artifact = an_artifact(Format.SAFETENSORS, Task.TOKEN_CLASSIFICATION).model_copy(update={"architecture": "qwen3"})
     with pytest.raises(BerthError) as refused:
         choose_engine(artifact, wanted=wanted)
     says = "the architectures bert, camembert, distilbert, roberta, xlm-roberta, and this artifact's is qwen3; bring"

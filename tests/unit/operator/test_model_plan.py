@@ -412,7 +412,7 @@ def test_a_model_that_is_bad_from_the_start_makes_nothing(what: str) -> None:
     ("report", "reason", "says_so"),
     [
         (a_report(format="PyTorch"), "UnsupportedFormat", "no engine of this version loads PyTorch"),
-        (a_report(task="ObjectDetection"), "UnsupportedFormat", "from GGUF it serves Chat"),
+        (a_report(task="ObjectDetection"), "UnsupportedFormat", "set spec.task to one of Chat"),
     ],
 )
 def test_an_artifact_that_no_engine_serves_is_not_accepted(report: str, reason: str, says_so: str) -> None:
