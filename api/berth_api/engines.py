@@ -12,6 +12,10 @@ _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
 _ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
 _TEXTS = frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
 _PICTURES = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
+_OTHER_FORMATS = (
+    "use the model in a format for the CPU (many are published as GGUF, which LlamaCpp serves, and encoders can be "
+    "exported to ONNX)"
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Served:
 
     `architectures` are those that it knows of a format, where it does not know all: the artifact's own names for them.
     `most_devices` is how many GPUs one process of it can use together; 0 where this version runs it on the CPU alone.
+    One that is made for GPUs (`wants_devices`) is taken without any only where it is asked for by name.
     """
 
     formats: frozenset[Format]
@@ -27,6 +32,7 @@ class Served:
     available: bool
     most_devices: int = 0
     architectures: Mapping[Format, frozenset[str]] = field(default_factory=dict)
+    wants_devices: bool = False
 
 
 SERVED: Mapping[EngineType, Served] = {
@@ -40,7 +46,13 @@ SERVED: Mapping[EngineType, Served] = {
         most_devices=1,
         architectures={Format.SAFETENSORS: _ENCODERS},
     ),
-    EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
+    EngineType.VLLM: Served(
+        frozenset({Format.SAFETENSORS}),
+        _TEXT | {Task.EMBEDDING, Task.RERANK},
+        available=True,
+        most_devices=64,
+        wants_devices=True,
+    ),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
     EngineType.LITERT: Served(
         frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION}), available=True
@@ -64,10 +76,10 @@ def formats_of(engine: EngineType) -> frozenset[Format]:
 def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, gpu: bool = False) -> EngineType:
     """The engine for an artifact: the wanted one if it can, else the first that can.
 
-    Raises InvalidSpec if the wanted engine can't serve this artifact, or can't use a GPU though one is asked for, and
-    UnsupportedModel if no engine can serve it at all.
+    Raises InvalidSpec if the wanted engine can't serve this artifact, or can't use a GPU though one is asked for, or if
+    only one can that wants a GPU and has none; and UnsupportedModel if no engine can serve it at all.
     """
-    engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact)
+    engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact, gpu=gpu)
     if gpu:
         check_devices(engine, 1)
     return engine
@@ -84,11 +96,15 @@ def check_devices(engine: EngineType, count: int) -> None:
         raise InvalidSpec(FieldError("spec.accelerator.count", message, f"give at most {most}, or more replicas"))
 
 
-def _first_that_serves(artifact: Artifact) -> EngineType:
-    for engine in available_engines():
-        if _serves(engine, artifact):
-            return engine
-    raise UnsupportedModel(_why_none(artifact))
+def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
+    able = [engine for engine in available_engines() if _serves(engine, artifact)]
+    if not able:
+        raise UnsupportedModel(_why_none(artifact))
+    here = [engine for engine in able if gpu or not SERVED[engine].wants_devices]
+    if not here:
+        message = f"{able[0]}, which serves {artifact.task} from {artifact.format} weights, wants a GPU"
+        raise InvalidSpec(FieldError("spec.accelerator", message, f"ask for one, or {_OTHER_FORMATS}"))
+    return here[0]
 
 
 def _serves(engine: EngineType, artifact: Artifact) -> bool:
@@ -153,10 +169,7 @@ def _why_none(artifact: Artifact) -> str:
             f"set spec.task to one of {_words(tasks)}, if the model can do that"
         )
     formats = sorted({form for served in SERVED.values() if served.available for form in served.formats})
-    return (
-        f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: "
-        f"use the model in one of these formats (many are published as GGUF, and encoders can be exported to ONNX)"
-    )
+    return f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: {_OTHER_FORMATS}"
 
 
 def _unknown_architecture(engine: EngineType, artifact: Artifact) -> str:

@@ -62,7 +62,7 @@ class Server:
         }
         named = [ServedAdapter(model, adapter) for model in models.values() for adapter in adapters]
         self.catalog = Catalog(models, named)
-        metrics.watch(self.catalog)
+        metrics.watch(self.catalog.standings)
         self.drain = Drain()
         self._address = host, port
         self._drain_timeout_seconds = drain_timeout_seconds

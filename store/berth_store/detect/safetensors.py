@@ -9,6 +9,7 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.kv_cache import kv_bytes_per_token
 from berth_store.detect.model import DetectedModel
 from berth_store.detect.sentence import embedding_settings, is_cross_encoder, is_sentence_model
 from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, task_of_class
@@ -117,5 +118,6 @@ def _artifact(settings: Mapping[str, Json], headers: list[SafetensorsHeader], ta
         parameters=sum(dtypes.values()),
         quantization=stated or (dtypes.most_common(1)[0][0] if dtypes else None),
         context_length=config.positions(settings),
+        kv_bytes_per_token=kv_bytes_per_token(settings) if task in GENERATIVE_TASKS else None,
         size_bytes=sum(header.file_bytes for header in headers),
     )

@@ -65,7 +65,7 @@ REFUSED_MODELS: dict[str, dict[str, Any]] = {
     "spec.source.uri": {"source": {"uri": "gs://models/qwen3"}},
     "spec.trust.pickle": {"trust": {"pickle": True}},
     "spec.trust.remoteCode": {"trust": {"remoteCode": True}},
-    "spec.engine.type": {"engine": {"type": "VLLM"}},
+    "spec.engine.type": {"engine": {"type": "Torch"}},
     "spec.autoscaling": {"autoscaling": {"maxReplicas": 2}},
     "spec.rollout.strategy": {"rollout": {"strategy": "Surge"}},
     "spec.cache.type": {"cache": {"type": "ImageVolume"}},
