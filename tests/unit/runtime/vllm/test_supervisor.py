@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from folder_builders import write_files
 from runtime_server import python_path_with_support
+from safetensors_builders import safetensors
 
 from berth_api.artifact import Task
 from berth_runtime.arguments import parse_arguments
@@ -155,19 +157,12 @@ asyncio.run(main())
                 await asyncio.sleep(0.01)
 
 
-async def test_where_vllm_is_missing_a_sentence_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", [("--task", "Chat"), ()])
+async def test_where_vllm_is_missing_a_sentence_says_so(task: tuple[str, ...], tmp_path: Path) -> None:
+    llama = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    write_files(tmp_path, {"model.safetensors": safetensors(), "config.json": llama})
     process = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            "-m",
-            "berth_runtime",
-            "--engine",
-            "VLLM",
-            "--model",
-            str(tmp_path),
-            "--task",
-            "Chat",
-        ),
+        *(sys.executable, "-m", "berth_runtime", "--engine", "VLLM", "--model", str(tmp_path), *task),
         stderr=asyncio.subprocess.PIPE,
     )
     _, text = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
