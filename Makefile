@@ -72,7 +72,22 @@ unit: install ## Run the tests that need nothing but Python
 
 .PHONY: integration
 integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server
-	@$(BIN)/pytest -n 2 --dist loadfile tests/integration
+	@$(BIN)/pytest -n 2 --dist loadfile tests/integration -m 'not vllm'
+
+# vLLM for the CPU, in an environment of its own: 5 GB of packages that could not stand beside ours.
+.tools/vllm/installed: tools/vllm/requirements.txt
+	@$(UV) venv --quiet --clear --python $(BIN)/python .tools/vllm
+	@$(UV) pip sync --quiet --python .tools/vllm/bin/python $<
+	@touch $@
+
+.PHONY: nightly
+nightly: install .tools/vllm/installed ## Run the tests with a real vLLM on the CPU (15 minutes; 5 GB of disk, 5 GB of memory)
+	@BERTH_REQUIRE=vllm,smollm2,minilm $(BIN)/pytest -m vllm tests/integration/vllm
+
+.PHONY: vllm-lock
+vllm-lock: install ## Write the versions for `make nightly` anew
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
+	  --override tools/vllm/overrides.txt --output-file tools/vllm/requirements.txt tools/vllm/requirements.in
 
 .PHONY: cluster-programs
 cluster-programs: install tools ## Compile what a cluster consists of (12 minutes once; KUBERNETES_VERSION=1.35.4), fetch Helm

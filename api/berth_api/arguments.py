@@ -65,6 +65,9 @@ def _one_of(*words: str) -> Value:
 
 
 _NUMBER = Value("[1-9][0-9]{0,6}", "a number above 0")
+_BYTES = Value("[1-9][0-9]{0,14}", "a number of bytes")
+_GIBIBYTES = Value("[0-9]{1,4}([.][0-9]{1,3})?", "a number of GiB")
+_WORD = Value("[a-z][a-z0-9_-]{0,63}", "a word in small letters, digits, `_` and `-`")
 _FLAG = _one_of("true", "false")
 _CACHE_TYPE = _one_of("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
@@ -78,12 +81,58 @@ ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
         "threads": _NUMBER,
     },
     EngineType.ONNX_RUNTIME: {
+        "aggregation": _one_of("first", "simple"),
         "normalize": _FLAG,
         "output": Value("[A-Za-z0-9_.:/-]{1,128}", "the name of one of the graph's outputs"),
         "pooling": _one_of("in-graph", "mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"),
+        "provider": _one_of("cpu", "gpu", "cuda", "tensorrt", "migraphx", "rocm", "openvino"),
         "truncate": _FLAG,
     },
+    EngineType.VLLM: {
+        "async-scheduling": _FLAG,
+        "attention-backend": Value("[A-Z][A-Z0-9_]{0,63}", "the name of a backend in capital letters"),
+        "block-size": _NUMBER,
+        "cpu-offload-gb": _GIBIBYTES,
+        "disable-cascade-attn": _FLAG,
+        "disable-custom-all-reduce": _FLAG,
+        "disable-sliding-window": _FLAG,
+        "dtype": _one_of("auto", "half", "float16", "bfloat16", "float", "float32"),
+        "enable-auto-tool-choice": _FLAG,
+        "enable-chunked-prefill": _FLAG,
+        "enable-expert-parallel": _FLAG,
+        "enable-prefix-caching": _FLAG,
+        "enforce-eager": _FLAG,
+        "gpu-memory-utilization": Value("0?[.][0-9]{1,4}|1([.]0{1,4})?", "a share of the memory from 0.01 to 1"),
+        "kv-cache-dtype": _WORD,
+        "kv-cache-memory-bytes": _BYTES,
+        "language-model-only": _FLAG,
+        "long-prefill-token-threshold": _NUMBER,
+        "max-cudagraph-capture-size": _NUMBER,
+        "max-logprobs": _NUMBER,
+        "max-num-batched-tokens": _NUMBER,
+        "moe-backend": _WORD,
+        "num-gpu-blocks-override": _NUMBER,
+        "optimization-level": _one_of("0", "1", "2", "3"),
+        "quantization": _WORD,
+        "reasoning-parser": _WORD,
+        "scheduling-policy": _one_of("fcfs", "priority"),
+        "seed": Value("[0-9]{1,9}", "a number from 0 on"),
+        "stream-interval": _NUMBER,
+        "tool-call-parser": _WORD,
+    },
 }
+
+FIELDS: Mapping[EngineType, Mapping[str, str]] = {
+    EngineType.VLLM: {
+        "convert": "spec.task",
+        "max-model-len": "spec.contextLength",
+        "max-num-seqs": "spec.parallelSequences",
+        "runner": "spec.task",
+        "task": "spec.task",
+        "tensor-parallel-size": "spec.accelerator.count",
+    },
+}
+"""Arguments that Berth gives itself, and the field of a Model that each comes from."""
 
 
 def split_argument(argument: str) -> tuple[str, str]:
@@ -134,11 +183,19 @@ def _unknown(engine: EngineType, args: Iterable[str]) -> Iterator[FieldError]:
         name, value = split_argument(argument)
         path = f"{_PATH}[{index}]"
         if name not in accepted:
-            yield FieldError(path, f"{engine} takes no argument `{name}`", _what_it_takes(name, accepted), REASON)
+            yield _not_taken(path, engine, name)
         elif not re.fullmatch(accepted[name].pattern, value):
             yield FieldError(
                 path, f"`{value}` is no value of the engine argument `{name}`", f"give {accepted[name].words}", REASON
             )
+
+
+def _not_taken(path: str, engine: EngineType, name: str) -> FieldError:
+    field = FIELDS.get(engine, {}).get(name)
+    if field is not None:
+        return FieldError(path, f"Berth gives {engine} the argument `{name}` itself", f"set `{field}`", REASON)
+    remedy = _what_it_takes(name, ACCEPTED.get(engine, {}))
+    return FieldError(path, f"{engine} takes no argument `{name}`", remedy, REASON)
 
 
 def _what_it_takes(name: str, accepted: Mapping[str, Value]) -> str:

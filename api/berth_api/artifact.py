@@ -63,4 +63,7 @@ class Artifact(StatusPart):
     parameters: int | None = Field(default=None, ge=0, description="Number of weights.")
     quantization: Annotated[str, Clipped(64)] | None = Field(default=None, description="Such as `Q4_1` or `F16`.")
     context_length: int | None = Field(default=None, ge=1, description="The longest sequence in tokens.")
+    kv_bytes_per_token: int | None = Field(
+        default=None, ge=1, description="Bytes of KV cache for each token of a sequence, at 16 bits for a number."
+    )
     size_bytes: int | None = Field(default=None, ge=0, description="Bytes of all files together.")

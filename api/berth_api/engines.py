@@ -1,37 +1,66 @@
 """Which engine serves what. A new engine is one line in `SERVED`; the runtime implements it under the same word."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 
 _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
+# What `berth_store.convert` makes graphs of.
+_ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
+_TEXTS = frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
+_PICTURES = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
+_OTHER_FORMATS = (
+    "use the model in a format for the CPU (many are published as GGUF, which LlamaCpp serves, and encoders can be "
+    "exported to ONNX)"
+)
 
 
 @dataclass(frozen=True)
 class Served:
     """What one engine can serve: formats and tasks, and whether this version has the engine at all.
 
+    `architectures` are those that it knows of a format, where it does not know all: the artifact's own names for them.
     `most_devices` is how many GPUs one process of it can use together; 0 where this version runs it on the CPU alone.
+    One that is made for GPUs (`wants_devices`) is taken without any only where it is asked for by name.
     """
 
     formats: frozenset[Format]
     tasks: frozenset[Task]
     available: bool
     most_devices: int = 0
+    architectures: Mapping[Format, frozenset[str]] = field(default_factory=dict)
+    wants_devices: bool = False
 
 
 SERVED: Mapping[EngineType, Served] = {
-    EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING}, available=True, most_devices=64),
-    EngineType.ONNX_RUNTIME: Served(
-        frozenset({Format.ONNX}), frozenset({Task.EMBEDDING}), available=True, most_devices=1
+    EngineType.LLAMA_CPP: Served(
+        frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=True, most_devices=64
     ),
-    EngineType.VLLM: Served(frozenset({Format.SAFETENSORS}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=False),
+    EngineType.ONNX_RUNTIME: Served(
+        frozenset({Format.ONNX, Format.SAFETENSORS}),
+        _TEXTS | _PICTURES,
+        available=True,
+        most_devices=1,
+        architectures={Format.SAFETENSORS: _ENCODERS},
+    ),
+    EngineType.VLLM: Served(
+        frozenset({Format.SAFETENSORS}),
+        _TEXT | {Task.EMBEDDING, Task.RERANK},
+        available=True,
+        most_devices=64,
+        wants_devices=True,
+    ),
     EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
-    EngineType.LITERT: Served(frozenset({Format.TFLITE}), frozenset(Task), available=False),
+    EngineType.LITERT: Served(
+        frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION}), available=True
+    ),
 }
+
+
+_REMEDY_ARCHITECTURE = "bring the model as ONNX, exported with its tokenizer, or take a model of one of these"
 
 
 def available_engines() -> tuple[EngineType, ...]:
@@ -39,24 +68,18 @@ def available_engines() -> tuple[EngineType, ...]:
     return tuple(engine for engine, served in SERVED.items() if served.available)
 
 
-def available_tasks() -> tuple[Task, ...]:
-    """The tasks that some engine of this version serves."""
-    return tuple(task for task in Task if any(task in served.tasks for served in SERVED.values() if served.available))
-
-
-def only_format(engine: EngineType) -> Format | None:
-    """The one format that the engine loads, to look for in an artifact; None where it may be any of several."""
-    formats = SERVED[engine].formats if engine in SERVED else frozenset()
-    return next(iter(formats)) if len(formats) == 1 else None
+def formats_of(engine: EngineType) -> frozenset[Format]:
+    """The formats that the engine loads, to look for in an artifact; none for `Auto`, which may be any."""
+    return SERVED[engine].formats if engine in SERVED else frozenset()
 
 
 def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, gpu: bool = False) -> EngineType:
     """The engine for an artifact: the wanted one if it can, else the first that can.
 
-    Raises InvalidSpec if the wanted engine can't serve this artifact, or can't use a GPU though one is asked for, and
-    UnsupportedModel if no engine can serve it at all.
+    Raises InvalidSpec if the wanted engine can't serve this artifact, or can't use a GPU though one is asked for, or if
+    only one can that wants a GPU and has none; and UnsupportedModel if no engine can serve it at all.
     """
-    engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact)
+    engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact, gpu=gpu)
     if gpu:
         check_devices(engine, 1)
     return engine
@@ -73,16 +96,27 @@ def check_devices(engine: EngineType, count: int) -> None:
         raise InvalidSpec(FieldError("spec.accelerator.count", message, f"give at most {most}, or more replicas"))
 
 
-def _first_that_serves(artifact: Artifact) -> EngineType:
-    for engine in available_engines():
-        if _serves(engine, artifact):
-            return engine
-    raise UnsupportedModel(_why_none(artifact))
+def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
+    able = [engine for engine in available_engines() if _serves(engine, artifact)]
+    if not able:
+        raise UnsupportedModel(_why_none(artifact))
+    here = [engine for engine in able if gpu or not SERVED[engine].wants_devices]
+    if not here:
+        message = f"{able[0]}, which serves {artifact.task} from {artifact.format} weights, wants a GPU"
+        raise InvalidSpec(FieldError("spec.accelerator", message, f"ask for one, or {_OTHER_FORMATS}"))
+    return here[0]
 
 
 def _serves(engine: EngineType, artifact: Artifact) -> bool:
     served = SERVED[engine]
-    return artifact.format in served.formats and (artifact.task is Task.AUTO or artifact.task in served.tasks)
+    known_task = artifact.task is Task.AUTO or artifact.task in served.tasks
+    return artifact.format in served.formats and known_task and _knows(served, artifact)
+
+
+def _knows(served: Served, artifact: Artifact) -> bool:
+    """Whether the architecture is one that the engine knows; one that nobody stated, the engine will look at."""
+    known = served.architectures.get(artifact.format)
+    return known is None or artifact.architecture is None or artifact.architecture in known
 
 
 def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
@@ -96,6 +130,8 @@ def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
             f"{wanted} loads {_words(served.formats)}, and this artifact is {artifact.format}",
             "leave it out, so that it is chosen",
         )
+    if not _knows(served, artifact):
+        raise _refused(_unknown_architecture(wanted, artifact), _REMEDY_ARCHITECTURE)
     if not _serves(wanted, artifact):
         raise _refused(
             f"{wanted} serves {_words(served.tasks)}, and this model's task is {artifact.task}",
@@ -117,15 +153,30 @@ def _why_none(artifact: Artifact) -> str:
             for task in served.tasks
         }
     )
+    if artifact.task in tasks:
+        engine = next(each for each in available_engines() if artifact.format in SERVED[each].architectures)
+        return f"{_unknown_architecture(engine, artifact)}; {_REMEDY_ARCHITECTURE}"
     if tasks:
+        others = {
+            form
+            for served in SERVED.values()
+            if served.available and artifact.task in served.tasks
+            for form in served.formats - {artifact.format}
+        }
+        bring = f"bring the model as {' or '.join(sorted(others))}, or " if others else ""
         return (
-            f"no engine of this version serves {artifact.task} from {artifact.format}; "
-            f"from {artifact.format} it serves {_words(tasks)}: if the model can do one of these, set spec.task"
+            f"no engine of this version serves {artifact.task} from {artifact.format}; {bring}"
+            f"set spec.task to one of {_words(tasks)}, if the model can do that"
         )
     formats = sorted({form for served in SERVED.values() if served.available for form in served.formats})
+    return f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: {_OTHER_FORMATS}"
+
+
+def _unknown_architecture(engine: EngineType, artifact: Artifact) -> str:
+    known = SERVED[engine].architectures[artifact.format]
     return (
-        f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: "
-        f"use the model in one of these formats (many are published as GGUF, and encoders can be exported to ONNX)"
+        f"{engine} loads {artifact.format} of the architectures {_words(known)}, and this artifact's is "
+        f"{artifact.architecture}"
     )
 
 

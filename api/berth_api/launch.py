@@ -13,9 +13,6 @@ RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
 
-# llama.cpp keeps layers in the host's memory unless it is told to move them.
-_ON_DEVICES: Mapping[EngineType, dict[str, str]] = {EngineType.LLAMA_CPP: {"n-gpu-layers": "-1"}}
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -24,6 +21,7 @@ class Launch:
     argv: tuple[str, ...]
     port: int
     drain_timeout_seconds: int
+    engine: EngineType
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     live_path: str = LIVE_PATH
     ready_path: str = READY_PATH
@@ -60,10 +58,23 @@ def build_launch(
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
     }
-    arguments = (_ON_DEVICES.get(engine, {}) if devices else {}) | engine_arguments(engine, spec.engine.args)
+    arguments = _on_devices(engine, devices) | engine_arguments(engine, spec.engine.args)
     argv = ("python", "-m", RUNTIME_MODULE, *_given(options), *_repeated("--engine-arg", arguments))
     env = {variable.name: variable.value or "" for variable in spec.pod.env if variable.value_from is None}
-    return Launch(argv, port, spec.rollout.drain_timeout.seconds, MappingProxyType(env))
+    return Launch(argv, port, spec.rollout.drain_timeout.seconds, engine, MappingProxyType(env))
+
+
+def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
+    """What an engine must be told to use `count` GPUs."""
+    match engine:
+        case EngineType.LLAMA_CPP if count:
+            return {"n-gpu-layers": "-1"}  # it keeps layers in the host's memory otherwise
+        case EngineType.ONNX_RUNTIME if count:
+            return {"provider": "gpu"}  # and computes on the CPU
+        case EngineType.VLLM if count:
+            return {"tensor-parallel-size": str(count)}
+        case _:
+            return {}
 
 
 def _given(options: Mapping[str, object]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """How much memory and disk a Model needs, from what its headers give. Lower bounds with stated allowances, no promises.
 
 Headers give the bytes of all files, which is at least what the weights take once they are loaded. What the engine needs
-besides (its libraries, compute buffers, a modest KV cache) is an allowance here; the KV cache at the asked context is
-known to the engine alone until it has loaded the model, so it is left open.
+besides (its libraries, compute buffers) is an allowance here. The KV cache of one request of the longest context is
+added where the artifact says what a token takes: vLLM does not start without it. For how many requests at once there
+is room is the engine's affair.
 """
 
 from berth_api.artifact import Artifact
@@ -20,6 +21,8 @@ _CACHE_SHARE = 5
 _DEVICE_HOST_SHARE = 10
 """With GPUs the weights only pass through the host, so a tenth of them is asked for."""
 
+_SIXTEEN_BITS = frozenset({"auto", "float16", "bfloat16"})
+
 _VOLUME_SPARE_SHARE = 20
 _VOLUME_SPARE_BYTES = 256 * MEBIBYTE
 
@@ -35,16 +38,36 @@ def fit_on_host(artifact: Artifact) -> MemoryFit:
     )
 
 
-def fit_on_devices(artifact: Artifact, *, count: int, device_bytes: int) -> MemoryFit:
-    """The arithmetic of a Model whose weights are shared evenly by `count` devices of `device_bytes` each."""
+def fit_on_devices(
+    artifact: Artifact, *, count: int, device_bytes: int, kv_cache_bytes: int | None = None, offloaded_bytes: int = 0
+) -> MemoryFit:
+    """The arithmetic of a Model whose weights and KV cache are shared evenly by `count` devices of `device_bytes` each.
+
+    `offloaded_bytes` of the weights are kept in the host's memory, for each device.
+    """
     if artifact.size_bytes is None:
-        return MemoryFit(overhead_bytes=DEVICE_OVERHEAD_BYTES, device_bytes=device_bytes)
+        return MemoryFit(kv_cache_bytes=kv_cache_bytes, overhead_bytes=DEVICE_OVERHEAD_BYTES, device_bytes=device_bytes)
+    weights = max(0, share_bytes(artifact.size_bytes, count) - offloaded_bytes)
     return MemoryFit(
         weights_bytes=artifact.size_bytes,
+        kv_cache_bytes=kv_cache_bytes,
         overhead_bytes=DEVICE_OVERHEAD_BYTES,
-        per_device_bytes=-(-artifact.size_bytes // count) + DEVICE_OVERHEAD_BYTES,
+        per_device_bytes=weights + share_bytes(kv_cache_bytes or 0, count) + DEVICE_OVERHEAD_BYTES,
         device_bytes=device_bytes,
     )
+
+
+def share_bytes(size_bytes: int, count: int) -> int:
+    """What each of `count` devices gets of something."""
+    return -(-size_bytes // count)
+
+
+def kv_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str = "auto") -> int | None:
+    """The KV cache of one request of the longest context; None where it, or the size of a number, is not known."""
+    length = context_length or artifact.context_length
+    if artifact.kv_bytes_per_token is None or length is None or dtype not in _SIXTEEN_BITS:
+        return None
+    return artifact.kv_bytes_per_token * length
 
 
 def host_request_bytes(size_bytes: int, *, on_devices: bool) -> int:

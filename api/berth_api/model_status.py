@@ -55,7 +55,8 @@ class MemoryFit(StatusPart):
 
     weights_bytes: Count | None = Field(default=None, description="All weights.")
     kv_cache_bytes: Count | None = Field(
-        default=None, description="The KV cache at the asked context and parallel sequences."
+        default=None,
+        description="The KV cache of one request of the longest context, which is the least that is needed.",
     )
     overhead_bytes: Count | None = Field(default=None, description="What the engine itself needs.")
     per_device_bytes: Count | None = Field(default=None, description="The sum on each device.")

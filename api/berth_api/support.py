@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from berth_api.artifact import EngineType, Task
+from berth_api.artifact import EngineType
 from berth_api.conditions import Reason
-from berth_api.engines import available_engines, available_tasks
+from berth_api.engines import available_engines
 from berth_api.errors import FieldError
 from berth_api.field_path import FieldPath, render_path
 from berth_api.model import Model
@@ -38,7 +38,6 @@ def _scheme(*allowed: str) -> Callable[[str], bool]:
 
 
 _ENGINES = ", ".join(available_engines())
-_TASKS = ", ".join(available_tasks())
 
 MODEL: tuple[Refused, ...] = (
     Refused(
@@ -50,12 +49,6 @@ MODEL: tuple[Refused, ...] = (
     ),
     Refused("spec.trust.pickle"),
     Refused("spec.trust.remoteCode"),
-    Refused(
-        "spec.task",
-        f"the engines of this version serve {_TASKS}",
-        "use one of these",
-        unless=lambda task: task is Task.AUTO or task in available_tasks(),
-    ),
     Refused(
         "spec.engine.type",
         f"the engines of this version are {_ENGINES}",

@@ -52,7 +52,8 @@ def plan_engine(
     engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
     launch = _launch(model, artifact, resolution)
     placement = place(model, artifact, hardware, settings, _before(model, hardware, rollout))
-    serving = Serving(model, artifact, launch, _image(model, placement, settings), placement, resolution.revision)
+    image = _image(model, engine, placement, settings)
+    serving = Serving(model, artifact, launch, image, placement, resolution.revision)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)
@@ -63,7 +64,7 @@ def plan_engine(
         artifact=artifact,
         placement=placement,
         revision=revision,
-        start_seconds=start_seconds(model, artifact),
+        start_seconds=start_seconds(model, artifact, engine),
         surge=surge,
         writes=() if _would_harm(placement, rollout) else writes,
         applied_hash=deployment["metadata"]["annotations"][ANNOTATION_APPLIED_HASH],
@@ -107,9 +108,11 @@ def _launch(model: Model, artifact: Artifact, resolution: Resolution) -> Launch:
     )
 
 
-def _image(model: Model, placement: Placement, settings: OperatorSettings) -> str:
+def _image(model: Model, engine: EngineType, placement: Placement, settings: OperatorSettings) -> str:
     if model.spec.engine.image:
         return model.spec.engine.image
+    if engine is EngineType.VLLM:
+        return _vllm_image(placement, settings)
     if placement.profile is None:
         return settings.images.cpu
     which = _IMAGE_OF[placement.profile.backend]
@@ -119,6 +122,19 @@ def _image(model: Model, placement: Placement, settings: OperatorSettings) -> st
         remedy = f"set images.{which} in the chart's values, or spec.engine.image"
         raise InvalidSpec(FieldError("spec.accelerator", message, remedy, Reason.UNSUPPORTED_FIELD))
     return image
+
+
+def _vllm_image(placement: Placement, settings: OperatorSettings) -> str:
+    """vLLM's own image computes on NVIDIA's GPUs; for anything else it has other builds, of which none is ours."""
+    if placement.profile is None or placement.profile.backend is not Backend.CUDA:
+        where = "the CPU" if placement.profile is None else placement.profile.backend
+        message = f"Berth's image of VLLM is for NVIDIA GPUs, and this Model is to run on {where}"
+        remedy = "name an image with a build for it in spec.engine.image, or use a GGUF file, which LlamaCpp serves"
+        raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
+    if not settings.images.vllm:
+        message, remedy = "this installation has no image for VLLM", "set images.vllm in the chart's values"
+        raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
+    return settings.images.vllm
 
 
 def _surges(placement: Placement, rollout: Rollout, revision: str) -> bool:

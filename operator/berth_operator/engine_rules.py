@@ -61,7 +61,7 @@ def engine_out_of_memory(pod: Object, circumstances: Circumstances) -> Finding |
         before = Ending.read(engine.before.get("terminated") or {})
         if before.reason == "OOMKilled":
             return Finding(Reason.OUT_OF_MEMORY, f"the engine needed more memory than its limit; {_less_memory()}")
-    said = _runtime_message(circumstances.progress_of(pod))
+    said = _runtime_message(circumstances.progress_of(pod)) or _last_words(pod)
     if said and ("enough memory" in said or "memory ran out" in said):
         on_gpu = bool(circumstances.gpu_resource)
         return Finding(Reason.OUT_OF_GPU_MEMORY if on_gpu else Reason.OUT_OF_MEMORY, said)
@@ -116,6 +116,13 @@ def _runtime_message(progress: PodProgress) -> str:
         return ""
     message = first.get("message")
     return as_unicode(message).strip()[:4096] if isinstance(message, str) else ""
+
+
+def _last_words(pod: Object) -> str:
+    """What the engine of a pod left behind, whose runtime ends with it: vLLM's does."""
+    engine = engine_of(pod)
+    ended = engine.ended if engine is not None and not _has_started(pod) else None
+    return as_unicode(ended.message).strip()[-_QUOTED_MAX:] if ended is not None and ended.code else ""
 
 
 def _less_memory() -> str:

@@ -6,10 +6,11 @@ A profile that was chosen is kept while it can be: otherwise a GPU that becomes 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from berth_api.arguments import split_argument
 from berth_api.artifact import Artifact
 from berth_api.conditions import Condition, ConditionType, Reason
 from berth_api.errors import FieldError, InvalidSpec
-from berth_api.memory import fit_on_devices, fit_on_host
+from berth_api.memory import GIBIBYTE, fit_on_devices, fit_on_host, kv_cache_bytes, share_bytes
 from berth_api.model import Model
 from berth_api.model_status import MemoryFit
 from berth_api.quantity import Quantity
@@ -70,7 +71,12 @@ def place(
     if accelerator is None:
         return _on_host(model, artifact)
     profiles = candidates(accelerator, settings.profiles)
-    wish = _Wish(artifact, accelerator.count, model.spec.pod.node_selector)
+    arguments = dict(split_argument(argument) for argument in model.spec.engine.args)
+    kv_cache = kv_cache_bytes(
+        artifact, context_length=model.spec.context_length, dtype=arguments.get("kv-cache-dtype", "auto")
+    )
+    offloaded = round(float(arguments.get("cpu-offload-gb", "0")) * GIBIBYTE)
+    wish = _Wish(artifact, accelerator.count, kv_cache, offloaded, model.spec.pod.node_selector)
     return _prefer([_on_profile(name, profile, wish, hardware) for name, profile in profiles.items()], before)
 
 
@@ -78,6 +84,8 @@ def place(
 class _Wish:
     artifact: Artifact
     count: int
+    kv_cache_bytes: int | None
+    offloaded_bytes: int
     node_selector: Mapping[str, str]
 
 
@@ -130,7 +138,13 @@ def _on_host(model: Model, artifact: Artifact) -> Placement:
 
 
 def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) -> Placement:
-    memory = fit_on_devices(wish.artifact, count=wish.count, device_bytes=profile.memory.bytes)
+    memory = fit_on_devices(
+        wish.artifact,
+        count=wish.count,
+        device_bytes=profile.memory.bytes,
+        kv_cache_bytes=wish.kv_cache_bytes,
+        offloaded_bytes=wish.offloaded_bytes,
+    )
     has_node, has_free = None, None
     if hardware.nodes is not None:
         selector = {**wish.node_selector, **profile.node_selector}
@@ -144,9 +158,10 @@ def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) ->
 def _fits(name: str, profile: Profile, count: int, memory: MemoryFit, has_node: bool | None) -> Condition:
     devices = f"{count} of profile {name} with {profile.memory} each"
     if memory.per_device_bytes is not None and memory.per_device_bytes > profile.memory.bytes:
+        shorter = ", or a lower spec.contextLength" if memory.kv_cache_bytes else ""
         message = (
-            f"{_sum(memory)} are needed on each GPU, and there are {devices}: take a larger profile, a higher "
-            "spec.accelerator.count or a smaller quantisation"
+            f"{_sum(memory, count)} are needed on each GPU, and there are {devices}: take a larger profile, a higher "
+            f"spec.accelerator.count or a smaller quantisation{shorter}"
         )
         return not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message)
     if has_node is False:
@@ -158,25 +173,29 @@ def _fits(name: str, profile: Profile, count: int, memory: MemoryFit, has_node: 
     if memory.per_device_bytes is None:
         return _size_unknown()
     if has_node is None:
-        return unknown(ConditionType.FITS, f"{_sum(memory)} are needed on each GPU; the nodes can't be seen from here")
-    return holds(ConditionType.FITS, f"{_sum(memory)} are needed on each GPU, and there are {devices}")
+        return unknown(
+            ConditionType.FITS, f"{_sum(memory, count)} are needed on each GPU; the nodes can't be seen from here"
+        )
+    return holds(ConditionType.FITS, f"{_sum(memory, count)} are needed on each GPU, and there are {devices}")
 
 
 def _size_unknown() -> Condition:
     return unknown(ConditionType.FITS, "the artifact's size is not known; spec.artifact.sizeBytes may say it")
 
 
-def _sum(memory: MemoryFit) -> str:
+def _sum(memory: MemoryFit, count: int = 1) -> str:
     """`5.7 GiB (4.7 GiB of weights + 1.0 GiB for the engine)`, with the share of one GPU where there are several."""
     assert memory.weights_bytes is not None
     assert memory.overhead_bytes is not None
     assert memory.per_device_bytes is not None
-    weights = memory.per_device_bytes - memory.overhead_bytes
+    kv_cache = share_bytes(memory.kv_cache_bytes or 0, count)
+    weights = memory.per_device_bytes - memory.overhead_bytes - kv_cache
     share = "" if weights == memory.weights_bytes else f", the share of {size_words(memory.weights_bytes)},"
-    overhead = size_words(memory.overhead_bytes)
-    return (
-        f"{size_words(memory.per_device_bytes)} ({size_words(weights)} of weights{share} + {overhead} for the engine)"
-    )
+    parts = [f"{size_words(weights)} of weights{share}"]
+    if kv_cache:
+        parts.append(f"{size_words(kv_cache)} of KV cache for one request of the longest context")
+    parts.append(f"{size_words(memory.overhead_bytes)} for the engine")
+    return f"{size_words(memory.per_device_bytes)} ({' + '.join(parts)})"
 
 
 def _prefer(choices: Sequence[Placement], before: Before) -> Placement:

@@ -173,7 +173,7 @@ def _resolution(content: Mapping[str, Any], inputs: str) -> Resolution | None:
 
 
 def _figures(artifact: Artifact) -> tuple[int | None, ...]:
-    return (artifact.size_bytes, artifact.parameters, artifact.context_length)
+    return (artifact.size_bytes, artifact.parameters, artifact.context_length, artifact.kv_bytes_per_token)
 
 
 def _safe_path(found: object) -> str:

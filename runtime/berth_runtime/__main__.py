@@ -4,16 +4,20 @@ import asyncio
 import sys
 from functools import partial
 
+from berth_api.artifact import EngineType
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.logs import set_up_logs
 from berth_runtime.resolution import resolve_model
 from berth_runtime.server import CannotListen, serve
+from berth_runtime.vllm.supervisor import run_vllm
 
 
 def main() -> None:
-    """The server process."""
+    """The server process; for vLLM, which has a server of its own, the process around that."""
     options = parse_arguments(sys.argv[1:])
     set_up_logs(requests=options.log_requests)
+    if options.engine is EngineType.VLLM:
+        sys.exit(run_vllm(options))
     resolvers = {model.name: partial(resolve_model, model, options) for model in options.models}
     try:
         status = asyncio.run(serve(options, resolvers))

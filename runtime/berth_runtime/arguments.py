@@ -13,9 +13,9 @@ MAX_NAME_LENGTH: Final = 50
 _NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")
 
 _EPILOG: Final = """
-PATH is a file (x.gguf, x.onnx) or a folder; what it is, is read from its headers. The name that a model is served
-under defaults to that of the file or folder. Addresses: /v1/chat/completions /v1/completions /v1/embeddings /v1/models
-/generate /health/live /health/ready /metrics /status.
+PATH is a file (x.gguf, x.onnx, x.tflite) or a folder; what it is, is read from its headers. The name that a model is
+served under defaults to that of the file or folder. Addresses: /v1/chat/completions /v1/completions /v1/embeddings
+/v1/models /generate /health/live /health/ready /metrics /status.
 """
 
 
@@ -41,6 +41,7 @@ class Options:
     chat_template: str | None
     drain_timeout_seconds: float
     engine_args: Mapping[str, str]
+    adapters: Mapping[str, Path]
     log_requests: bool
 
 
@@ -53,6 +54,11 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     for name in names:
         if names.count(name) > 1:
             parser.error(f"two models are to be served as {name!r}; give them names of their own: --model NAME=PATH")
+    adapters = dict(given.adapter)
+    if len(adapters) < len(given.adapter):
+        parser.error("two adapters have the same name; give each its own: --adapter NAME=PATH")
+    if adapters and len(models) > 1:
+        parser.error("--adapter belongs to one model, and several are to be served; start a process for each")
     return Options(
         models=models,
         host=given.host,
@@ -64,6 +70,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         chat_template=given.chat_template,
         drain_timeout_seconds=given.drain_timeout,
         engine_args=dict(given.engine_arg),
+        adapters=adapters,
         log_requests=given.log_requests,
     )
 
@@ -90,6 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="time for running requests after SIGTERM",
     )
     add("--engine-arg", type=_pair, action="append", default=[], metavar="K=V", help="an argument of the engine's own")
+    add(
+        "--adapter",
+        type=_adapter,
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
+    )
     add("--log-requests", action="store_true", help="log one line for each request")
     return parser
 
@@ -106,7 +121,7 @@ def parse_model(text: str) -> ModelArgument:
 def name_of(path: Path) -> str:
     """A served name for a file or folder: its own, in the letters of a DNS name."""
     full = Path(path).absolute()
-    stem = full.stem if full.suffix.lower() in {".gguf", ".onnx"} else full.name
+    stem = full.stem if full.suffix.lower() in {".gguf", ".onnx", ".tflite"} else full.name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME_LENGTH].strip("-")
     return name or "model"
 
@@ -141,6 +156,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    named = _NAMED.fullmatch(text)
+    if named is None or len(named[1]) > MAX_NAME_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=PATH with a name of at most {MAX_NAME_LENGTH} small letters, digits, dots and dashes"
+        )
+    return named[1], Path(named[2])
 
 
 def _file_text(text: str) -> str:

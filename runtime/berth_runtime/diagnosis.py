@@ -73,6 +73,19 @@ RULES: Final[Sequence[Rule]] = (
         "ONNX Runtime is too old for this model{0}. Use a newer version of Berth, or export it for an older one.",
     ),
     _rule(
+        r"failed to load multimodal model, '(?:[^']*/)?([^']*)'",
+        "The projector {0!r} can't be loaded; it is damaged, or made for another model. Fetch the one that belongs to "
+        "this model, or take it out of the folder to serve the model without pictures.",
+    ),
+    _rule(
+        r"(?:Jinja Exception: |Error: (?=Unknown \(built-in\)))([^\n]*)",
+        "The chat template can't be used ({0}). Give another one by --chat-template.",
+    ),
+    _rule(
+        r"chat template parsing error",
+        "The chat template is no Jinja that llama.cpp can read. Give another one by --chat-template.",
+    ),
+    _rule(
         r"Failed to (?:parse|load|apply)[^\n]*chat template[^\n]*",
         "The chat template can't be used. Give another one by --chat-template.",
     ),

@@ -29,8 +29,8 @@ class Drain:
         self.in_flight -= 1
         self._look()
 
-    async def wait(self, timeout_seconds: float) -> bool:
-        """Wait for the last request; False if time ran out first."""
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for the last request; False if time ran out first, which without a time it never does."""
         try:
             await asyncio.wait_for(self._empty.wait(), timeout_seconds)
         except TimeoutError:

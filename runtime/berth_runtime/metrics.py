@@ -1,16 +1,15 @@
 """What this process tells Prometheus. Counted by the HTTP layer; gauges are read from the models when scraped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from berth_runtime.catalog import Catalog
 from berth_runtime.engines.protocol import Rows, Usage
 from berth_runtime.messages import Outcome
-from berth_runtime.supervision import State
+from berth_runtime.supervision import Standing, State
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, read by nobody
 
@@ -46,9 +45,9 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch(self, catalog: Catalog) -> None:
-        """Tell what the models themselves hold, too."""
-        self._registry.register(ModelCollector(catalog))
+    def watch(self, standings: Callable[[], Iterable[Standing]]) -> None:
+        """Tell how the models stand, too."""
+        self._registry.register(ModelCollector(standings))
 
     def count_request(self, *, model: str, endpoint: str, code: int, seconds: float) -> None:
         """A request was answered."""
@@ -74,8 +73,8 @@ class Metrics:
 class ModelCollector(Collector):
     """Figures that the models themselves hold."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, standings: Callable[[], Iterable[Standing]]) -> None:
+        self._standings = standings
 
     def collect(self) -> Iterator[Metric]:
         """Read them now."""
@@ -84,12 +83,11 @@ class ModelCollector(Collector):
         places = GaugeMetricFamily("berth_places", "Requests that the engine takes at once.", labels=("model",))
         restarts = CounterMetricFamily("berth_worker_restarts", "Workers started again.", labels=("model",))
         states = GaugeMetricFamily("berth_model_state", "1 for the state that it is in.", labels=("model", "state"))
-        for name, model in self._catalog.models.items():
-            admission = model.running.admission if model.running else None
-            in_flight.add_metric((name,), admission.taken if admission else 0)
-            queued.add_metric((name,), admission.queued if admission else 0)
-            places.add_metric((name,), admission.places if admission else 0)
-            restarts.add_metric((name,), model.life.restarts)
+        for model in self._standings():
+            in_flight.add_metric((model.name,), model.running)
+            queued.add_metric((model.name,), model.queued)
+            places.add_metric((model.name,), model.places)
+            restarts.add_metric((model.name,), model.restarts)
             for state in State:
-                states.add_metric((name, state), float(model.life.state is state))
+                states.add_metric((model.name, state), float(model.state is state))
         yield from (in_flight, queued, places, restarts, states)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from berth_api.artifact import EngineType, Task
-from berth_api.engines import choose_engine, only_format
+from berth_api.engines import choose_engine, formats_of
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.engines import ENGINES
@@ -36,6 +36,8 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
     task = model.task if options.task is Task.AUTO else options.task
     artifact = model.artifact.model_copy(update={"task": task})
     engine = choose_engine(artifact, wanted=options.engine, gpu=False)
+    if options.adapters and engine is not EngineType.LLAMA_CPP:
+        raise UnsupportedModel(f"{engine} serves no adapters; leave out --adapter, or serve a GGUF with LlamaCpp")
     settings = EngineSettings(
         model=replace(model, chat_template=options.chat_template or model.chat_template),
         name=name,
@@ -45,14 +47,15 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
         context_length=options.context_length,
         parallel_sequences=options.parallel_sequences,
         args=options.engine_args,
+        adapters=options.adapters,
     )
     return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
 
 
 def _detect(path: Path, options: Options) -> DetectedModel:
-    wanted_format = only_format(options.engine) if path.is_dir() else None
+    formats = formats_of(options.engine) if path.is_dir() else ()
     own_template = options.chat_template is not None
-    return detect_bounded(path, task=options.task, weights_format=wanted_format, own_template=own_template)
+    return detect_bounded(path, task=options.task, formats=formats, own_template=own_template)
 
 
 def _module_of(engine: EngineType) -> str:

@@ -193,3 +193,23 @@ class ServedModel:
             return ApiError(Failure(503, "model_failed", message, "model"))
         message = f"The model {self.name!r} is not ready yet." + (f" {life.message}" if life.message else "")
         return ApiError(Failure(503, "model_loading", message, "model"), retry_after_seconds=LOADING_RETRY_SECONDS)
+
+
+class ServedAdapter:
+    """An adapter of a model under its own name, `<model>:<adapter>`; the model's worker does the work."""
+
+    def __init__(self, model: ServedModel, adapter: str) -> None:
+        self.name = f"{model.name}:{adapter}"
+        self._model = model
+
+    def require_running(self) -> Running:
+        """The model's running worker; raises `ApiError` if there is none."""
+        return self._model.require_running()
+
+    async def open(self, request: Request, weight: int = 1) -> Exchange:
+        """Have the engine work on a request, when its turn has come. Raises `ApiError` if that can't be."""
+        return await self._model.open(request, weight)
+
+
+Served = ServedModel | ServedAdapter
+"""Whom a request may be for."""

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ from berth_runtime.drain import Drain
 from berth_runtime.metrics import Metrics
 from berth_runtime.routes.application import build_application
 from berth_runtime.routes.frame import SHUTTING_DOWN
-from berth_runtime.served import Resolve, ServedModel
+from berth_runtime.served import Resolve, ServedAdapter, ServedModel
 from berth_store.listening import listen_everywhere
 
 CUT_SECONDS: Final = 2.0
@@ -41,16 +41,28 @@ class CannotListen(BerthError):  # noqa: N818 - reads as the sentence that it is
 
 
 class Server:
-    """Models behind HTTP; `resolvers` says for each name how to find out what its worker is told."""
+    """Models behind HTTP; `resolvers` says for each name how to find out what its worker is told.
 
-    def __init__(self, resolvers: Mapping[str, Resolve], *, host: str, port: int, drain_timeout_seconds: float) -> None:
+    `adapters` are those of each model; the command line takes them for a single one.
+    """
+
+    def __init__(
+        self,
+        resolvers: Mapping[str, Resolve],
+        *,
+        host: str,
+        port: int,
+        drain_timeout_seconds: float,
+        adapters: Iterable[str] = (),
+    ) -> None:
         metrics = Metrics()
         models = {
             name: ServedModel(name, resolve, partial(metrics.count_outcome, model=name))
             for name, resolve in resolvers.items()
         }
-        self.catalog = Catalog(models)
-        metrics.watch(self.catalog)
+        named = [ServedAdapter(model, adapter) for model in models.values() for adapter in adapters]
+        self.catalog = Catalog(models, named)
+        metrics.watch(self.catalog.standings)
         self.drain = Drain()
         self._address = host, port
         self._drain_timeout_seconds = drain_timeout_seconds
@@ -135,7 +147,11 @@ def is_loopback(host: str) -> bool:
 async def serve(options: Options, resolvers: Mapping[str, Resolve]) -> int:
     """Serve until a signal, then drain; the exit status. Raises `CannotListen`."""
     server = Server(
-        resolvers, host=options.host, port=options.port, drain_timeout_seconds=options.drain_timeout_seconds
+        resolvers,
+        host=options.host,
+        port=options.port,
+        drain_timeout_seconds=options.drain_timeout_seconds,
+        adapters=options.adapters,
     )
     told = asyncio.Event()
 

@@ -25,6 +25,18 @@ class State(StrEnum):
     DRAINING = "Draining"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a model stands at this moment, in figures: `running` of its `places` are taken, `queued` requests wait."""
+
+    name: str
+    state: State
+    running: int = 0
+    queued: int = 0
+    places: int = 0
+    restarts: int = 0
+
+
 @dataclass(frozen=True)
 class Cause:
     """Why a model is not there: a sentence for people, and whether another try can't help."""

@@ -14,8 +14,14 @@ from berth_api.artifact import Artifact, Format, Task
 from berth_store.digest import Digest
 from berth_store.manifest import canonical_json
 
-# Docker's names for the formats; it knows no ONNX, whose name here is ours.
-_FORMAT_NAMES = {Format.GGUF: "gguf", Format.SAFETENSORS: "safetensors", Format.ONNX: "onnx", Format.PYTORCH: "pytorch"}
+# Docker's names for the formats; it knows neither ONNX nor TFLite, whose names here are ours.
+_FORMAT_NAMES = {
+    Format.GGUF: "gguf",
+    Format.SAFETENSORS: "safetensors",
+    Format.ONNX: "onnx",
+    Format.PYTORCH: "pytorch",
+    Format.TFLITE: "tflite",
+}
 # What a GGUF may hold without being quantized.
 _PRECISIONS = frozenset({"F64", "F32", "F16", "BF16"})
 _MODALITIES = {

@@ -1,10 +1,10 @@
 """Which files become which layers of an artifact: the plan of a package, as a value. It looks at names and links only.
 
 In Docker's format a GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by
-side; a folder a v0.2 artifact with one layer for each file, sorted by path. In ModelPack's both are the same, and a
-layer's type says what it is for instead of what it holds. Hidden files stay out. A link is followed if it stays inside
-the folder (or leads into the blobs beside it, as in the cache of Hugging Face); any other is refused, for leaving a
-file out in silence would break the model.
+side; a TFLite file (with the labels and settings beside it) and a folder a v0.2 artifact with one layer for each file,
+a folder's sorted by path. In ModelPack's they are the same, and a layer's type says what it is for instead of what it
+holds. Hidden files stay out. A link is followed if it stays inside the folder (or leads into the blobs beside it, as in
+the cache of Hugging Face); any other is refused, for leaving a file out in silence would break the model.
 """
 
 import os
@@ -18,10 +18,11 @@ from berth_api.artifact import Format
 from berth_api.errors import UnsupportedModel
 from berth_store import mediatypes
 from berth_store.detect import DetectedModel
+from berth_store.detect.tflite import FILES_BESIDE
 from berth_store.headers.folder import is_own_file
 from berth_store.manifest import MAX_LAYERS
 
-# The formats whose weights are a model without any other file.
+# The formats whose weights may be a model without any other file.
 _ALONE = {Format.GGUF: mediatypes.CONFIG_V01, Format.TFLITE: mediatypes.CONFIG_V02}
 _WEIGHT_TYPES = frozenset({mediatypes.GGUF, mediatypes.SAFETENSORS, mediatypes.PROJECTOR, mediatypes.ADAPTER})
 _WEIGHT_SUFFIXES = (".onnx", ".onnx_data", ".onnx.data", ".tflite", ".litertlm")
@@ -133,8 +134,10 @@ def _name(path: Path) -> str:
 
 
 def _side_by_side(detected: DetectedModel) -> tuple[LayerFile, ...]:
-    """The weights alone, in their own order."""
-    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in detected.weights)
+    """The weights alone, in their own order; of TFLite also what detection read beside them, sorted."""
+    names = sorted(FILES_BESIDE) if detected.format is Format.TFLITE else []
+    beside = [path for name in names if is_own_file(detected.root, path := detected.root / name)]
+    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in (*detected.weights, *beside))
 
 
 def _folder_files(root: Path, detected: DetectedModel) -> tuple[LayerFile, ...]:

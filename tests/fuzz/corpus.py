@@ -17,8 +17,20 @@ from gguf_builders import (
     llama_gguf,
     llama_metadata,
 )
-from onnx_builders import TOKEN_INPUTS, block, encoder_onnx, onnx, onnx_graph, onnx_node, onnx_tensor, onnx_value
+from onnx_builders import (
+    TOKEN_INPUTS,
+    block,
+    encoder_onnx,
+    onnx,
+    onnx_graph,
+    onnx_node,
+    onnx_tensor,
+    onnx_value,
+    onnx_with_outputs,
+)
 from safetensors_builders import Shapes, safetensors
+from tflite_builders import picture_tflite, ssd_tflite
+from tiny_classifier import quantised_tflite
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """All starting files."""
-    return [*_gguf(), *_safetensors(), *_onnx(), *_settings()]
+    return [*_gguf(), *_safetensors(), *_onnx(), *_tflite(), *_settings(), *_pictures()]
 
 
 def _gguf() -> list[Seed]:
@@ -74,6 +86,14 @@ def _onnx() -> list[Seed]:
     ]
 
 
+def _tflite() -> list[Seed]:
+    return [
+        Seed("model.tflite", picture_tflite(labels=["red", "green", "blue"]), {}),
+        Seed("model.tflite", ssd_tflite(labels="???\nred\ngreen\nblue\n"), {}),
+        Seed("model.tflite", quantised_tflite(), {"labels.txt": "a\nb\nc\n"}),
+    ]
+
+
 def _settings() -> list[Seed]:
     """The JSON files beside a graph, each in turn the one that is damaged."""
     files: dict[str, object] = {**sentence_files(), "model.onnx": encoder_onnx()}
@@ -83,3 +103,23 @@ def _settings() -> list[Seed]:
         "1_Pooling/config.json": b'{"word_embedding_dimension": 8, "pooling_mode_mean_tokens": true}',
     }
     return [Seed(name, content, files) for name, content in texts.items()]
+
+
+def _pictures() -> list[Seed]:
+    """Graphs for pictures that say in their metadata how they are used, and the settings beside one that does not."""
+    inputs = [onnx_value("pixel_values", ("b", 3, 64, 64))]
+    classifier = onnx_with_outputs(onnx_value("logits", ("b", 2)), inputs=inputs)
+    names = {"task": "detect", "stride": "32", "imgsz": "[64, 64]", "names": "{0: 'a', 1: \"b's\"}"}
+    detector = onnx_with_outputs(onnx_value("output0", ("b", 6, 84)), inputs=inputs, metadata=names)
+    charset = {"character": "a\nb\nc"}
+    recogniser = onnx_with_outputs(onnx_value("softmax", ("b", "t", 5)), inputs=inputs, metadata=charset)
+    settings = (
+        b'{"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64}, "crop_pct": 0.875, '
+        b'"crop_size": {"height": 64, "width": 64}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], '
+        b'"do_rescale": true, "rescale_factor": 0.0039, "do_normalize": true, "resample": 3}'
+    )
+    return [
+        Seed("model.onnx", detector, {}),
+        Seed("model.onnx", recogniser, {}),
+        Seed("preprocessor_config.json", settings, {"model.onnx": classifier}),
+    ]

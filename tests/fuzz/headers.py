@@ -21,12 +21,18 @@ from berth_store.detect import DetectedModel, detect
 from berth_store.headers.gguf import GgufHeader, read_gguf
 from berth_store.headers.onnx import OnnxHeader, read_onnx
 from berth_store.headers.safetensors import SafetensorsHeader, read_safetensors
+from berth_store.headers.tflite import TfliteHeader, read_tflite
 
 MAX_SECONDS_A_FILE = 5.0
 MAX_GROWTH_BYTES = 256 << 20
-Header = GgufHeader | SafetensorsHeader | OnnxHeader
+Header = GgufHeader | SafetensorsHeader | OnnxHeader | TfliteHeader
 Reader = Callable[[Path], Header]
-READERS: dict[str, Reader] = {".gguf": read_gguf, ".safetensors": read_safetensors, ".onnx": read_onnx}
+READERS: dict[str, Reader] = {
+    ".gguf": read_gguf,
+    ".safetensors": read_safetensors,
+    ".onnx": read_onnx,
+    ".tflite": read_tflite,
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ def fuzz(folder: Path, *, seconds: float, seed: int, max_files: int | None = Non
         _judge_valid(path, start, tally)
     memory = _peak_bytes()
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends and not tally.findings and tally.outcomes.total() != max_files:
+    most = float("inf") if max_files is None else max_files
+    while time.monotonic() < ends and not tally.findings and tally.outcomes.total() < most:
         path, start = random.choice(places)
         content = mutate(random, start.content)
         path.write_bytes(content)
@@ -133,6 +140,10 @@ def check_header(header: Header, size: int) -> None:
         case OnnxHeader():
             assert all(each.needed_bytes <= each.file_bytes for each in header.external), "weights beyond their file"
             assert header.tensor_bytes >= 0
+        case TfliteHeader():
+            assert header.inputs, "a model without an input"
+            assert header.outputs, "a model without an output"
+            assert header.file_bytes == size
     assert header.parameters >= 0
 
 

@@ -35,7 +35,7 @@ class FakePreparer:
             artifact=Artifact(format=Format.GGUF, task=Task.CHAT, size_bytes=self.size_bytes),
             engine=EngineType.LLAMA_CPP,
             fingerprint=fingerprint,
-            launch=lambda port: Launch(("python", fingerprint), port, drain_timeout_seconds=1),
+            launch=lambda port: Launch(("python", fingerprint), port, 1, EngineType.LLAMA_CPP),
             start_deadline_seconds=60.0,
         )
 

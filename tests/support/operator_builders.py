@@ -32,7 +32,9 @@ def some_settings(**changed: Any) -> OperatorSettings:
     """An installation with images for everything and two GPU profiles."""
     known: Json = {
         "namespace": "berth-system",
-        "images": Images(fetch="berth/fetch:1", cpu="berth/cpu:1", cuda="berth/cuda:1", rocm="berth/rocm:1"),
+        "images": Images(
+            fetch="berth/fetch:1", cpu="berth/cpu:1", cuda="berth/cuda:1", rocm="berth/rocm:1", vllm="berth/vllm:1"
+        ),
         "profiles": {
             "l4": Profile.model_validate({"memory": "24Gi", "nodeSelector": {"gpu": "l4"}}),
             "mi300": Profile.model_validate(

@@ -63,7 +63,7 @@ def tiny_weights(config: Mapping[str, object]) -> dict[str, NDArray[np.float32]]
         shapes["embeddings.token_type_embeddings.weight"] = (types, HIDDEN)
     for layer in range(LAYERS):
         shapes |= _distilbert_layer(layer) if distil else _bert_layer(layer)
-    return {name: _values(name, shape) for name, shape in shapes.items()}
+    return {name: formula_values(name, shape) for name, shape in shapes.items()}
 
 
 def write_tiny_encoder(
@@ -147,7 +147,8 @@ def _norms(start: str, *names: str) -> dict[str, tuple[int, ...]]:
     return {f"{start}{name}.{part}": (HIDDEN,) for name in names for part in ("weight", "bias")}
 
 
-def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def formula_values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Numbers that depend on the name alone; a normalisation's weights are about 1."""
     # RandomState promises the same numbers in every version of numpy, default_rng does not.
     values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     return (values * 0.5 + (1.0 if "norm.weight" in name.lower() else 0.0)).astype(np.float32)

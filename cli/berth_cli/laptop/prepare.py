@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from berth_api.engines import choose_engine, only_format
+from berth_api.engines import choose_engine, formats_of
 from berth_api.errors import FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
@@ -106,9 +106,9 @@ def local_path(model: Model) -> Path:
 
 def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
     spec = model.spec
-    wanted_format = only_format(spec.engine.type)
-    detected = detect_bounded(path, task=spec.task, weights_format=wanted_format)
-    if wanted_format is not None and path.is_dir():
+    formats = formats_of(spec.engine.type)
+    detected = detect_bounded(path, task=spec.task, formats=formats)
+    if formats and path.is_dir():
         path = detected.weights[0]  # The runtime looks for itself, and is to find what the Model's engine needs.
     artifact = detected.artifact.model_copy(update={"digest": digest})
 

@@ -3,7 +3,7 @@
 So an upgrade of Berth restarts no model unless it changes the images, which the administrator decides by the settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from berth_api.memory import volume_bytes
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar
+from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
 from berth_operator.children.loader import MODELS_VOLUME, build_fetch_container, secret_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
@@ -79,7 +80,7 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
         "initContainers": [build_fetch_container(model, serving.artifact.digest, settings, revision=serving.revision)],
         "containers": [_engine(serving, settings)],
-        "volumes": [*_volumes(serving), temporary_volume()],
+        "volumes": [*_volumes(serving), *engine_volumes(model, serving.launch.engine), temporary_volume()],
         **dict(_chosen_by_user(serving, settings)),
     }
 
@@ -91,22 +92,22 @@ def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
         "image": serving.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": escape_arguments(list(launch.argv)),
-        "env": _environment(serving.model.spec.pod.env),
+        "env": _environment(serving.model.spec.pod.env, engine_variables(launch.engine)),
         "ports": [{"name": ENGINE_PORT_NAME, "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": list(_mounts(serving.model)),
-        **build_probes(launch, start_seconds(serving.model, serving.artifact)),
+        "volumeMounts": [*_mounts(serving.model), *engine_mounts(serving.model, launch.engine)],
+        **build_probes(launch, start_seconds(serving.model, serving.artifact, launch.engine)),
     }
-    resources = build_resources(serving.model, serving.artifact, serving.placement)
+    resources = build_resources(serving.model, serving.artifact, serving.placement, launch.engine)
     return {**container, "resources": resources} if resources else container
 
 
-def _environment(variables: tuple[EnvVar, ...]) -> list[Manifest]:
-    """The user's variables as they stand, and a HOME that can be written to unless they name another.
+def _environment(variables: tuple[EnvVar, ...], ours: Mapping[str, str]) -> list[Manifest]:
+    """The user's variables as they stand, and ours unless they name them too: a HOME that can be written to, and more.
 
-    Ours comes last: what the API server says of `env[2]` is then true of the user's list too.
+    Ours come last: what the API server says of `env[2]` is then true of the user's list too.
     """
     found: list[Manifest] = []
     for variable in variables:
@@ -114,9 +115,9 @@ def _environment(variables: tuple[EnvVar, ...]) -> list[Manifest]:
             found.append({"name": variable.name, "value": variable.value or ""})
         else:
             found.append({"name": variable.name, "valueFrom": as_given(variable.value_from)})
-    if all(variable.name != "HOME" for variable in variables):
-        found.append({"name": "HOME", "value": TEMPORARY_PATH})
-    return found
+    named = {variable.name for variable in variables}
+    ours = {"HOME": TEMPORARY_PATH, **ours}
+    return found + [{"name": name, "value": value} for name, value in ours.items() if name not in named]
 
 
 def _mounts(model: Model) -> Iterator[Manifest]:
@@ -124,8 +125,6 @@ def _mounts(model: Model) -> Iterator[Manifest]:
     yield temporary_mount()
     if model.spec.chat_template is not None:
         yield {"name": _TEMPLATE_VOLUME, "mountPath": TEMPLATE_FOLDER, "readOnly": True}
-    if model.spec.accelerator is not None and model.spec.accelerator.shared_memory is not None:
-        yield {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - where CUDA and ROCm look for shared memory
 
 
 def _volumes(serving: Serving) -> Iterator[Manifest]:
@@ -136,8 +135,6 @@ def _volumes(serving: Serving) -> Iterator[Manifest]:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]
         yield {"name": _TEMPLATE_VOLUME, "configMap": {"name": reference.name, "items": items}}
-    if model.spec.accelerator is not None and model.spec.accelerator.shared_memory is not None:
-        yield {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(model.spec.accelerator.shared_memory)}}
 
 
 def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tuple[str, Any]]:

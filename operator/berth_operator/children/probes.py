@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.launch import Launch
 from berth_api.memory import MEBIBYTE
 from berth_api.model import Model
@@ -10,19 +10,23 @@ from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import ENGINE_PORT_NAME
 
 _START_SECONDS: Final = 180
+# vLLM is half a minute in its imports, and compiles kernels and graphs before its first answer.
+_START_SECONDS_OF: Final = {EngineType.VLLM: 900}
 _SLOWEST_BYTES_PER_SECOND: Final = 32 * MEBIBYTE
 
 
-def start_seconds(model: Model, artifact: Artifact) -> int:
+def start_seconds(model: Model, artifact: Artifact, engine: EngineType) -> int:
     """How long an engine may take from its start to its first answer before it is restarted.
 
-    Three minutes, and a second for each 32 MiB of files, which is what a slow disk gives; `rollout.startDeadline`
-    bounds it, and stands for it where the size is not known.
+    Three minutes (vLLM: fifteen), and a second for each 32 MiB of files, which is what a slow disk gives;
+    `rollout.startDeadline` bounds it, and stands for it where the size is not known.
     """
     deadline = max(model.spec.rollout.start_deadline.seconds, 1)
     if artifact.size_bytes is None:
         return deadline
-    return min(_START_SECONDS + artifact.size_bytes // _SLOWEST_BYTES_PER_SECOND, deadline)
+    return min(
+        _START_SECONDS_OF.get(engine, _START_SECONDS) + artifact.size_bytes // _SLOWEST_BYTES_PER_SECOND, deadline
+    )
 
 
 def build_probes(launch: Launch, seconds: int) -> Manifest:

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.memory import GIBIBYTE, MEBIBYTE, host_request_bytes, volume_bytes
 from berth_api.model import Model
+from berth_operator.children.engine_volumes import CACHE_BYTES
 from berth_operator.children.metadata import Manifest
 from berth_operator.placement import Placement
 
@@ -14,7 +15,7 @@ _WRITTEN_BESIDES: Final = 128 * MEBIBYTE
 _WRITTEN_AT_MOST: Final = 2 * GIBIBYTE
 
 
-def build_resources(model: Model, artifact: Artifact, placement: Placement) -> Manifest:
+def build_resources(model: Model, artifact: Artifact, placement: Placement, engine: EngineType) -> Manifest:
     """Requests and limits of the engine's container.
 
     Without a word on memory, what the artifact's size comes to is requested and nothing is limited. Without one on
@@ -32,7 +33,8 @@ def build_resources(model: Model, artifact: Artifact, placement: Placement) -> M
         if _EPHEMERAL not in named:
             volume = volume_bytes(artifact.size_bytes)
             requests[_EPHEMERAL] = in_mebibytes(volume + _WRITTEN_BESIDES)
-            limits[_EPHEMERAL] = in_mebibytes(volume + _WRITTEN_AT_MOST)
+            cache = CACHE_BYTES if engine is EngineType.VLLM else 0
+            limits[_EPHEMERAL] = in_mebibytes(volume + cache + _WRITTEN_AT_MOST)
     return {
         name: dict(sorted(amounts.items())) for name, amounts in (("requests", requests), ("limits", limits)) if amounts
     }

@@ -10,6 +10,7 @@ from berth_runtime.engines.protocol import Engine, EngineSettings
 ENGINES: Mapping[EngineType, str] = {
     EngineType.LLAMA_CPP: "berth_runtime.engines.llamacpp",
     EngineType.ONNX_RUNTIME: "berth_runtime.engines.onnxruntime",
+    EngineType.LITERT: "berth_runtime.engines.litert",
 }
 
 

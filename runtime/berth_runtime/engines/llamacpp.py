@@ -7,22 +7,22 @@ first token: the context length bounds that.
 
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import orjson
 
 from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
-from berth_runtime.engines.llamacpp_answers import CONTEXT_EXCEEDED, ChunkReader, translate_error, translate_refusal
-from berth_runtime.engines.llamacpp_logprobs import ask_for_logprobs
+from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapters
+from berth_runtime.engines.llamacpp_answers import translate_refusal
+from berth_runtime.engines.llamacpp_generation import Generation
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
 from berth_runtime.engines.llamacpp_spin import SpinGovernor, find_openmp
+from berth_runtime.engines.llamacpp_vectors import VectorAnswers, gives_probabilities
 from berth_runtime.engines.llamacpp_whole import join_chat, join_text
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
@@ -35,15 +35,13 @@ from berth_runtime.engines.protocol import (
     Operation,
     Reply,
     Request,
-    Rows,
+    RerankRequest,
     Usage,
 )
 from berth_store.headers.gguf import read_gguf
 
 if TYPE_CHECKING:
     import xllamacpp
-
-Json = dict[str, Any]
 
 SAMPLING: Final = {
     *("temperature", "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty"),
@@ -53,11 +51,6 @@ SAMPLING: Final = {
 CHAT: Final = frozenset({*SAMPLING, "max_completion_tokens", "top_logprobs", "response_format", "chat_template_kwargs"})
 TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 COMPLETION: Final = frozenset(SAMPLING)
-# llama.cpp takes "required" and the name of a function too, and then does not keep to them.
-TOOL_CHOICES: Final = (None, "auto", "none")
-CALL_NOT_FORCED: Final = Failure(
-    400, "unsupported_parameter", "'tool_choice' may be auto or none: this engine can't force a call.", "tool_choice"
-)
 NO_WORD: Final = Failure(500, "engine_error", "llama.cpp ended without an answer. Try again.")
 EMBEDDING: Final = frozenset({"encoding_format"})
 
@@ -72,34 +65,46 @@ class LlamaCppEngine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._embeds = settings.task is Task.EMBEDDING
         self._jobs: SimpleQueue[tuple[Request, Reply]] = SimpleQueue()
+        self._adapters = Adapters(settings.name)
+        self._turns = Turns()
         self._spin: AbstractContextManager[None] = nullcontext()
         self._server: xllamacpp.Server
+        self._vectors: VectorAnswers
 
     def load(self) -> Capabilities:
         """Start llama.cpp with the model."""
         header = read_gguf(self._settings.model.weights[0])
         plan = plan_llamacpp(self._settings, header)
+        self._adapters = check_adapters(self._settings)
+        task = self._settings.task
+        probabilities = task is Task.RERANK and gives_probabilities(header)
         self._server, facts = start_server(self._settings, header, plan)
+        self._vectors = VectorAnswers(
+            self._server,
+            name=self._settings.name,
+            vocabulary=header.vocabulary_size,
+            probabilities=probabilities,
+        )
         openmp = find_openmp()
         if openmp is not None:
             self._spin = SpinGovernor(openmp, plan.threads)
         for number in range(plan.sequences):
             threading.Thread(target=self._work, name=f"request-{number}", daemon=True).start()
         return Capabilities(
-            parameters={Operation.EMBEDDING: EMBEDDING} if self._embeds else generation_parameters(facts),
+            parameters=served_parameters(task, facts),
             parallel_requests=plan.sequences,
-            context_length=plan.context_length,
-            dimensions=header.embedding_length if self._embeds else None,
+            context_length=facts.context_length,
+            pictures=facts.pictures,
+            dimensions=header.embedding_length if task is Task.EMBEDDING else None,
         )
 
     def prove(self) -> None:
-        """Answer once: a token, or a vector."""
-        reply = FirstReply()
-        body = orjson.dumps({"prompt": "a", "max_tokens": 1, "model": self._settings.name})
-        self.submit(EmbeddingRequest(("a",)) if self._embeds else CompletionRequest(body, stream=False), reply)
-        reply.wait()
+        """Answer once, and with each adapter: a token, a vector, or a score."""
+        for name in served_names(self._settings):
+            reply = FirstReply()
+            self.submit(proof_request(self._settings.task, name), reply)
+            reply.wait()
 
     def submit(self, request: Request, reply: Reply) -> None:
         """Leave the request to the next free thread."""
@@ -116,18 +121,24 @@ class LlamaCppEngine:
                 reply.fail(Failure(500, "engine_error", "The engine failed on this request; its log has the reason."))
 
     def _answer(self, request: Request, reply: Reply) -> None:
-        if reply.gone:
-            reply.finish(Usage(0))
-        elif isinstance(request, EmbeddingRequest):
-            self._embed(request, reply)
+        if isinstance(request, EmbeddingRequest):
+            self._vectors.embed(request, reply)
+        elif isinstance(request, RerankRequest):
+            self._vectors.rerank(request, reply)
         elif not isinstance(request, ChatRequest | CompletionRequest):
             reply.fail(OTHER_OPERATION)
-        elif orjson.loads(request.body).get("tool_choice") not in TOOL_CHOICES:
-            reply.fail(CALL_NOT_FORCED)
         else:
-            self._generate(Generation.of(request), reply)
+            generation = Generation.of(request, self._adapters)
+            if isinstance(generation, Failure):
+                reply.fail(generation)
+            else:
+                with self._turns.turn(generation.adapter):
+                    self._generate(generation, reply)
 
-    def _generate(self, generation: "Generation", reply: Reply) -> None:
+    def _generate(self, generation: Generation, reply: Reply) -> None:
+        if reply.gone:
+            reply.finish(Usage(0))
+            return
         reader, events = generation.reader, list[bytes]()
         deliver = reply.chunk if generation.stream else events.append
 
@@ -150,7 +161,7 @@ class LlamaCppEngine:
         if failure is None and not reader.has_spoken and not reply.gone:
             failure = NO_WORD
         if failure is not None:
-            reply.fail(failure)
+            reply.fail(generation.blame(failure))
             return
         if not generation.stream and events:
             reply.chunk((join_chat if generation.chat else join_text)(events, reader.usage))
@@ -158,78 +169,37 @@ class LlamaCppEngine:
             reply.chunk(reader.usage_event())
         reply.finish(reader.usage)
 
-    def _embed(self, request: EmbeddingRequest, reply: Reply) -> None:
-        result = self._embed_inputs(request.inputs)
-        if isinstance(result, Rows):
-            reply.rows(result)
-        else:
-            reply.fail(self._blame_input(request.inputs, result))
 
-    def _embed_inputs(self, inputs: Sequence[str | tuple[int, ...]]) -> Rows | Failure:
-        body = orjson.dumps({"input": inputs, "model": self._settings.name, "encoding_format": "float"})
-        try:
-            answer: bytes = self._server.handle_embeddings(body)
-        except (ValueError, RuntimeError) as error:
-            return translate_refusal(str(error))
-        return read_embeddings(answer)
-
-    def _blame_input(self, inputs: Sequence[str | tuple[int, ...]], failure: Failure) -> Failure:
-        """llama.cpp does not say which input was too long; asking it for the longest alone does, at once."""
-        longest = max(range(len(inputs)), key=lambda index: len(inputs[index]))
-        if failure.code != CONTEXT_EXCEEDED:
-            return failure
-        alone = self._embed_inputs((inputs[longest],))
-        if not isinstance(alone, Failure):
-            return failure
-        param = f"input[{longest}]"
-        return Failure(alone.status, alone.code, f"{param}: {alone.message}", param)
+def served_parameters(task: Task, facts: ServerFacts) -> dict[Operation, frozenset[str]]:
+    """The operations of a task, with the fields that each honours; tools only where the template can write them."""
+    match task:
+        case Task.EMBEDDING:
+            return {Operation.EMBEDDING: EMBEDDING}
+        case Task.RERANK:
+            return {Operation.RERANK: frozenset()}
+        case _:
+            chat = CHAT | TOOLS if facts.supports_tools else CHAT
+            return {Operation.CHAT: chat, Operation.COMPLETION: COMPLETION}
 
 
-@dataclass(frozen=True)
-class Generation:
-    """A chat or completion request as llama.cpp is asked it: always a stream, always with usage."""
-
-    chat: bool
-    stream: bool
-    include_usage: bool
-    body: bytes
-    reader: ChunkReader
-
-    @classmethod
-    def of(cls, request: ChatRequest | CompletionRequest) -> "Generation":
-        """The request, with what must be different for llama.cpp."""
-        body: Json = orjson.loads(request.body)
-        chat = isinstance(request, ChatRequest)
-        include_usage = bool(body.get("stream_options", {}).get("include_usage"))
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        reader = ChunkReader(
-            prompts=1 if chat else count_prompts(body["prompt"]),
-            choices=int(body.get("n", 1)),
-            logprobs=ask_for_logprobs(body, chat=chat),
-        )
-        return cls(chat, request.stream, request.stream and include_usage, orjson.dumps(body), reader)
+def served_names(settings: EngineSettings) -> tuple[str, ...]:
+    """What requests may be for: the model, and each of its adapters."""
+    return (settings.name, *(f"{settings.name}:{adapter}" for adapter in settings.adapters))
 
 
-def read_embeddings(answer: bytes) -> Rows | Failure:
-    """llama.cpp's list of vectors as rows of float32, or its error."""
-    parsed = orjson.loads(answer)
-    if "error" in parsed:
-        return translate_error(parsed["error"])
-    rows = [row["embedding"] for row in sorted(parsed["data"], key=lambda row: int(row["index"]))]
-    vectors = np.asarray(rows, dtype="<f4")
-    return Rows(vectors.tobytes(), vectors.shape[1], parsed["usage"]["prompt_tokens"])
-
-
-def generation_parameters(facts: ServerFacts) -> dict[Operation, frozenset[str]]:
-    """What generation honours; tools only where the model's template can write them down."""
-    return {Operation.CHAT: CHAT | TOOLS if facts.supports_tools else CHAT, Operation.COMPLETION: COMPLETION}
-
-
-def count_prompts(prompt: object) -> int:
-    """A text or a list of token ids is one prompt, a list of those is as many."""
-    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
-        return len(prompt)
-    return 1
+def proof_request(task: Task, name: str) -> Request:
+    """The least work of a task; a chat is proved as one, because its template runs code that may fail."""
+    match task:
+        case Task.EMBEDDING:
+            return EmbeddingRequest(("a",))
+        case Task.RERANK:
+            return RerankRequest("a", ("a",))
+        case Task.CHAT:
+            messages = [{"role": "user", "content": "a"}]
+            return ChatRequest(orjson.dumps({"messages": messages, "max_tokens": 1, "model": name}), stream=False)
+        case _:
+            body = {"prompt": "a", "max_tokens": 1, "model": name}
+            return CompletionRequest(orjson.dumps(body), stream=False)
 
 
 def call_engine(handle: Callable[..., None], body: bytes, take: Callable[[bytes], bool]) -> Failure | None:

@@ -7,11 +7,10 @@ choice carry usage: they are read, taken out, and said once at the end, summed, 
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
-from berth_runtime.engines.llamacpp_logprobs import LogprobsWriter
 from berth_runtime.engines.protocol import Failure, Usage
 
 Json = dict[str, Any]
@@ -22,7 +21,19 @@ _ERROR: Final = b'{"error"'
 # A quote inside a JSON string is escaped, so these bytes are always the key.
 _USAGE: Final = b'"usage":{'
 _NAMED_FIELD: Final = re.compile(r"Field '(\w+)':")
+# Of an input that has to be worked on at once, by an encoder; the error has no type of its own.
+_TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large to process\. .*batch size: (\d+)\)")
+# What a template says by its own words, such as that roles have to alternate; the rest is a listing of its code.
+_TEMPLATE: Final = re.compile(r"Jinja Exception: ([^\n]*)")
 _NOTHING: Final = b"null"  # what a text completion starts with
+
+
+class ChoiceWriter(Protocol):
+    """Rewrites what llama.cpp says of one request to OpenAI's form."""
+
+    def rewrite(self, choices: list[Json]) -> None:
+        """Change the choices of an event in place; if none is left, the client gets nothing of the event."""
+        ...
 
 
 @dataclass
@@ -30,12 +41,14 @@ class ChunkReader:
     """Reads one stream of chunks: what the client gets of each, and at the end the usage or the failure.
 
     `prompts` is the number of prompts in the request, `choices` how many answers each has: a prompt is read once for
-    all of its choices, so its tokens count once.
+    all of its choices, so its tokens count once. llama.cpp calls itself by the model's name, whatever it was asked for:
+    `rename` says the name that stands there and the one that should.
     """
 
     prompts: int = 1
     choices: int = 1
-    logprobs: LogprobsWriter | None = None
+    writer: ChoiceWriter | None = None
+    rename: tuple[str, str] | None = None
     failure: Failure | None = None
     _events: int = 0
     _prompt_tokens: int = 0
@@ -46,7 +59,9 @@ class ChunkReader:
     def read(self, chunk: bytes) -> bytes | None:
         """What the client gets of a chunk, None for nothing."""
         self._events += 1
-        if chunk.startswith(_EVENT) and _USAGE not in chunk and self.logprobs is None:
+        if self.rename is not None:
+            chunk = rename_model(chunk, *self.rename)
+        if chunk.startswith(_EVENT) and _USAGE not in chunk and self.writer is None:
             self._sent = chunk
             return chunk
         return self._read_special(chunk)
@@ -61,8 +76,10 @@ class ChunkReader:
         self._take_usage(event)
         if not event["choices"]:
             return None
-        if self.logprobs is not None:
-            self.logprobs.rewrite(event["choices"])
+        if self.writer is not None:
+            self.writer.rewrite(event["choices"])
+            if not event["choices"]:
+                return None
         self._sent = orjson.dumps(event)
         return self._sent
 
@@ -91,6 +108,11 @@ class ChunkReader:
             self._last = event
 
 
+def rename_model(chunk: bytes, old: str, new: str) -> bytes:
+    """The chunk with another model's name; a quote inside a text is escaped, so only the field can look like this."""
+    return chunk.replace(b'"model":' + orjson.dumps(old), b'"model":' + orjson.dumps(new))
+
+
 def render_usage(usage: Usage) -> Json:
     """Usage as OpenAI writes it."""
     return {
@@ -105,6 +127,14 @@ def translate_refusal(message: str) -> Failure:
     named = _NAMED_FIELD.search(message)
     if named is not None:
         return Failure(400, "invalid_value", message, named[1])
+    template = _TEMPLATE.search(message)
+    if template is not None:
+        why = f"The model's chat template refuses these messages: {template[1]}"
+        return Failure(400, "invalid_value", why, "messages")
+    if "Failed to load image" in message:
+        return Failure(400, "invalid_image", "A picture can't be decoded; it is damaged or cut off.", "messages")
+    if "invalid tokens" in message:
+        return Failure(400, "invalid_value", "The prompt has a token id that this model does not know.", "prompt")
     if "schema" in message.lower() or "grammar" in message.lower():
         return Failure(400, "invalid_value", message, "response_format")
     return Failure(400, "invalid_request", message)
@@ -115,6 +145,9 @@ def translate_error(error: Json) -> Failure:
     kind, message = str(error.get("type", "")), str(error.get("message", "the engine gave no reason"))
     if kind == "exceed_context_size_error":
         return context_exceeded(int(error["n_prompt_tokens"]), int(error["n_ctx"]))
+    too_large = _TOO_LARGE.match(message)
+    if too_large is not None:
+        return context_exceeded(int(too_large[1]), int(too_large[2]))
     status = int(error.get("code", 500))
     if status == 400:
         return translate_refusal(message)

@@ -5,17 +5,9 @@ say how many; so it is asked for one, which is left out. It answers text complet
 list of tokens with their alternatives); clients of `/v1/completions` expect four parallel lists.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 Json = dict[str, Any]
-
-
-class LogprobsWriter(Protocol):
-    """Rewrites what llama.cpp says of one request."""
-
-    def rewrite(self, choices: list[Json]) -> None:
-        """Change the choices of an event in place."""
-        ...
 
 
 class ChosenLogprobs:
@@ -60,7 +52,7 @@ class CompletionLogprobs:
         return {top["token"]: top["logprob"] for top in token["top_logprobs"]} if self._alternatives else {}
 
 
-def ask_for_logprobs(body: Json, *, chat: bool) -> LogprobsWriter | None:
+def ask_for_logprobs(body: Json, *, chat: bool) -> ChosenLogprobs | CompletionLogprobs | None:
     """What has to be done with the log probabilities of a request; `body` is changed to what llama.cpp understands."""
     if chat:
         if not body.get("logprobs") or body.get("top_logprobs"):

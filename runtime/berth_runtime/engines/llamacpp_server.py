@@ -20,19 +20,23 @@ import orjson
 import xllamacpp
 
 from berth_api.artifact import Task
-from berth_runtime.engines.llamacpp_settings import LlamaCppPlan
+from berth_runtime.engines.llamacpp_settings import VECTOR_TASKS, LlamaCppPlan
 from berth_runtime.engines.protocol import EngineSettings, LoadFailed
 from berth_store.headers.gguf import GgufHeader
 
 _ERRORS_ONLY: Final = 1
+# What llama.cpp can't decode as a picture it would give to ffprobe, wherever that is found.
+NO_FOLDER: Final = "/dev/null"
 _ASK_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What only the running server knows."""
+    """What only the running server knows. `context_length` is of one sequence, never more than the model's own."""
 
     supports_tools: bool
+    context_length: int
+    pictures: bool
 
 
 def start_server(
@@ -77,18 +81,26 @@ def build_parameters(settings: EngineSettings, header: GgufHeader, plan: LlamaCp
     parameters.cpuparams.n_threads = plan.threads
     parameters.cpuparams_batch.n_threads = plan.threads
     parameters.cache_ram_mib = plan.prompt_cache_mib
+    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in settings.adapters.values()]
     parameters.fit_params = False  # it would load the model twice to fit what the plan has fitted
     parameters.warmup = False  # the proof of an answer warms it up
     parameters.verbosity = _ERRORS_ONLY
     parameters.endpoint_slots = False
     parameters.ui = False
     parameters.prefill_assistant = False  # OpenAI answers a last assistant message, it does not continue it
+    projector = settings.model.projector
+    if projector is not None and settings.task not in VECTOR_TASKS:
+        parameters.mmproj.path = str(projector)
+        parameters.mmproj_use_gpu = plan.gpu_layers != 0
+    parameters.video_ffmpeg_bin_dir = NO_FOLDER
     template = settings.model.chat_template
     if template is not None and template != header.chat_template:
         parameters.chat_template = template
-    if settings.task is Task.EMBEDDING:
+    if settings.task in VECTOR_TASKS:
         parameters.embedding = True
-        parameters.pooling_type = _pooling(header, plan)
+        ranks = settings.task is Task.RERANK
+        rank = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+        parameters.pooling_type = rank if ranks else _pooling(header, plan)
     _set_choices(parameters, plan)
     return parameters
 
@@ -101,7 +113,12 @@ def ask_facts(address: Path, key: str) -> ServerFacts:
         properties: dict[str, Any] = orjson.loads(connection.getresponse().read())
     finally:
         connection.close()
-    return ServerFacts(supports_tools=bool(properties.get("chat_template_caps", {}).get("supports_tools")))
+    template = properties.get("chat_template_caps", {})
+    return ServerFacts(
+        supports_tools=bool(template.get("supports_tools") and template.get("supports_tool_calls")),
+        context_length=int(properties["default_generation_settings"]["n_ctx"]),
+        pictures=bool(properties.get("modalities", {}).get("vision")),
+    )
 
 
 def _pooling(header: GgufHeader, plan: LlamaCppPlan) -> xllamacpp.llama_pooling_type:

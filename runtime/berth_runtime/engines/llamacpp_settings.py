@@ -19,6 +19,7 @@ KV_CACHE_SHARE: Final = 4  # the default context's cache takes at most a quarter
 PROMPT_CACHE_SHARE: Final = 16  # finished prompts are kept for reuse in at most this part of the memory
 MAX_PROMPT_CACHE_MIB: Final = 1024
 F16_BYTES: Final = 2
+VECTOR_TASKS: Final = frozenset({Task.EMBEDDING, Task.RERANK})
 BATCH_TOKENS: Final = 512  # what one step computes at once anyway; more in a batch only makes the other streams wait
 
 ARGUMENTS: Final[Mapping[str, str]] = {
@@ -55,20 +56,25 @@ class LlamaCppPlan:
 def plan_llamacpp(settings: EngineSettings, header: GgufHeader) -> LlamaCppPlan:
     """Choose what the user left open; raises `LoadFailed` for what can't be."""
     arguments = check_arguments(settings.args)
+    if settings.adapters and settings.task in VECTOR_TASKS:
+        raise LoadFailed(f"adapters are for models that write text, and the task of this one is {settings.task}")
     sequences = settings.parallel_sequences or DEFAULT_SEQUENCES
+    asked = settings.context_length
+    if asked and header.context_length:
+        asked = min(asked, header.context_length)  # llama.cpp would allot the rest, and never use it
     context_length = round_up(
-        settings.context_length
-        or default_context_length(header, sequences=sequences, memory_bytes=settings.memory_bytes)
+        asked
+        or default_context_length(header, sequences=sequences, memory_bytes=memory_beside_weights(settings, header))
     )
     batch_tokens = _number(arguments, "batch-size", BATCH_TOKENS, least=32)
-    # An encoder sees a text whole, so an embedding's text has to fit into one step.
+    # An encoder sees a text whole, so the text of a vector or score has to fit into one step.
     return LlamaCppPlan(
         context_length=context_length,
         sequences=sequences,
         threads=_number(arguments, "threads", settings.threads, least=1),
-        batch_tokens=max(batch_tokens, context_length if settings.task is Task.EMBEDDING else 0),
+        batch_tokens=max(batch_tokens, context_length if settings.task in VECTOR_TASKS else 0),
         gpu_layers=_number(arguments, "n-gpu-layers", -1, least=-1),
-        prompt_cache_mib=min(MAX_PROMPT_CACHE_MIB, settings.memory_bytes // PROMPT_CACHE_SHARE >> 20),
+        prompt_cache_mib=prompt_cache_mib(settings),
         choices={name: arguments[name] for name in _CHOICES if name in arguments},
     )
 
@@ -84,8 +90,18 @@ def check_arguments(arguments: Mapping[str, str]) -> Mapping[str, str]:
     return arguments
 
 
+def memory_beside_weights(settings: EngineSettings, header: GgufHeader) -> int:
+    """Bytes that all files of the model leave; of a split one the header counts the first alone."""
+    return max(0, settings.memory_bytes - max(header.file_bytes, settings.model.artifact.size_bytes or 0))
+
+
+def prompt_cache_mib(settings: EngineSettings) -> int:
+    """What finished prompts may take. None are kept beside adapters: llama.cpp does not note by which it read one."""
+    return 0 if settings.adapters else min(MAX_PROMPT_CACHE_MIB, settings.memory_bytes // PROMPT_CACHE_SHARE >> 20)
+
+
 def default_context_length(header: GgufHeader, *, sequences: int, memory_bytes: int) -> int:
-    """Tokens of one sequence: the model's own length, at most 8,192, and what fits into memory beside the weights.
+    """Tokens of one sequence: the model's own length, at most 8,192, and what fits into the memory that is left.
 
     A prompt that is being read can't be cancelled, so a default also bounds how long a client that left holds its
     place; who needs more asks for it by `--context-length`.
@@ -94,7 +110,7 @@ def default_context_length(header: GgufHeader, *, sequences: int, memory_bytes: 
     per_token = kv_bytes_per_token(header)
     if per_token == 0:
         return wanted
-    budget = max(0, memory_bytes - header.file_bytes) // KV_CACHE_SHARE
+    budget = memory_bytes // KV_CACHE_SHARE
     fitting = budget // (per_token * sequences)
     return max(min(wanted, MIN_CONTEXT_LENGTH), min(wanted, fitting))
 

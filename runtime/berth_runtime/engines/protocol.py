@@ -8,6 +8,7 @@ HTTP process may import these values too: it never loads native engine code.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol
 
 from berth_api.artifact import Task
@@ -36,7 +37,8 @@ class EngineSettings:
     what the model is served under, `task` what it is to do (never `Auto`; the user's word wins over detection's).
     `context_length` and `parallel_sequences` are None where the user left the choice to the engine. `threads` is the
     number of cores that this process may use (cgroup and affinity are counted in), `memory_bytes` its memory. `args`
-    are the `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know.
+    are the `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know. `adapters` are files by
+    the names under which they are asked for, as `<model>:<adapter>`.
     """
 
     model: DetectedModel
@@ -47,6 +49,7 @@ class EngineSettings:
     context_length: int | None = None
     parallel_sequences: int | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,8 @@ class Capabilities:
     where the first numbers of a vector are a vector too (Matryoshka); the HTTP process cuts it then.
     `parallel_requests` is how many requests the engine works on at once; more wait in the HTTP process.
     `context_length` is the longest sequence of one request in tokens, `dimensions` the length of an embedding,
-    `labels` the names of a classifier's or detector's classes by index.
+    `labels` the names of a classifier's or detector's classes by index. `pictures` says whether the messages of a chat
+    may have some.
     """
 
     parameters: Mapping[Operation, frozenset[str]]
@@ -69,11 +73,15 @@ class Capabilities:
     context_length: int | None = None
     dimensions: int | None = None
     labels: tuple[str, ...] = ()
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A validated chat completion: `body` is OpenAI JSON with the served name as `model` and only known fields."""
+    """A validated chat completion: `body` is OpenAI JSON with the served name as `model` and only known fields.
+
+    The served name is the model's, or `<model>:<adapter>`.
+    """
 
     body: bytes
     stream: bool

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from berth_runtime.openai.chat_pictures import check_number, read_picture
 from berth_runtime.openai.checks import is_integer
 from berth_runtime.openai.errors import refuse
 
@@ -15,13 +16,15 @@ MAX_INPUTS: Final = 2048
 MAX_TOKEN_ID: Final = (1 << 31) - 1
 
 
-def read_messages(value: object) -> list[Json]:
-    """The messages of a chat, each with a role and a content of text, whatever form they were given in."""
+def read_messages(value: object, *, pictures: bool = False) -> list[Json]:
+    """The messages of a chat, each with a role and a content of text, and of `pictures` where the model reads them."""
     if not isinstance(value, list) or not value:
         raise refuse("'messages' has to be a list with at least one message.", param="messages")
     if len(value) > MAX_MESSAGES:
         raise refuse(f"'messages' has {len(value)} messages, at most {MAX_MESSAGES} are taken.", param="messages")
-    return [_read_message(message, f"messages[{index}]") for index, message in enumerate(value)]
+    messages = [_read_message(message, f"messages[{index}]", pictures) for index, message in enumerate(value)]
+    check_number(messages)
+    return messages
 
 
 def read_prompt(value: object) -> tuple[object, int]:
@@ -84,34 +87,36 @@ def _read_many_inputs(values: list[Any]) -> Inputs:
     return tuple(values) if wanted is str else tuple(tuple(each) for each in values)
 
 
-def _read_message(message: object, path: str) -> Json:
+def _read_message(message: object, path: str, pictures: bool) -> Json:
     if not isinstance(message, dict):
         raise refuse(f"'{path}' has to be an object.", param=path)
     role = message.get("role")
     if role not in ROLES:
         raise refuse(f"'{path}.role' has to be one of {', '.join(ROLES)}.", param=f"{path}.role")
-    return {**message, "content": _read_content(message.get("content"), role, f"{path}.content")}
+    return {**message, "content": _read_content(message.get("content"), role, f"{path}.content", pictures)}
 
 
-def _read_content(content: object, role: str, path: str) -> str | list[Json]:
+def _read_content(content: object, role: str, path: str, pictures: bool) -> str | list[Json]:
     """An answer that was only calls has none, and clients send it back like that."""
     if content == [] or (content is None and role == "assistant"):
         return ""
     if isinstance(content, list):
-        return [_read_part(part, f"{path}[{index}]") for index, part in enumerate(content)]
+        return [_read_part(part, f"{path}[{index}]", pictures) for index, part in enumerate(content)]
     if not isinstance(content, str):
         raise refuse(f"'{path}' has to be a text or a list of parts.", param=path)
     return content
 
 
-def _read_part(part: object, path: str) -> Json:
+def _read_part(part: object, path: str, pictures: bool) -> Json:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise refuse(f"'{path}' has to be an object with a type.", param=path)
     if part["type"] == "refusal" and isinstance(part.get("refusal"), str):
         return {"type": "text", "text": part["refusal"]}
+    if part["type"] == "image_url" and pictures:
+        return read_picture(part, path)
     if part["type"] != "text":
         raise refuse(
-            f"'{path}.type' is {part['type']!r}; this model takes only text.",
+            f"'{path}.type' is {part['type']!r}; this model takes only text{' and pictures' if pictures else ''}.",
             param=f"{path}.type",
             code="unsupported_content",
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from berth_runtime.engines.protocol import Operation
+from berth_runtime.openai import chat_pictures
 from berth_runtime.openai.checks import Field, Schema
 from berth_runtime.openai.classification import MAX_TEXTS
 from berth_runtime.openai.generate import OTHER_NAMES
@@ -25,11 +26,26 @@ TOKENS: Final[Schema] = {
     "minItems": 1,
     "description": "Integers are token ids of the model's own vocabulary.",
 }
-PART: Final[Schema] = {
+TEXT_PART: Final[Schema] = {
     "type": "object",
     "required": ["type", "text"],
     "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
 }
+PICTURE_URL: Final[Schema] = {
+    "type": "string",
+    "pattern": "^data:image/(png|jpeg|jpg);base64,",
+    "description": f"The picture itself, at most {chat_pictures.MAX_PICTURE_BYTES >> 20} MiB; an engine never reads "
+    f"the network. A request has at most {chat_pictures.MAX_PICTURES} of them, and the model must be one that sees.",
+}
+PICTURE_PART: Final[Schema] = {
+    "type": "object",
+    "required": ["type", "image_url"],
+    "properties": {
+        "type": {"const": "image_url"},
+        "image_url": {"type": "object", "required": ["url"], "properties": {"url": PICTURE_URL}},
+    },
+}
+PART: Final[Schema] = {"anyOf": [TEXT_PART, PICTURE_PART]}
 MESSAGE: Final[Schema] = {
     "type": "object",
     "required": ["role"],

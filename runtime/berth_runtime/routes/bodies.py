@@ -11,7 +11,7 @@ from berth_runtime.engines.protocol import Capabilities, Operation
 from berth_runtime.openai.errors import refuse
 from berth_runtime.openai.parameters import Parameters, read_parameters
 from berth_runtime.routes.keys import CATALOG, IGNORED, MODEL
-from berth_runtime.served import ServedModel
+from berth_runtime.served import Served
 
 Json = dict[str, Any]
 MODEL_HEADER: Final = "x-berth-model"
@@ -22,7 +22,7 @@ class Asked:
     """A request whose fields are known to be right, but for what it is about."""
 
     body: Json
-    model: ServedModel
+    model: Served
     capabilities: Capabilities
     given: Json
 
@@ -57,7 +57,7 @@ def encode_body(body: Json) -> bytes:
         raise refuse(f"The body is nested too deeply: {error}.", param=None, code="invalid_json") from error
 
 
-def find_model(request: web.Request, body: Json) -> ServedModel:
+def find_model(request: web.Request, body: Json) -> Served:
     """Whom the request is for: the gateway's word wins over the client's, which may be an alias."""
     model = request.app[CATALOG].find(request.headers.get(MODEL_HEADER) or body.get("model"))
     request[MODEL] = model.name

@@ -12,7 +12,7 @@ from berth_runtime.routes.streams import Render, send_answer
 async def answer_chat(request: web.Request) -> web.StreamResponse:
     """A chat, plain or as a stream."""
     asked = await read_asked(request, Operation.CHAT)
-    messages = read_messages(asked.body.get("messages"))
+    messages = read_messages(asked.body.get("messages"), pictures=asked.capabilities.pictures)
     stream = bool(asked.given.get("stream"))
     body = encode_body({**asked.given, "messages": messages, "model": asked.model.name})
     exchange = await asked.model.open(ChatRequest(body, stream), weight=asked.given.get("n", 1))

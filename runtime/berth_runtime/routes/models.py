@@ -6,9 +6,9 @@ from berth_runtime.routes.keys import CATALOG
 
 
 async def answer_models(request: web.Request) -> web.Response:
-    """Every model, also one that is still loading."""
+    """Every model with its adapters, also one that is still loading."""
     catalog = request.app[CATALOG]
-    return web.json_response({"object": "list", "data": [catalog.render_model(name) for name in catalog.models]})
+    return web.json_response({"object": "list", "data": [catalog.render_model(name) for name in catalog.served]})
 
 
 async def answer_model(request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from berth_runtime.openai.answers import Envelope, broken_answer
 from berth_runtime.openai.errors import ApiError, error_body
 from berth_runtime.openai.parameters import IGNORED_HEADER
 from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
-from berth_runtime.served import ServedModel
+from berth_runtime.served import Served
 
 DONE: Final = b"data: [DONE]\n\n"
 NO_WORD: Final = Failure(500, "engine_error", "The engine ended without an answer. Try again.")
@@ -50,7 +50,7 @@ async def send_whole(request: web.Request, exchange: Exchange, render: Render | 
     return render_json(request, render(body) if render else body)
 
 
-async def ask_whole(request: web.Request, model: ServedModel, asked: Request) -> tuple[bytes, Usage | Rows]:
+async def ask_whole(request: web.Request, model: Served, asked: Request) -> tuple[bytes, Usage | Rows]:
     """Have the engine work on a request whose answer is no stream: what it said, and how it ended."""
     exchange = await model.open(asked)
     try:
@@ -59,7 +59,7 @@ async def ask_whole(request: web.Request, model: ServedModel, asked: Request) ->
         exchange.leave()
 
 
-async def ask_rows(request: web.Request, model: ServedModel, asked: Request) -> Rows:
+async def ask_rows(request: web.Request, model: Served, asked: Request) -> Rows:
     """Have the engine work on a request whose answer is a matrix."""
     _, outcome = await ask_whole(request, model, asked)
     if not isinstance(outcome, Rows):
@@ -142,7 +142,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex}"
 
 
-def new_envelope(prefix: str, model: ServedModel) -> Envelope:
+def new_envelope(prefix: str, model: Served) -> Envelope:
     """What stands around an answer that is a list."""
     return Envelope(new_id(prefix), int(time.time()), model.name)
 

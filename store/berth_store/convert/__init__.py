@@ -1,4 +1,4 @@
-"""Turning weights of one format into another when a model is packaged: safetensors encoders into ONNX.
+"""Encoders in safetensors become ONNX graphs, without torch and without the package `onnx`.
 
-Whoever packages a model calls this; an image that serves models never does. It needs `onnx` and `numpy`, no torch.
+`encoder` makes a file of its own when a model is packaged, `served` a graph over the model's own files.
 """

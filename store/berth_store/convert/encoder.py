@@ -1,4 +1,4 @@
-"""An encoder's folder of safetensors becomes a folder with `model.onnx`: `convert_encoder`.
+"""An encoder's folder of safetensors becomes a folder with `model.onnx`, to be packaged: `convert_encoder`.
 
 `python -m examples.quickstart.encoder_to_onnx` and the quick start call it. The same input gives the same bytes, so
 that a repeated conversion makes the same artifact.
@@ -12,11 +12,14 @@ from pathlib import Path
 from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.convert.encoder_config import parse_encoder_config
-from berth_store.convert.encoder_graph import build_encoder_graph
-from berth_store.convert.tensors import EncoderTensors
+from berth_store.convert.encoder_graph import Head, build_encoder_graph
+from berth_store.convert.encoder_heads import CLASSIFIERS, vectors_head
+from berth_store.convert.onnx_messages import Pieces
+from berth_store.convert.tensors import EmbeddedWeights, EncoderTensors
 from berth_store.detect import Pooling, detect
 from berth_store.detect.folder import ModelFolder
-from berth_store.detect.sentence import SentenceModel, read_embedding
+from berth_store.detect.safetensors import stated_task
+from berth_store.detect.sentence import SentenceModel, read_embedding, refuse_unsupported_modules
 
 GRAPH_NAME = "model.onnx"
 
@@ -46,22 +49,21 @@ def convert_encoder(source: Path, target: Path) -> Path:
     if folder.file("tokenizer.json") is None:
         raise UnsupportedModel(f"{source} has no tokenizer.json; save the tokenizer in its fast form there")
     config = parse_encoder_config(folder.json("config.json"))
-    found = detect(source, task=Task.EMBEDDING, weights_format=Format.SAFETENSORS)
-    sentence = read_embedding(folder)
-    _refuse_modules(sentence)
+    stated = stated_task(folder)
+    task = stated if stated is not None and stated in CLASSIFIERS else Task.EMBEDDING
+    head = _vectors_head(folder) if task is Task.EMBEDDING else CLASSIFIERS[task]
+    found = detect(source, task=task, formats={Format.SAFETENSORS})
     tensors = EncoderTensors(found.weights, prefix=config.family.names.prefix)
-    model = build_encoder_graph(config, tensors, pooling=_pooling(sentence), normalize=_normalizes(sentence))
+    graph = build_encoder_graph(config, EmbeddedWeights(tensors), head)
     target.mkdir(parents=True, exist_ok=True)
     _copy_companions(folder, target)
-    return _write(target / GRAPH_NAME, model.SerializeToString(deterministic=True))
+    return _write(target / GRAPH_NAME, graph)
 
 
-def _refuse_modules(sentence: SentenceModel | None) -> None:
-    if sentence is not None and sentence.unsupported_modules:
-        raise UnsupportedModel(
-            f"modules.json has {', '.join(sentence.unsupported_modules)} after the encoder, which can't be converted; "
-            f"export the whole chain to ONNX, with the output `sentence_embedding`"
-        )
+def _vectors_head(folder: ModelFolder) -> Head:
+    sentence = read_embedding(folder)
+    refuse_unsupported_modules(sentence, "the encoder")
+    return vectors_head(pooling=_pooling(sentence), normalize=sentence is not None and sentence.settings.normalize)
 
 
 def _pooling(sentence: SentenceModel | None) -> Pooling | None:
@@ -69,10 +71,6 @@ def _pooling(sentence: SentenceModel | None) -> Pooling | None:
     if sentence is None or not sentence.settings.include_prompt:
         return None
     return sentence.settings.pooling
-
-
-def _normalizes(sentence: SentenceModel | None) -> bool:
-    return sentence is not None and sentence.settings.normalize
 
 
 def _copy_companions(folder: ModelFolder, target: Path) -> None:
@@ -92,9 +90,10 @@ def _module_configs(folder: ModelFolder) -> list[str]:
     return [path for path in paths if folder.file(path)]
 
 
-def _write(path: Path, content: bytes) -> Path:
+def _write(path: Path, content: Pieces) -> Path:
     """Write at once or not at all: a graph cut short would look like a damaged model."""
     partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
+    with partial.open("wb") as file:
+        file.writelines(content)
     os.replace(partial, path)
     return path

@@ -61,6 +61,14 @@ class TensorNames:
     embedding_norm: str = "embeddings.LayerNorm"
 
 
+class SequenceHead(StrEnum):
+    """What stands between the first token's vector and the classifier, by the names of its tensors."""
+
+    POOLER = "pooler.dense"  # tanh
+    CLASSIFIER_DENSE = "classifier.dense"  # tanh
+    PRE_CLASSIFIER = "pre_classifier"  # relu
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConfigKeys:
     """Where a family's `config.json` keeps the figures."""
@@ -76,6 +84,7 @@ class Family:
     """One `model_type`."""
 
     names: TensorNames
+    sequence_head: SequenceHead
     keys: ConfigKeys = ConfigKeys()
     positions: Positions = Positions.FROM_ZERO
 
@@ -108,12 +117,17 @@ _DISTILBERT = Family(
         output="ffn.lin2",
         output_norm="output_layer_norm",
     ),
+    sequence_head=SequenceHead.PRE_CLASSIFIER,
     keys=ConfigKeys(hidden_size="dim", layers="n_layers", heads="n_heads", activation="activation"),
 )
-_ROBERTA = Family(names=_bert_names("roberta."), positions=Positions.AFTER_PADDING_ID)
+_ROBERTA = Family(
+    names=_bert_names("roberta."),
+    sequence_head=SequenceHead.CLASSIFIER_DENSE,
+    positions=Positions.AFTER_PADDING_ID,
+)
 
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family(names=_bert_names("bert.")),
+    "bert": Family(names=_bert_names("bert."), sequence_head=SequenceHead.POOLER),
     "camembert": _ROBERTA,
     "distilbert": _DISTILBERT,
     "roberta": _ROBERTA,

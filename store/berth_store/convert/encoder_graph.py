@@ -1,45 +1,36 @@
-"""The ONNX graph of a BERT-type encoder: embeddings, layers, and the sentence vector on top. Pure.
+"""The ONNX graph of a BERT-type encoder: embeddings, layers, and what its task puts on top. Pure.
 
 The arithmetic is that of "Attention Is All You Need" (Vaswani 2017) as "BERT" (Devlin 2018) uses it: LayerNorm after
 each residual, absolute positions, padding masked by a large negative number before the softmax. Called by
-`berth_store.convert.encoder`.
+`berth_store.convert.encoder` and `served`; what stands on top is in `encoder_heads`.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-
 from berth_store.convert.encoder_config import Activation, EncoderConfig, Positions, TensorNames
 from berth_store.convert.onnx_graph import GraphWriter
-from berth_store.detect import Pooling
-
-# The poolings that the graph can do by itself; for another one the engine pools `last_hidden_state`.
-POOLINGS = frozenset({Pooling.MEAN, Pooling.CLS})
+from berth_store.convert.onnx_messages import ElementType, Pieces
+from berth_store.convert.tensors import Weight
 
 # Added to the score of padding. In float32 its exponential is 0 beside any real score, and sums stay finite.
 MASKED_SCORE = -1e9
 
-# The divisors' floors of sentence-transformers and of torch.nn.functional.normalize.
-SMALLEST_COUNT = 1e-9
-SMALLEST_NORM = 1e-12
-
 
 class Weights(Protocol):
-    """The tensors of an encoder by their names without prefix: `EncoderTensors`."""
+    """The tensors of an encoder by their names without prefix: `EmbeddedWeights` or `StoredWeights`."""
 
     def __contains__(self, name: str) -> bool: ...
 
-    def read(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-        """The tensor as float32, of this shape (None is any size)."""
+    def add(self, graph: GraphWriter, name: str, shape: Sequence[int | None], *, transposed: bool = False) -> Weight:
+        """Make the tensor, of this shape (None is any size), a float32 value of the graph."""
         ...
 
 
 @dataclass(frozen=True)
-class _Encoder:
+class Encoder:
     """What each part of the graph needs to hand."""
 
     config: EncoderConfig
@@ -48,53 +39,63 @@ class _Encoder:
 
     @property
     def names(self) -> TensorNames:
+        """The names of the family's tensors."""
         return self.config.family.names
 
     def linear(self, value: str, name: str, sizes: tuple[int | None, int | None]) -> str:
         """`value` times a weight of (out, in) `sizes`, plus its bias."""
-        weight = self.weights.read(f"{name}.weight", sizes)
-        bias = self.weights.read(f"{name}.bias", weight.shape[:1])
-        # Stored as (out, in), as torch does; MatMul wants (in, out), and transposed here it costs nothing per request.
-        product = self.graph.op("MatMul", value, self.graph.weight(f"{name}.weight", weight.T))
-        return self.graph.op("Add", product, self.graph.weight(f"{name}.bias", bias))
+        return self.sized_linear(value, name, sizes)[0]
+
+    def sized_linear(self, value: str, name: str, sizes: tuple[int | None, int | None]) -> tuple[str, int]:
+        """The same, with the size that came out."""
+        # Stored as (out, in), as torch does; MatMul wants (in, out), and transposed beforehand it costs nothing later.
+        weight = self.weights.add(self.graph, f"{name}.weight", sizes, transposed=True)
+        size = weight.shape[0]
+        bias = self.weights.add(self.graph, f"{name}.bias", (size,))
+        return self.graph.op("Add", self.graph.op("MatMul", value, weight.value), bias.value), size
 
     def norm(self, value: str, name: str) -> str:
         """LayerNorm over the hidden dimension."""
-        parts = [f"{name}.{part}" for part in ("weight", "bias")]
-        inputs = [self.graph.weight(part, self.weights.read(part, (self.config.hidden_size,))) for part in parts]
+        shape = (self.config.hidden_size,)
+        inputs = [self.weights.add(self.graph, f"{name}.{part}", shape).value for part in ("weight", "bias")]
         return self.graph.op("LayerNormalization", value, *inputs, axis=-1, epsilon=self.config.norm_epsilon)
 
     def table(self, name: str, rows: int | None = None) -> str:
         """An embedding table."""
-        return self.graph.weight(name, self.weights.read(name, (rows, self.config.hidden_size)))
+        return self.weights.add(self.graph, name, (rows, self.config.hidden_size)).value
 
 
-def build_encoder_graph(
-    config: EncoderConfig, weights: Weights, *, pooling: Pooling | None, normalize: bool
-) -> onnx.ModelProto:
-    """The whole model: `last_hidden_state`, and `sentence_embedding` where `pooling` is one of `POOLINGS`.
+@dataclass(frozen=True)
+class Hidden:
+    """What the layers end with: a vector for each token, and the mask (1.0 is a token, 0.0 padding)."""
+
+    vectors: str
+    mask: str
+
+
+Head = Callable[[Encoder, Hidden], None]
+"""Declares the graph's outputs."""
+
+
+def build_encoder_graph(config: EncoderConfig, weights: Weights, head: Head) -> Pieces:
+    """The whole model, as the pieces of its file.
 
     Inputs are int64 (batch, sequence): `input_ids`, `attention_mask`, and `token_type_ids` where the encoder has them.
     """
     graph = GraphWriter()
-    encoder = _Encoder(config, weights, graph)
+    encoder = Encoder(config, weights, graph)
     ids = graph.input("input_ids", ("batch", "sequence"))
     attention = graph.input("attention_mask", ("batch", "sequence"))
-    mask = graph.op("Cast", attention, to=onnx.TensorProto.FLOAT)
-    hidden = _embeddings(encoder, ids)
+    mask = graph.op("Cast", attention, to=ElementType.FLOAT)
+    vectors = _embeddings(encoder, ids)
     scores_mask = _scores_mask(graph, mask)
     for index in range(config.layers):
-        hidden = _layer(encoder, config.family.names.layer.format(index), hidden, scores_mask)
-    graph.output("last_hidden_state", hidden, ("batch", "sequence", config.hidden_size))
-    if pooling in POOLINGS:
-        vector = _pool(graph, hidden, mask, pooling)
-        if normalize:
-            vector = _normalize(graph, vector)
-        graph.output("sentence_embedding", vector, ("batch", config.hidden_size))
+        vectors = _layer(encoder, config.family.names.layer.format(index), vectors, scores_mask)
+    head(encoder, Hidden(vectors, mask))
     return graph.model("encoder")
 
 
-def _embeddings(encoder: _Encoder, ids: str) -> str:
+def _embeddings(encoder: Encoder, ids: str) -> str:
     graph, names = encoder.graph, encoder.names
     words = graph.op("Gather", encoder.table(names.words), ids)
     value = graph.op("Add", words, _positions(encoder, ids))
@@ -104,13 +105,13 @@ def _embeddings(encoder: _Encoder, ids: str) -> str:
     return encoder.norm(value, names.embedding_norm)
 
 
-def _positions(encoder: _Encoder, ids: str) -> str:
+def _positions(encoder: Encoder, ids: str) -> str:
     graph, table = encoder.graph, encoder.table(encoder.names.positions, encoder.config.positions)
     if encoder.config.family.positions is Positions.FROM_ZERO:
         length = graph.op("Shape", ids, start=1, end=2)
         return graph.op("Slice", table, graph.integers(0), length, graph.integers(0))
     padding_id = graph.integers(encoder.config.padding_id)
-    real = graph.op("Cast", graph.op("Not", graph.op("Equal", ids, padding_id)), to=onnx.TensorProto.INT64)
+    real = graph.op("Cast", graph.op("Not", graph.op("Equal", ids, padding_id)), to=ElementType.INT64)
     counted = graph.op("Mul", graph.op("CumSum", real, graph.integers(1)), real)
     return graph.op("Gather", table, graph.op("Add", counted, padding_id))
 
@@ -120,7 +121,7 @@ def _scores_mask(graph: GraphWriter, mask: str) -> str:
     return graph.op("Mul", padding, graph.number(MASKED_SCORE))
 
 
-def _layer(encoder: _Encoder, layer: str, hidden: str, scores_mask: str) -> str:
+def _layer(encoder: Encoder, layer: str, hidden: str, scores_mask: str) -> str:
     graph, names = encoder.graph, encoder.names
     context = _attention(encoder, layer, hidden, scores_mask)
     hidden_size = encoder.config.hidden_size
@@ -133,23 +134,23 @@ def _layer(encoder: _Encoder, layer: str, hidden: str, scores_mask: str) -> str:
     return encoder.norm(graph.op("Add", outer, hidden), layer + names.output_norm)
 
 
-def _attention(encoder: _Encoder, layer: str, hidden: str, scores_mask: str) -> str:
+def _attention(encoder: Encoder, layer: str, hidden: str, scores_mask: str) -> str:
     graph, names, config = encoder.graph, encoder.names, encoder.config
     head_size = config.hidden_size // config.heads
     split = graph.integers(0, 0, config.heads, head_size)
 
-    def heads(name: str, order: list[int]) -> str:
+    def heads(name: str, order: tuple[int, ...]) -> str:
         projected = encoder.linear(hidden, layer + name, (config.hidden_size, config.hidden_size))
         return graph.op("Transpose", graph.op("Reshape", projected, split), perm=order)
 
     query, key, value = (
-        heads(names.query, [0, 2, 1, 3]),
-        heads(names.key, [0, 2, 3, 1]),
-        heads(names.value, [0, 2, 1, 3]),
+        heads(names.query, (0, 2, 1, 3)),
+        heads(names.key, (0, 2, 3, 1)),
+        heads(names.value, (0, 2, 1, 3)),
     )
     scores = graph.op("Div", graph.op("MatMul", query, key), graph.number(math.sqrt(head_size)))
     shares = graph.op("Softmax", graph.op("Add", scores, scores_mask), axis=-1)
-    context = graph.op("Transpose", graph.op("MatMul", shares, value), perm=[0, 2, 1, 3])
+    context = graph.op("Transpose", graph.op("MatMul", shares, value), perm=(0, 2, 1, 3))
     return graph.op("Reshape", context, graph.integers(0, 0, config.hidden_size))
 
 
@@ -163,17 +164,3 @@ def _activate(graph: GraphWriter, activation: Activation, value: str) -> str:
             return graph.op("Relu", value)
         case Activation.SILU:
             return graph.op("Mul", value, graph.op("Sigmoid", value))
-
-
-def _pool(graph: GraphWriter, hidden: str, mask: str, pooling: Pooling) -> str:
-    if pooling is Pooling.CLS:
-        return graph.op("Gather", hidden, graph.integer(0), axis=1)
-    real = graph.op("Unsqueeze", mask, graph.integers(2))
-    total = graph.op("ReduceSum", graph.op("Mul", hidden, real), graph.integers(1), keepdims=0)
-    count = graph.op("ReduceSum", real, graph.integers(1), keepdims=0)
-    return graph.op("Div", total, graph.op("Max", count, graph.number(SMALLEST_COUNT)))
-
-
-def _normalize(graph: GraphWriter, vector: str) -> str:
-    length = graph.op("ReduceL2", vector, graph.integers(1), keepdims=1)
-    return graph.op("Div", vector, graph.op("Max", length, graph.number(SMALLEST_NORM)))

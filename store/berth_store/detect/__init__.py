@@ -6,6 +6,16 @@ own process.
 
 from berth_store.detect.bounded import detect_bounded
 from berth_store.detect.detection import detect
-from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+from berth_store.detect.model import ClassifierSettings, DetectedModel, EmbeddingSettings, Pooling, Problem
+from berth_store.detect.picture_settings import PictureSettings
 
-__all__ = ["DetectedModel", "EmbeddingSettings", "Pooling", "detect", "detect_bounded"]
+__all__ = [
+    "ClassifierSettings",
+    "DetectedModel",
+    "EmbeddingSettings",
+    "PictureSettings",
+    "Pooling",
+    "Problem",
+    "detect",
+    "detect_bounded",
+]

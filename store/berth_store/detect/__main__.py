@@ -29,7 +29,7 @@ def main() -> int:
     if asked.paged:
         read_through(_ask_for)
     try:
-        found = detect(asked.path, task=asked.task, weights_format=asked.format, own_template=asked.own_template)
+        found = detect(asked.path, task=asked.task, formats=asked.format, own_template=asked.own_template)
         answer = Answer(model=found)
     except UnsupportedModel as error:
         answer = Answer(refused=str(error))
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m berth_store.detect", description="Say what a model's files are.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--task", type=Task, default=Task.AUTO)
-    parser.add_argument("--format", type=Format, default=None)
+    parser.add_argument("--format", type=Format, action="append", default=[])
     parser.add_argument("--own-template", action="store_true", help="the user gives a chat template: do not judge this")
     parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
     parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)

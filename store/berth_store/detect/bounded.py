@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -52,7 +53,7 @@ def detect_bounded(
     path: Path,
     *,
     task: Task = Task.AUTO,
-    weights_format: Format | None = None,
+    formats: Collection[Format] = (),
     own_template: bool = False,
     cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
@@ -63,7 +64,7 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = child_command(path, Wish(task, weights_format, own_template), cpu_seconds, memory_bytes)
+    command = child_command(path, Wish(task, frozenset(formats), own_template), cpu_seconds, memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -120,7 +121,7 @@ def child_command(path: Path, wish: Wish, cpu_seconds: int, memory_bytes: int) -
     # -P keeps the working folder, which may be the model's own, off the way of imports.
     command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", wish.task]
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
-    command += ["--format", wish.format] if wish.format else []
+    command += [word for each in sorted(wish.formats) for word in ("--format", each)]
     command += ["--own-template"] if wish.own_template else []
     return [*command, "--", os.fspath(path)]
 

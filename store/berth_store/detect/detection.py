@@ -2,10 +2,11 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from berth_api.artifact import Artifact, Format, Task
+from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.folder import ModelFolder
@@ -15,9 +16,8 @@ from berth_store.detect.model import DetectedModel
 from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of
 from berth_store.detect.safetensors import detect_safetensors
 from berth_store.detect.tasks import is_generative
-from berth_store.detect.wish import Wish, ask_task, ask_which
-from berth_store.headers.file import open_regular
-from berth_store.headers.reads import read_at
+from berth_store.detect.tflite import choose_tflite, detect_tflite
+from berth_store.detect.wish import Wish, ask_which
 
 FORMATS = {
     Kind.GGUF: Format.GGUF,
@@ -25,20 +25,20 @@ FORMATS = {
     Kind.SAFETENSORS: Format.SAFETENSORS,
     Kind.TFLITE: Format.TFLITE,
 }
-TFLITE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION, Task.TEXT_CLASSIFICATION)
 Found = dict[Format, list[Path]]
+_REMEDY_FORMAT = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
 
 
 def detect(
-    path: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None, own_template: bool = False
+    path: Path, *, task: Task = Task.AUTO, formats: Collection[Format] = (), own_template: bool = False
 ) -> DetectedModel:
     """What the file or folder at `path` is, read in this process.
 
-    `task` and `weights_format` are the user's own words and win over what the files say; `own_template` says that the
-    user gives a chat template too. `UnsupportedModel` says what is wrong or left open, why, and what to do. Use
+    `task` and `formats` (empty: any) are the user's own words and win over what the files say; `own_template` says that
+    the user gives a chat template too. `UnsupportedModel` says what is wrong or left open, why, and what to do. Use
     `detect_bounded` for files that come from elsewhere.
     """
-    wish = Wish(task, weights_format, own_template)
+    wish = Wish(task, frozenset(formats), own_template)
     if not str(path).isprintable():
         raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))
@@ -52,8 +52,8 @@ def _detect_file(path: Path, wish: Wish) -> DetectedModel:
     found = FORMATS.get(kind)
     if found is None:
         raise refusal(path, kind)
-    if wish.format not in (None, found):
-        raise UnsupportedModel(f"{path.name} is {kind}, and {wish.format} is asked for; correct `spec.artifact.format`")
+    if not wish.allows(found):
+        raise UnsupportedModel(f"{path.name} is {kind}, and {wish.format_words} is asked for; {_REMEDY_FORMAT}")
     match found:
         case Format.GGUF:
             return detect_gguf(path, wish)
@@ -62,7 +62,7 @@ def _detect_file(path: Path, wish: Wish) -> DetectedModel:
         case Format.SAFETENSORS:
             return detect_safetensors(ModelFolder(path.parent), [path], wish)
         case _:
-            return _detect_tflite(path, wish)
+            return detect_tflite(ModelFolder(path.parent), path, wish)
 
 
 def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
@@ -81,7 +81,7 @@ def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
         case Format.SAFETENSORS:
             model = detect_safetensors(folder, found[chosen], wish)
         case _:
-            model = _detect_only_tflite(folder, found[chosen], wish)
+            model = detect_tflite(folder, choose_tflite(folder, found[chosen]), wish)
     return replace(model, notes=(*model.notes, *notes, *_notes_on_skipped(folder)))
 
 
@@ -112,49 +112,21 @@ def _nothing_found(folder: ModelFolder, refused: dict[Kind, list[Path]]) -> Unsu
 
 def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tuple[Format, tuple[str, ...]]:
     """The format to serve. ONNX beside safetensors are the same model twice: engines differ, so the task decides."""
-    names = sorted(formats)
-    if wish.format is not None:
-        if wish.format not in formats:
-            remedy = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
-            raise UnsupportedModel(f"{folder.root} holds {', '.join(names)} and no {wish.format}; {remedy}")
-        return wish.format, ()
-    if len(formats) == 1:
-        return names[0], ()
-    if formats == {Format.ONNX, Format.SAFETENSORS}:
+    allowed = sorted(filter(wish.allows, formats))
+    if not allowed:
+        held = ", ".join(sorted(formats))
+        raise UnsupportedModel(f"{folder.root} holds {held} and no {wish.format_words}; {_REMEDY_FORMAT}")
+    if len(allowed) == 1:
+        return allowed[0], ()
+    if set(allowed) == {Format.ONNX, Format.SAFETENSORS}:
         architecture = next(iter(config.texts(folder.json("config.json"), "architectures")), None)
         chosen = Format.SAFETENSORS if is_generative(architecture) else Format.ONNX
-        other = next(iter(formats - {chosen}))
+        other = next(each for each in allowed if each is not chosen)
         return chosen, (f"the folder also holds {other}: set `spec.artifact.format` to {other} to serve that",)
     remedy = "set `spec.artifact.format`, or name the file that is meant in place of the folder"
-    raise ask_which(str(folder.root), "models of several formats", names, remedy)
+    raise ask_which(str(folder.root), "models of several formats", allowed, remedy)
 
 
 def _notes_on_skipped(folder: ModelFolder) -> tuple[str, ...]:
     names = folder.skipped[:3]
     return (f"passed over, since they lead out of the folder or are no files: {', '.join(names)}",) if names else ()
-
-
-def _detect_only_tflite(folder: ModelFolder, files: list[Path], wish: Wish) -> DetectedModel:
-    if len(files) > 1:
-        names = [path.name for path in files]
-        raise ask_which(str(folder.root), "several TFLite models", names, "name the file that is meant")
-    return _detect_tflite(files[0], wish)
-
-
-def _detect_tflite(path: Path, wish: Wish) -> DetectedModel:
-    """TFLite files say nothing of their use, so the task is the user's to state."""
-    if wish.task is Task.AUTO:
-        raise ask_task(path.name, "TFLite files do not state one", TFLITE_TASKS)
-    descriptor = open_regular(path)
-    try:
-        size = os.fstat(descriptor).st_size
-        root_offset = int.from_bytes(read_at(path, descriptor, 4, 0), "little")
-    finally:
-        os.close(descriptor)
-    if not 8 <= root_offset <= size - 4:
-        raise UnsupportedModel(
-            f"{path.name}: its root table is at byte {root_offset:,}, but the file has {size:,} bytes; fetch it again"
-        )
-    return DetectedModel(
-        artifact=Artifact(format=Format.TFLITE, task=wish.task, size_bytes=size), root=path.parent, weights=(path,)
-    )

@@ -11,8 +11,7 @@ from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.folder import is_own_file
-from berth_store.headers.gguf import GgufHeader, read_gguf
-from berth_store.headers.gguf_header import LongString
+from berth_store.headers.gguf import MAX_KEPT_STRING_BYTES, GgufHeader, read_gguf
 from berth_store.headers.gguf_types import PoolingType
 
 # The engine finds the other shards by this name, so a shard with another name can't be loaded.
@@ -37,6 +36,7 @@ EMBEDDING_ARCHITECTURES = frozenset(
         "t5encoder",
     }
 )
+RERANKER_LABELS = ("yes", "no")
 _POOLINGS = {PoolingType.MEAN: Pooling.MEAN, PoolingType.CLS: Pooling.CLS, PoolingType.LAST: Pooling.LAST}
 # Files that are GGUF and yet no model of their own: what they are, and what to do.
 _PARTS = {
@@ -201,9 +201,12 @@ def _model(root: Path, shards: list[Path], headers: list[GgufHeader], wish: Wish
 
 def _template(path: Path, header: GgufHeader, wish: Wish) -> str | None:
     """The template for chats. llama.cpp may take another of the file's, so all are judged."""
+    if header.template_is_too_long and not wish.own_template:
+        raise UnsupportedModel(
+            f"{path.name} has a chat template of more than {MAX_KEPT_STRING_BYTES:,} bytes, and no real one has; fetch "
+            "the model again from a source that you trust"
+        )
     named = [value for key, value in header.metadata.items() if key.startswith(TEMPLATE_KEY)]
-    if any(isinstance(value, LongString) for value in named) and not wish.own_template:
-        raise UnsupportedModel(f"the chat template of {path.name} has more than a million bytes; replace it")
     others = [value for value in named if isinstance(value, str)]
     return wish.template(header.chat_template, path.name, others=others)
 
@@ -218,13 +221,21 @@ def _task(path: Path, header: GgufHeader, wish: Wish) -> Task:
 
 def _stated_task(header: GgufHeader) -> Task | None:
     pooling = header.pooling_type
-    if pooling is PoolingType.RANK:
-        return Task.TEXT_CLASSIFICATION if len(header.classifier_labels) > 1 else Task.RERANK
+    if pooling is PoolingType.RANK or (pooling is None and header.head_classes):
+        return _task_of_head(header)
     if pooling in _POOLINGS or header.architecture in EMBEDDING_ARCHITECTURES:
         return Task.EMBEDDING
     if header.causal is False:
         return None
     return Task.CHAT if header.chat_template else Task.COMPLETION
+
+
+def _task_of_head(header: GgufHeader) -> Task:
+    """A head with one class scores. One with two may too: some rerankers answer yes or no, and have a prompt for it."""
+    if header.rerank_template or tuple(label.lower() for label in header.classifier_labels) == RERANKER_LABELS:
+        return Task.RERANK
+    classes = len(header.classifier_labels) or header.head_classes or 1
+    return Task.TEXT_CLASSIFICATION if classes > 1 else Task.RERANK
 
 
 def _embedding(header: GgufHeader) -> EmbeddingSettings:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from berth_api.artifact import Artifact, Format, Task
+from berth_store.detect.picture_settings import PictureSettings
 
 
 class Pooling(StrEnum):
@@ -42,12 +43,31 @@ class EmbeddingSettings:
     include_prompt: bool = True
 
 
+class Problem(StrEnum):
+    """How a classifier's classes stand to one another, in the words of `problem_type` in config.json."""
+
+    SINGLE_LABEL = "single_label_classification"  # exactly one of them is right: their probabilities add up to 1
+    MULTI_LABEL = "multi_label_classification"  # each is right or wrong by itself
+    REGRESSION = "regression"  # they are numbers and no classes
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How a model that gives classes or scores wants to be run; `output` is the graph's output with the logits."""
+
+    problem: Problem = Problem.SINGLE_LABEL
+    max_sequence_length: int | None = None
+    output: str | None = None
+
+
 @dataclass(frozen=True)
 class DetectedModel:
     """A model that was found, with all that its own files say.
 
     `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
-    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes, by index.
+    `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes by index, or a
+    text recogniser's characters (the first is the blank). `picture` says how a model that looks at pictures wants them.
+    `multi_label` tells of a classifier whose classes don't exclude one another.
     `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to
     run (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it.
     """
@@ -58,7 +78,10 @@ class DetectedModel:
     tokenizer: Path | None = None
     chat_template: str | None = None
     embedding: EmbeddingSettings | None = None
+    classifier: ClassifierSettings | None = None
     labels: tuple[str, ...] = ()
+    picture: PictureSettings | None = None
+    multi_label: bool = False
     projector: Path | None = None
     remote_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

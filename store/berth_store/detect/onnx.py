@@ -5,17 +5,26 @@ from pathlib import Path
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
+from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
-from berth_store.detect.onnx_task import GraphFacts, stated_task, text_vector, token_vectors
-from berth_store.detect.sentence import max_sequence_length, read_embedding
-from berth_store.detect.tasks import GENERATIVE_TASKS, TEXT_TASKS
+from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
+from berth_store.detect.onnx_vision import read_vision
+from berth_store.detect.sentence import embedding_settings, is_cross_encoder, read_embedding, refuse_unsupported_modules
+from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, PICTURE_TASKS, TEXT_TASKS
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.onnx import OnnxHeader, read_onnx
 
 GRAPH_NAME = "model.onnx"
-LIKELY_TASKS = (Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+LIKELY_TASKS = (
+    Task.EMBEDDING,
+    Task.RERANK,
+    Task.TEXT_CLASSIFICATION,
+    Task.IMAGE_CLASSIFICATION,
+    Task.OBJECT_DETECTION,
+    Task.TEXT_RECOGNITION,
+)
 POOLING_EXAMPLE = '1_Pooling/config.json with {"pooling_mode_mean_tokens": true} or another mode'
 
 
@@ -48,6 +57,7 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         outputs = ", ".join(value.name for value in header.outputs[:8])
         raise ask_task(path.name, f"its outputs ({outputs}) and config.json do not say it", LIKELY_TASKS)
     embedding = _embedding(folder, path, header) if task is Task.EMBEDDING else None
+    vision = read_vision(folder, header, task) if task in PICTURE_TASKS else None
     tokenizer = folder.file("tokenizer.json")
     if task in TEXT_TASKS and tokenizer is None and not facts.takes_text:
         raise UnsupportedModel(
@@ -60,7 +70,10 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         tokenizer=tokenizer,
         chat_template=facts.chat_template if task in GENERATIVE_TASKS else None,
         embedding=embedding,
-        labels=config.labels(folder.json("config.json")),
+        classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
+        labels=vision.labels if vision else config.labels(folder.json("config.json")),
+        picture=vision.picture if vision else None,
+        multi_label=config.text(folder.json("config.json"), "problem_type") == "multi_label_classification",
         remote_code=(),
     )
 
@@ -73,6 +86,7 @@ def _facts(folder: ModelFolder, header: OnnxHeader, wish: Wish) -> GraphFacts:
         architecture=next(iter(config.texts(settings, "architectures")), None),
         label_count=len(config.labels(settings)),
         chat_template=judged_template(folder, wish),
+        compares_pairs=is_cross_encoder(folder),
         has_pooling=sentence is not None and sentence.settings.pooling is not None,
     )
 
@@ -92,19 +106,13 @@ def _artifact(folder: ModelFolder, header: OnnxHeader, task: Task) -> Artifact:
 
 def _embedding(folder: ModelFolder, path: Path, header: OnnxHeader) -> EmbeddingSettings:
     """The graph's own vector of the text if there is one, else those of the tokens and the pooling that is stated."""
-    sentence = read_embedding(folder)
-    stated = sentence.settings if sentence else EmbeddingSettings(None, max_sequence_length=max_sequence_length(folder))
+    stated = embedding_settings(folder)
     whole = text_vector(header)
     if whole is not None:
         pooling: Pooling | None = Pooling.IN_GRAPH
     else:
         pooling = stated.pooling
-        if sentence is not None and sentence.unsupported_modules:
-            modules = ", ".join(sentence.unsupported_modules)
-            raise UnsupportedModel(
-                f"{path.name} ends before the modules {modules} of modules.json, which no engine here runs; "
-                "export the whole chain to ONNX, with the output `sentence_embedding`"
-            )
+        refuse_unsupported_modules(read_embedding(folder), path.name)
     output = whole or token_vectors(header)
     if output is None:
         names = ", ".join(value.name for value in header.outputs[:8])

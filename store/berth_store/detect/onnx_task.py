@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from berth_api.artifact import Task
-from berth_store.detect.tasks import is_generative, task_of_class
+from berth_store.detect.onnx_vision import CHARSET_KEY, ultralytics_task
+from berth_store.detect.tasks import is_generative, task_of_class, task_of_labels
 from berth_store.headers.onnx import OnnxHeader, OnnxValue
 
 TEXT_VECTOR_NAMES = ("sentence_embedding", "sentence_embeddings", "text_embedding")
@@ -23,6 +24,7 @@ class GraphFacts:
     label_count: int
     chat_template: str | None
     has_pooling: bool
+    compares_pairs: bool = False
 
     @property
     def takes_text(self) -> bool:
@@ -55,6 +57,11 @@ def token_vectors(header: OnnxHeader) -> OnnxValue | None:
     return _output(header, TOKEN_VECTOR_NAMES, rank=3)
 
 
+def logits(header: OnnxHeader) -> OnnxValue | None:
+    """The output with a score for each class."""
+    return _output(header, LOGIT_NAMES, rank=None)
+
+
 def stated_task(facts: GraphFacts) -> Task | None:
     """The task by the first rule that knows it, or None where the files leave it open."""
     return next((task for rule in _RULES if (task := rule(facts)) is not None), None)
@@ -66,28 +73,33 @@ def _by_text_vector(facts: GraphFacts) -> Task | None:
 
 def _by_generation(facts: GraphFacts) -> Task | None:
     """A cache among the inputs, or the class of a language model, means text generation."""
-    if not facts.keeps_cache and not (_logits(facts) and is_generative(facts.architecture)):
+    if not facts.keeps_cache and not (logits(facts.header) and is_generative(facts.architecture)):
         return None
     return Task.CHAT if facts.chat_template else Task.COMPLETION
 
 
 def _by_boxes(facts: GraphFacts) -> Task | None:
-    return Task.OBJECT_DETECTION if _logits(facts) and facts.header.output("pred_boxes") else None
+    return Task.OBJECT_DETECTION if logits(facts.header) and facts.header.output("pred_boxes") else None
 
 
 def _by_class(facts: GraphFacts) -> Task | None:
-    if _logits(facts) is None:
+    if logits(facts.header) is None:
         return None
-    return task_of_class(facts.architecture, label_count=_width(facts), chat=bool(facts.chat_template))
+    return task_of_class(
+        facts.architecture,
+        label_count=_width(facts),
+        chat=bool(facts.chat_template),
+        compares_pairs=facts.compares_pairs,
+    )
 
 
 def _by_logits(facts: GraphFacts) -> Task | None:
     """One row of scores for each text or picture; a single score ranks."""
-    logits = _logits(facts)
-    if logits is None or logits.rank != 2:
+    scores = logits(facts.header)
+    if scores is None or scores.rank != 2:
         return None
     if facts.takes_tokens and _width(facts):
-        return Task.RERANK if _width(facts) == 1 else Task.TEXT_CLASSIFICATION
+        return task_of_labels(_width(facts), compares_pairs=facts.compares_pairs)
     return Task.IMAGE_CLASSIFICATION if facts.takes_pictures else None
 
 
@@ -98,7 +110,20 @@ def _by_token_vectors(facts: GraphFacts) -> Task | None:
 
 def _by_charset(facts: GraphFacts) -> Task | None:
     """Recognisers of text carry their characters in the metadata."""
-    return Task.TEXT_RECOGNITION if facts.takes_pictures and "character" in facts.header.metadata else None
+    return Task.TEXT_RECOGNITION if facts.takes_pictures and CHARSET_KEY in facts.header.metadata else None
+
+
+def _by_exporter(facts: GraphFacts) -> Task | None:
+    """Ultralytics writes the task into the metadata."""
+    return ultralytics_task(facts.header)
+
+
+def _by_row_of_pictures(facts: GraphFacts) -> Task | None:
+    """One row for each picture, whatever its name, with a number for each label of the settings."""
+    outputs = facts.header.outputs
+    if not facts.takes_pictures or len(outputs) != 1 or outputs[0].rank != 2 or not outputs[0].dims:
+        return None
+    return Task.IMAGE_CLASSIFICATION if facts.label_count and outputs[0].dims[1] == facts.label_count else None
 
 
 _RULES: tuple[Callable[[GraphFacts], Task | None], ...] = (
@@ -109,17 +134,15 @@ _RULES: tuple[Callable[[GraphFacts], Task | None], ...] = (
     _by_logits,
     _by_token_vectors,
     _by_charset,
+    _by_exporter,
+    _by_row_of_pictures,
 )
-
-
-def _logits(facts: GraphFacts) -> OnnxValue | None:
-    return _output(facts.header, LOGIT_NAMES, rank=None)
 
 
 def _width(facts: GraphFacts) -> int:
     """Number of labels: the graph's own word, else that of config.json."""
-    logits = _logits(facts)
-    width = logits.dims[-1] if logits and logits.dims else None
+    scores = logits(facts.header)
+    width = scores.dims[-1] if scores and scores.dims else None
     return width if isinstance(width, int) else facts.label_count
 
 

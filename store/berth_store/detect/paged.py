@@ -5,7 +5,7 @@ decides where it comes from.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +35,7 @@ async def detect_paged(
     supply: AsyncSupply,
     *,
     task: Task = Task.AUTO,
-    weights_format: Format | None = None,
+    formats: Collection[Format] = (),
     own_template: bool = False,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> DetectedModel:
@@ -44,7 +44,7 @@ async def detect_paged(
     `supply` gets a file below `path` and the stretch that is about to be read; what it raises is raised here. The
     bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
     """
-    wish = Wish(task, weights_format, own_template)
+    wish = Wish(task, frozenset(formats), own_template)
     command = child_command(path, wish, DEFAULT_CPU_SECONDS, DEFAULT_MEMORY_BYTES)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(

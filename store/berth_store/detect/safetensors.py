@@ -7,11 +7,13 @@ from pathlib import Path
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
+from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.judged import judged_template
+from berth_store.detect.kv_cache import kv_bytes_per_token
 from berth_store.detect.model import DetectedModel
-from berth_store.detect.sentence import is_sentence_model, read_embedding
-from berth_store.detect.tasks import GENERATIVE_TASKS, task_of_class
+from berth_store.detect.sentence import embedding_settings, is_cross_encoder, is_sentence_model
+from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, task_of_class
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.bounded_json import Json
 from berth_store.headers.safetensors import SafetensorsHeader, SafetensorsIndex, read_index, read_safetensors
@@ -32,18 +34,18 @@ def detect_safetensors(folder: ModelFolder, files: list[Path], wish: Wish) -> De
     weights, headers = _weights(folder, files)
     settings = folder.json("config.json")
     template = judged_template(folder, wish)
-    task = wish.task_or(_stated_task(folder, settings, chat=template is not None))
+    task = wish.task_or(stated_task(folder, chat=template is not None))
     if task is None:
         named = ", ".join(config.texts(settings, "architectures")) or "no class"
         raise ask_task(str(folder.root), f"config.json names {named}, which can do several things", LIKELY_TASKS)
-    sentence = read_embedding(folder) if task is Task.EMBEDDING else None
     return DetectedModel(
         artifact=_artifact(settings, headers, task),
         root=folder.root,
         weights=weights,
         tokenizer=folder.file("tokenizer.json"),
         chat_template=template if task in GENERATIVE_TASKS else None,
-        embedding=sentence.settings if sentence else None,
+        embedding=embedding_settings(folder) if task is Task.EMBEDDING else None,
+        classifier=classifier_settings(folder) if task in CLASSIFIER_TASKS else None,
         labels=config.labels(settings),
         remote_code=config.remote_code(folder, settings),
     )
@@ -92,11 +94,17 @@ def _check_index(index: SafetensorsIndex, headers: list[SafetensorsHeader]) -> N
             )
 
 
-def _stated_task(folder: ModelFolder, settings: Mapping[str, Json], *, chat: bool) -> Task | None:
+def stated_task(folder: ModelFolder, *, chat: bool = False) -> Task | None:
+    """What the folder says that its model does; None where it does not. `chat` is whether there is a chat template."""
     if is_sentence_model(folder):
         return Task.EMBEDDING
-    architecture = next(iter(config.texts(settings, "architectures")), None)
-    return task_of_class(architecture, label_count=len(config.labels(settings)), chat=chat)
+    settings = folder.json("config.json")
+    return task_of_class(
+        next(iter(config.texts(settings, "architectures")), None),
+        label_count=len(config.labels(settings)),
+        chat=chat,
+        compares_pairs=is_cross_encoder(folder),
+    )
 
 
 def _artifact(settings: Mapping[str, Json], headers: list[SafetensorsHeader], task: Task) -> Artifact:
@@ -111,5 +119,6 @@ def _artifact(settings: Mapping[str, Json], headers: list[SafetensorsHeader], ta
         parameters=sum(dtypes.values()),
         quantization=stated or (dtypes.most_common(1)[0][0] if dtypes else None),
         context_length=config.positions(settings),
+        kv_bytes_per_token=kv_bytes_per_token(settings) if task in GENERATIVE_TASKS else None,
         size_bytes=sum(header.file_bytes for header in headers),
     )

@@ -74,10 +74,39 @@ def read_embedding(folder: ModelFolder) -> SentenceModel | None:
     return SentenceModel(settings, tuple(kind for kind in kinds if kind not in known))
 
 
+def embedding_settings(folder: ModelFolder) -> EmbeddingSettings:
+    """The settings of the folder; where it holds none, the longest text alone."""
+    sentence = read_embedding(folder)
+    return sentence.settings if sentence else EmbeddingSettings(None, max_sequence_length=max_sequence_length(folder))
+
+
 def is_sentence_model(folder: ModelFolder) -> bool:
     """Whether the folder says of itself that it is made to embed texts, rather than to compare pairs of them."""
     stated = config.text(folder.json("config_sentence_transformers.json"), "model_type")
     return bool(_modules(folder)) and stated in (None, "SentenceTransformer")
+
+
+def is_cross_encoder(folder: ModelFolder) -> bool:
+    """Whether the folder says of itself that it is made to compare pairs of texts.
+
+    The library has said so in three ways: a model type of its own, and a note in config.json, earlier by another key.
+    """
+    stated = config.text(folder.json("config_sentence_transformers.json"), "model_type")
+    settings = folder.json("config.json")
+    return (
+        stated == "CrossEncoder"
+        or "activation_fn" in config.mapping(settings, "sentence_transformers")
+        or "sbert_ce_default_activation_function" in settings
+    )
+
+
+def refuse_unsupported_modules(sentence: SentenceModel | None, name: str) -> None:
+    """Raise `UnsupportedModel` if modules stand after `name` that nothing here runs."""
+    if sentence is not None and sentence.unsupported_modules:
+        raise UnsupportedModel(
+            f"{name} ends before the modules {', '.join(sentence.unsupported_modules)} of modules.json, which no "
+            "engine here runs; export the whole chain to ONNX, with the output `sentence_embedding`"
+        )
 
 
 def max_sequence_length(folder: ModelFolder) -> int | None:

@@ -11,6 +11,8 @@ _GENERATIVE_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"
 TEXT_TASKS = frozenset(
     {Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.CHAT, Task.COMPLETION}
 )
+CLASSIFIER_TASKS = frozenset({Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
+PICTURE_TASKS = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
 GENERATIVE_TASKS = frozenset({Task.CHAT, Task.COMPLETION})
 
 
@@ -19,16 +21,26 @@ def is_generative(architecture: str | None) -> bool:
     return architecture is not None and architecture.endswith(_GENERATIVE_SUFFIXES)
 
 
-def task_of_class(architecture: str | None, *, label_count: int, chat: bool) -> Task | None:
+def task_of_labels(count: int, *, compares_pairs: bool) -> Task:
+    """The task of a model with a score for each label of a text.
+
+    One label means a score, so such a model ranks; so does one that says of itself that it compares pairs, if its two
+    labels are no and yes.
+    """
+    return Task.RERANK if count == 1 or (count == 2 and compares_pairs) else Task.TEXT_CLASSIFICATION
+
+
+def task_of_class(
+    architecture: str | None, *, label_count: int, chat: bool, compares_pairs: bool = False
+) -> Task | None:
     """The task of a model of this class; None where the class does not say it.
 
-    One label means a score, so such a model ranks. `ForConditionalGeneration` stands for translators and for
-    vision-language chat alike: only a chat template tells.
+    `ForConditionalGeneration` stands for translators and for vision-language chat alike: only a chat template tells.
     """
     if architecture is None:
         return None
     if architecture.endswith("ForSequenceClassification"):
-        return Task.RERANK if label_count == 1 else Task.TEXT_CLASSIFICATION
+        return task_of_labels(label_count, compares_pairs=compares_pairs)
     for suffix, task in _TASKS_BY_SUFFIX:
         if architecture.endswith(suffix):
             return task

@@ -12,14 +12,24 @@ MAX_NAMED = 8
 
 @dataclass(frozen=True)
 class Wish:
-    """The user's own words, which win over what a file says: `spec.task`, and `spec.artifact.format` (None: any).
+    """The user's own words, which win over what a file says: `spec.task`, and the formats that may be served.
 
-    `own_template` says that a chat template of the user's takes the place of the model's, which is not judged then.
+    The latter are that of `spec.artifact.format`, or those that the wanted engine loads; if empty, all. `own_template`
+    says that a chat template of the user's takes the place of the model's, which is not judged then.
     """
 
     task: Task = Task.AUTO
-    format: Format | None = None
+    formats: frozenset[Format] = frozenset()
     own_template: bool = False
+
+    def allows(self, found: Format) -> bool:
+        """Whether weights of this format may be served."""
+        return not self.formats or found in self.formats
+
+    @property
+    def format_words(self) -> str:
+        """The formats that may be served, in words."""
+        return " or ".join(sorted(self.formats))
 
     def template(self, text: str | None, name: str, *, others: Iterable[str] = ()) -> str | None:
         """The chat template of the file or folder `name`; UnsupportedModel if it, or one of the others there, reaches

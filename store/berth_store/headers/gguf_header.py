@@ -137,6 +137,27 @@ class GgufHeader:
         return tuple(str(label) for label in value) if isinstance(value, tuple) else ()
 
     @property
+    def head_classes(self) -> int | None:
+        """Number of outputs of a classifier's head; None where the file has no such head."""
+        head = next((tensor for tensor in self.tensors if tensor.name == "cls.output.weight"), None)
+        if head is None:
+            return None
+        return head.shape[1] if len(head.shape) > 1 else 1
+
+    @property
+    def rerank_template(self) -> str | None:
+        """The prompt of a reranker, with places for query and document."""
+        return self._text("tokenizer.chat_template.rerank")
+
+    @property
+    def template_is_too_long(self) -> bool:
+        """Whether any of the file's templates is longer than what is kept of a text."""
+        return any(
+            key.startswith("tokenizer.chat_template") and isinstance(value, LongString)
+            for key, value in self.metadata.items()
+        )
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja text that turns messages into a prompt."""
         return self._text("tokenizer.chat_template")

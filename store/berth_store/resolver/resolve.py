@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
-from berth_api.engines import only_format
+from berth_api.engines import formats_of
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.paged import detect_paged
 from berth_store.digest import Digest
@@ -45,8 +45,8 @@ async def resolve(
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
     `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too; without
-    a format, an `engine` that loads one only makes that the one that is looked for. Raises what `berth_store.errors`
-    lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now.
+    a format, what the `engine` loads is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it
+    is no model, Unavailable where it can't be looked at now.
     """
     async with Transport(registries) as transport:
         source = open_source(name, transport, registries)
@@ -56,10 +56,8 @@ async def resolve(
         selection = select(name, (*listing.files, *inside))
         files = await there.prepare(selection.files)
         try:
-            wanted = weights_format or only_format(engine)
-            found = await detect_paged(
-                there.view, there.supply, task=task, weights_format=wanted, own_template=own_template
-            )
+            formats = {weights_format} if weights_format else formats_of(engine)
+            found = await detect_paged(there.view, there.supply, task=task, formats=formats, own_template=own_template)
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, name)) from error
     # An archive is fetched and unpacked whole, whatever is taken of it, and what it holds lies beside it.

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.needs("smollm2"), pytest.mark.asyncio(loop_scope="modu
 PROMPT: Any = [{"role": "user", "content": "Tell me a long story about a harbour."}]
 SEQUENCES = 4
 END_OF_TURN = 2
+SOME_TOKEN = 28120
 LONG = {"max_tokens": 800, "ignore_eos": True, "temperature": 0}  # some seconds on any machine
 
 
@@ -151,6 +152,86 @@ async def test_the_same_seed_gives_the_same_words(client: openai.AsyncOpenAI) ->
     assert first == second != other
 
 
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 0.001}, {"min_p": 1}, {"typical_p": 0.001}])
+async def test_what_narrows_the_choice_leaves_one_answer_whatever_the_seed(
+    client: openai.AsyncOpenAI, narrow: dict[str, Any]
+) -> None:
+    async def write(seed: int, more: dict[str, Any]) -> str:
+        answer = await client.completions.create(
+            model="smollm2", prompt="Once upon a time", max_tokens=10, temperature=1.5, seed=seed, extra_body=more
+        )
+        return answer.choices[0].text
+
+    assert await write(1, {}) != await write(2, {})
+    assert await write(1, narrow) == await write(2, narrow)
+
+
+@pytest.mark.parametrize("penalty", [{"presence_penalty": 2}, {"frequency_penalty": 2}, {"repeat_penalty": 1.8}])
+async def test_a_penalty_keeps_the_model_from_saying_the_same_again(
+    client: openai.AsyncOpenAI, penalty: dict[str, Any]
+) -> None:
+    async def repeats(more: dict[str, Any]) -> int:
+        answer = await client.completions.create(
+            model="smollm2", prompt="The sea.", max_tokens=64, temperature=0, logprobs=1, extra_body=more
+        )
+        assert answer.choices[0].logprobs is not None
+        tokens = answer.choices[0].logprobs.tokens or []
+        return len(tokens) - len(set(tokens))
+
+    assert await repeats(penalty) < await repeats({}) / 2
+
+
+async def test_a_bias_brings_a_token_in_and_keeps_it_out(client: openai.AsyncOpenAI) -> None:
+    async def write(bias: dict[str, int]) -> list[str]:
+        answer = await client.completions.create(
+            model="smollm2", prompt="1, 2, 3, 4,", max_tokens=4, temperature=0, logit_bias=bias, logprobs=1
+        )
+        assert answer.choices[0].logprobs is not None
+        return answer.choices[0].logprobs.tokens or []
+
+    usual = await write({})
+    always = await write({str(SOME_TOKEN): 100})
+    assert len(set(always)) == 1
+    assert always[0] not in usual
+    assert always[0] not in await write({str(SOME_TOKEN): -100})
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+async def test_an_answer_has_no_more_tokens_than_were_asked_for(client: openai.AsyncOpenAI, name: str) -> None:
+    asked: Any = {"model": "smollm2", "messages": PROMPT, name: 3}
+    answer = await client.chat.completions.create(**asked)
+    assert answer.usage is not None
+    assert (answer.usage.completion_tokens, answer.choices[0].finish_reason) == (3, "length")
+
+
+async def test_an_answer_is_an_object_where_one_is_asked_for(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="smollm2",
+        messages=[{"role": "user", "content": "Describe a ship in three words."}],
+        max_tokens=300,
+        temperature=0,
+        response_format={"type": "json_object"},
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or ""), dict)
+
+
+async def test_what_was_read_for_one_request_is_not_read_again_for_the_next(client: openai.AsyncOpenAI) -> None:
+    """And nothing tells so but the time that it takes: how much was known already would tell of others' words."""
+
+    async def write(prompt: str) -> tuple[float, str]:
+        started = asyncio.get_running_loop().time()
+        answer = await client.completions.create(model="smollm2", prompt=prompt, max_tokens=4, temperature=0)
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens_details is None
+        return asyncio.get_running_loop().time() - started, answer.choices[0].text
+
+    prompts = [f"Harbour number {number}. " * 90 for number in range(3)]
+    first = [await write(prompt) for prompt in prompts]
+    again = [await write(prompt) for prompt in prompts]
+    assert [text for _, text in again] == [text for _, text in first]
+    assert min(took for took, _ in again) < min(took for took, _ in first) / 2
+
+
 async def test_a_stop_word_ends_the_answer_and_is_left_out(client: openai.AsyncOpenAI) -> None:
     answer = await client.completions.create(model="smollm2", prompt="1, 2, 3, 4,", stop=["8"], temperature=0)
     assert answer.choices[0].finish_reason == "stop"
@@ -239,8 +320,9 @@ async def test_an_answer_keeps_to_a_json_schema(client: openai.AsyncOpenAI) -> N
     assert set(json.loads(answer.choices[0].message.content or "")) == {"city", "people"}
 
 
-async def test_a_schema_that_is_none_is_refused(client: openai.AsyncOpenAI) -> None:
-    schema: Any = {"name": "x", "schema": {"type": "nonsense"}}
+@pytest.mark.parametrize("of", [{"type": "nonsense"}, {"type": "string", "pattern": "^((a{0,500}){0,500}){0,500}$"}])
+async def test_a_schema_that_can_not_be_kept_to_is_refused(client: openai.AsyncOpenAI, of: dict[str, Any]) -> None:
+    schema: Any = {"name": "x", "schema": of}
     with pytest.raises(openai.BadRequestError) as refused:
         await client.chat.completions.create(
             model="smollm2",

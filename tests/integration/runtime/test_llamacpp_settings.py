@@ -1,57 +1,15 @@
-"""What the command line changes in llama.cpp: another task, another template, tools."""
+"""What the command line changes in llama.cpp: another task, another template, another length."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import tools
+from real_gguf import write_shards
 from runtime_server import RuntimeProcess, start_runtime
 
 pytestmark = pytest.mark.needs("smollm2")
-
-# The form of Hermes and Qwen: tools in the system message, calls between tags.
-TOOL_TEMPLATE = """
-{%- if tools %}<|im_start|>system
-You may call functions. They are described within <tools></tools>:
-<tools>
-{%- for tool in tools %}
-{{ tool | tojson }}
-{%- endfor %}
-</tools>
-For each call answer with <tool_call>
-{"name": "...", "arguments": {...}}
-</tool_call><|im_end|>
-{% endif %}
-{%- for message in messages %}
-{%- if message.role == "assistant" and message.tool_calls %}<|im_start|>assistant
-{%- for call in message.tool_calls %}{{ "\\n" }}<tool_call>
-{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
-</tool_call>
-{%- endfor %}<|im_end|>
-{% elif message.role == "tool" %}<|im_start|>user
-<tool_response>
-{{ message.content }}
-</tool_response><|im_end|>
-{% else %}<|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
-{% endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""
-
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 10}},
-            "required": ["city"],
-        },
-    },
-}
 
 
 async def test_a_chat_model_embeds_if_it_is_told_how_to_pool() -> None:
@@ -80,38 +38,73 @@ async def test_a_chat_model_that_is_not_told_how_to_pool_is_refused_with_the_rem
     assert "pooling=mean" in status["m"]["message"]
 
 
-async def test_a_template_with_tools_lets_the_model_call_them(tmp_path: Path) -> None:
-    template = tmp_path / "tools.jinja"
-    template.write_text(TOOL_TEMPLATE)
-    arguments = ("--model", f"m={tools.find('smollm2')}", "--chat-template", str(template), "--context-length", "1024")
-    messages = [message for city in ("Paris", "London", "Madrid", "Berlin") for message in a_call(city)]
-    body = {
-        "messages": [*messages, {"role": "user", "content": "What is the weather in Rome?"}],
-        "tools": [WEATHER],
-        "temperature": 0,
-        "max_tokens": 60,
-    }
-    async with start_runtime(*arguments, "--parallel-sequences", "1") as runtime:
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ raise_exception('no messages of this sort') }}", "no messages of this sort"),
+        # llama.cpp tries a template with an example of its own first, which is longer than the least chat.
+        ("{% if messages|length == 1 %}{{ raise_exception('one alone') }}{% endif %}", "one alone"),
+        ("{% if messages", "is no Jinja that llama.cpp can read"),
+    ],
+)
+async def test_a_model_with_a_template_that_fails_is_never_ready(tmp_path: Path, template: str, why: str) -> None:
+    path = tmp_path / "broken.jinja"
+    path.write_text(template)
+    async with start_runtime("--model", f"m={tools.find('smollm2')}", "--chat-template", str(path)) as runtime:
+        status = await runtime.wait_for_states({"m": "Failed"})
+    assert why in status["m"]["message"]
+
+
+async def test_a_template_that_reaches_for_the_inside_of_things_finds_nothing(tmp_path: Path) -> None:
+    """llama.cpp's Jinja is its own and in C++: an attribute that a value does not have is an undefined one."""
+    path = tmp_path / "reaching.jinja"
+    path.write_text("{% for m in messages %}{{ m.content.__class__.__mro__ }}{{ m.content }}{% endfor %}")
+    async with start_runtime("--model", f"m={tools.find('smollm2')}", "--chat-template", str(path)) as runtime:
         await runtime.wait_for_states({"m": "Ready"})
-        status, answer = await post(runtime, "/v1/chat/completions", body)
-        assert status == 200, answer
-        choice = answer["choices"][0]
-        assert choice["finish_reason"] == "tool_calls"
-        call = choice["message"]["tool_calls"][0]
-        assert call["id"]
-        assert call["function"] == {"name": "weather", "arguments": '{"city": "Rome"}'}
-
-        status, answer = await post(runtime, "/v1/chat/completions", {**body, "tool_choice": "required"})
-        assert (status, answer["error"]["param"]) == (400, "tool_choice")
+        messages = [{"role": "user", "content": "Once upon a"}]
+        status, answer = await post(runtime, "/v1/chat/completions", {"messages": messages, "max_tokens": 1})
+        assert status == 200
+        _, alone = await post(runtime, "/v1/completions", {"prompt": "Once upon a", "max_tokens": 1})
+        assert answer["usage"]["prompt_tokens"] == alone["usage"]["prompt_tokens"]
 
 
-def a_call(city: str) -> list[dict[str, Any]]:
-    """A question and the call that answers it; a few of them, and the smallest model does the same."""
-    call = {"name": "weather", "arguments": json.dumps({"city": city})}
-    return [
-        {"role": "user", "content": f"What is the weather in {city}?"},
-        {"role": "assistant", "tool_calls": [{"id": city, "type": "function", "function": call}]},
-    ]
+async def test_the_shards_of_a_model_are_served_as_one(tmp_path: Path) -> None:
+    whole = tools.find("smollm2")
+    assert whole is not None
+    shards = write_shards(whole, tmp_path, 3)
+    body = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
+    texts = []
+    for path in (whole, shards[0], tmp_path):
+        async with start_runtime("--model", f"m={path}", "--context-length", "256") as runtime:
+            await runtime.wait_for_states({"m": "Ready"})
+            _, answer = await post(runtime, "/v1/completions", body)
+            texts.append(answer["choices"][0]["text"])
+    assert texts[0]
+    assert texts == [texts[0]] * 3
+    shards[1].unlink()
+    async with start_runtime("--model", f"m={tmp_path}") as runtime:
+        status = await runtime.wait_for_states({"m": "Failed"})
+    assert shards[1].name in status["m"]["message"]
+
+
+async def test_a_shard_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    whole = tools.find("smollm2")
+    assert whole is not None
+    last = write_shards(whole, tmp_path, 2)[1]
+    last.write_bytes(last.read_bytes()[:-1000])
+    async with start_runtime("--model", f"m={tmp_path}") as runtime:
+        status = await runtime.wait_for_states({"m": "Failed"})
+    assert last.name in status["m"]["message"]
+    assert "cut off" in status["m"]["message"]
+
+
+async def test_a_context_is_never_longer_than_the_models_own(tmp_path: Path) -> None:
+    path = tools.find("smollm2")
+    async with start_runtime(
+        "--model", f"m={path}", "--context-length", "10000", "--parallel-sequences", "1"
+    ) as runtime:
+        status = await runtime.wait_for_states({"m": "Ready"})
+    assert status["m"]["contextLength"] == 8192
 
 
 async def post(runtime: RuntimeProcess, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

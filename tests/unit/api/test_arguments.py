@@ -4,7 +4,8 @@ import pytest
 
 from berth_api.arguments import ACCEPTED, refused_arguments, refused_variables, split_argument
 from berth_api.artifact import EngineType
-from berth_runtime.engines import embedding_plan, llamacpp_settings
+from berth_runtime.engines import llamacpp_settings, onnx_providers, text_plan
+from berth_runtime.engines.text_entities import Aggregation
 from berth_store.detect import Pooling
 
 # What the servers of llama.cpp and vLLM would take.
@@ -39,8 +40,11 @@ def test_what_an_engine_takes_is_not_refused(engine: EngineType) -> None:
 
 def test_what_is_passed_on_is_what_the_engines_know() -> None:
     assert set(ACCEPTED[EngineType.LLAMA_CPP]) == set(llamacpp_settings.ARGUMENTS)
-    assert set(ACCEPTED[EngineType.ONNX_RUNTIME]) == set(embedding_plan.ARGUMENTS)
-    assert ACCEPTED[EngineType.ONNX_RUNTIME]["pooling"].pattern.split("|") == list(Pooling)
+    assert set(ACCEPTED[EngineType.ONNX_RUNTIME]) == set().union(*text_plan.ARGUMENTS.values())
+    words = {name: value.pattern.split("|") for name, value in ACCEPTED[EngineType.ONNX_RUNTIME].items()}
+    assert words["pooling"] == list(Pooling)
+    assert words["aggregation"] == list(Aggregation)
+    assert set(words["provider"]) == {onnx_providers.GPU, *onnx_providers.PROVIDERS}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from model_builders import a_model, an_artifact
 
+from berth_api.arguments import ACCEPTED, engine_arguments, refused_arguments
 from berth_api.artifact import EngineType, Format, Task
-from berth_api.engines import SERVED, available_engines, available_tasks, check_devices, choose_engine
-from berth_api.errors import InvalidSpec, UnsupportedModel
+from berth_api.engines import SERVED, available_engines, check_devices, choose_engine
+from berth_api.errors import BerthError, InvalidSpec, UnsupportedModel
 from berth_api.launch import build_launch
+from berth_store.convert.encoder_config import FAMILIES
 
 
 def argv_of(*, model_path: str = "/models/x.gguf", **spec: Any) -> list[str]:
@@ -99,17 +101,22 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
     ("wanted", "form", "task", "says"),
     [
         (
-            EngineType.VLLM,
+            EngineType.TORCH,
+            Format.SAFETENSORS,
+            Task.CHAT,
+            "this version has no engine Torch; leave it out, or use one of LiteRT, LlamaCpp, OnnxRuntime, VLLM",
+        ),
+        (
+            EngineType.ONNX_RUNTIME,
             Format.GGUF,
             Task.CHAT,
-            "this version has no engine VLLM; leave it out, or use one of LlamaCpp",
+            "OnnxRuntime loads ONNX, Safetensors, and this artifact is GGUF",
         ),
-        (EngineType.ONNX_RUNTIME, Format.GGUF, Task.CHAT, "OnnxRuntime loads ONNX, and this artifact is GGUF"),
         (
             EngineType.ONNX_RUNTIME,
             Format.ONNX,
-            Task.RERANK,
-            "OnnxRuntime serves Embedding, and this model's task is Rerank",
+            Task.CHAT,
+            "TextRecognition, TokenClassification, and this model's task is Chat",
         ),
     ],
 )
@@ -122,11 +129,18 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
 @pytest.mark.parametrize(
     ("form", "task", "says"),
     [
-        (Format.SAFETENSORS, Task.CHAT, "no engine of this version loads Safetensors weights; it loads GGUF, ONNX"),
-        (Format.PYTORCH, Task.EMBEDDING, "no engine of this version loads PyTorch weights"),
-        (Format.TFLITE, Task.IMAGE_CLASSIFICATION, "no engine of this version loads TFLite weights"),
-        (Format.ONNX, Task.CHAT, "from ONNX it serves Embedding"),
-        (Format.GGUF, Task.RERANK, "from GGUF it serves Chat, Completion, Embedding"),
+        (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
+        (
+            Format.TFLITE,
+            Task.EMBEDDING,
+            "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of ImageClassification",
+        ),
+        (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, ImageClassification, ObjectDetection, Rerank"),
+        (
+            Format.GGUF,
+            Task.TEXT_CLASSIFICATION,
+            "bring the model as ONNX or Safetensors, or set spec.task to one of Chat, Completion",
+        ),
     ],
 )
 def test_a_model_that_no_engine_serves_says_what_would_be_served(form: Format, task: Task, says: str) -> None:
@@ -153,6 +167,55 @@ def test_an_engine_without_a_gpu_says_so() -> None:
         check_devices(EngineType.LITERT, 1)
 
 
+def test_safetensors_are_served_by_vllm_on_a_gpu_and_on_the_cpu_only_where_it_is_named() -> None:
+    safetensors = an_artifact(Format.SAFETENSORS, Task.CHAT)
+    assert choose_engine(safetensors, gpu=True) is EngineType.VLLM
+    assert choose_engine(safetensors, wanted=EngineType.VLLM) is EngineType.VLLM
+    with pytest.raises(InvalidSpec, match=r"^spec\.accelerator: VLLM, which serves Chat.*wants a GPU.*GGUF"):
+        choose_engine(safetensors)
+
+
+def test_vllm_shares_a_model_among_the_gpus_of_its_pod() -> None:
+    model = a_model("qwen", accelerator={"memory": "80Gi", "count": 4}, context_length=8192, parallel_sequences=16)
+    launch = build_launch(model, an_artifact(Format.SAFETENSORS), model_path="/m", port=8000)
+    assert launch.engine is EngineType.VLLM
+    assert launch.argv[-2:] == ("--engine-arg", "tensor-parallel-size=4")
+    assert "--context-length" in launch.argv
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("max-model-len=4096", "Berth gives VLLM the argument `max-model-len` itself; set `spec.contextLength`"),
+        ("tensor-parallel-size=2", "set `spec.accelerator.count`"),
+        ("max_num_seqs=2", "set `spec.parallelSequences`"),
+        ("gpu-memory-utilization=1.5", "a share of the memory"),
+        ("gpu-memory-utilization=90", "a share of the memory"),
+        ("seed=1k", "a number from 0 on"),
+        ("max-num-batched-tokens=8k", "a number above 0"),
+        ("kv-cache-dtype=a b", "a word in small letters"),
+        ("enforce-eagr=true", "did you mean `enforce-eager`?"),
+        ("trust-remote-code", "it runs code"),
+        ("served-model-name=x", "meant for developers"),
+        ("load-format=pt", "is refused"),
+    ],
+)
+def test_vllm_takes_what_its_table_says(argument: str, says: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        engine_arguments(EngineType.VLLM, [argument])
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("argument", ["gpu-memory-utilization=0.9", "gpu-memory-utilization=.95", "kv_cache_dtype=fp8"])
+def test_vllm_is_given_what_its_table_takes(argument: str) -> None:
+    assert len(engine_arguments(EngineType.VLLM, [argument, "enforce-eager"])) == 2
+
+
+def test_no_argument_that_an_engine_takes_is_refused_for_all() -> None:
+    for engine, accepted in ACCEPTED.items():
+        assert refused_arguments([f"{name}=1" for name in accepted]) == (), engine
+
+
 def test_llama_cpp_moves_all_layers_to_the_gpu_unless_told_otherwise() -> None:
     gpu = {"memory": "24Gi"}
     assert argv_of(accelerator=gpu)[-2:] == ["--engine-arg", "n-gpu-layers=-1"]
@@ -160,12 +223,39 @@ def test_llama_cpp_moves_all_layers_to_the_gpu_unless_told_otherwise() -> None:
     assert "--engine-arg" not in argv_of()
 
 
+def test_onnx_runtime_takes_the_gpu_that_the_model_has() -> None:
+    model = a_model(accelerator={"memory": "24Gi"})
+    launch = build_launch(model, an_artifact(Format.ONNX, Task.RERANK), model_path="/m", port=1)
+    assert launch.argv[-2:] == ("--engine-arg", "provider=gpu")
+
+
+@pytest.mark.parametrize("task", [Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
+@pytest.mark.parametrize("architecture", [*FAMILIES, None])
+def test_encoders_in_safetensors_go_to_onnx_runtime(task: Task, architecture: str | None) -> None:
+    artifact = an_artifact(Format.SAFETENSORS, task).model_copy(update={"architecture": architecture})
+    assert choose_engine(artifact) is EngineType.ONNX_RUNTIME
+
+
+@pytest.mark.parametrize("wanted", [EngineType.AUTO, EngineType.ONNX_RUNTIME])
+def test_an_architecture_that_can_not_be_converted_is_named_with_what_to_do(wanted: EngineType) -> None:
+    artifact = an_artifact(Format.SAFETENSORS, Task.TOKEN_CLASSIFICATION).model_copy(update={"architecture": "qwen3"})
+    with pytest.raises(BerthError) as refused:
+        choose_engine(artifact, wanted=wanted)
+    says = "the architectures bert, camembert, distilbert, roberta, xlm-roberta, and this artifact's is qwen3; bring"
+    assert says in str(refused.value)
+
+
+def test_the_architectures_are_those_that_the_converter_knows() -> None:
+    assert SERVED[EngineType.ONNX_RUNTIME].architectures == {Format.SAFETENSORS: frozenset(FAMILIES)}
+
+
 def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
-    with pytest.raises(UnsupportedModel, match="Rerank"):
-        build_launch(a_model(task="Rerank"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
+    with pytest.raises(UnsupportedModel, match="ObjectDetection"):
+        build_launch(a_model(task="ObjectDetection"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
 
 
 def test_every_engine_and_every_available_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
-    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME)
-    assert available_tasks() == (Task.CHAT, Task.COMPLETION, Task.EMBEDDING)
+    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME, EngineType.VLLM, EngineType.LITERT)
+    served = {task for engine in available_engines() for task in SERVED[engine].tasks}
+    assert served == set(Task) - {Task.AUTO}

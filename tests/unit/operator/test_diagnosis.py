@@ -197,6 +197,21 @@ def test_the_runtime_says_itself_what_its_engine_lacks(said: PodProgress, gpu: s
     assert finding is None or finding.message.encode()
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("There is not enough memory on the GPU for the model and its context.", "OutOfGPUMemory"),
+        ("vLLM does not take an argument: --x", "CrashLoop"),
+    ],
+)
+def test_an_engine_that_takes_its_runtime_with_it_leaves_its_words(words: str, reason: str) -> None:
+    pod = a_pod(fetch=ended(), engine=running(), before=ended(1, words), restarts=1, started=False)
+    finding = diagnose([pod], Circumstances(gpu_resource="nvidia.com/gpu"))
+    assert finding is not None
+    assert finding.reason == reason
+    assert words in finding.message
+
+
 def test_a_gpu_that_old_pods_still_hold_is_waited_for() -> None:
     waits = Circumstances(gpu_resource="nvidia.com/gpu", drains=True)
     finding = diagnose([a_pod(scheduled=GPU_WORDS)], waits)

@@ -64,7 +64,7 @@ SPECS = some_of(
         ]
     ),
     artifact=some_of(format=st.sampled_from(["GGUF", "ONNX", "PyTorch"]), sizeBytes=st.integers(1, 1 << 45)),
-    task=st.sampled_from(["Auto", "Chat", "Embedding", "Rerank"]),
+    task=st.sampled_from(["Auto", "Chat", "Embedding", "ObjectDetection"]),
     engine=some_of(
         type=st.sampled_from(["Auto", "LlamaCpp", "OnnxRuntime", "VLLM"]),
         image=st.sampled_from(["", "mine:1"]),

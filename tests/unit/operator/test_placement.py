@@ -179,6 +179,32 @@ def test_several_devices_share_the_weights() -> None:
     assert "the share of 300.0 GiB" in condition(world.status, "Fits")["message"]
 
 
+ON_L4 = {"profiles": ["l4"]}
+A_LONG_ONE = {"format": "Safetensors", "sizeBytes": 16 * GIBI, "kvBytesPerToken": 147_456, "contextLength": 131_072}
+
+
+def test_the_kv_cache_of_one_request_counts_where_the_artifact_says_what_a_token_takes() -> None:
+    world = a_gpu_world(L4, accelerator=ON_L4, report=a_report(**A_LONG_ONE))
+    assert says(world.status, "Fits") == ("False", "TooLargeForProfile")
+    message = condition(world.status, "Fits")["message"]
+    sum_words = "16.0 GiB of weights + 18.0 GiB of KV cache for one request of the longest context + 1.0 GiB"
+    assert sum_words in message
+    assert "a lower spec.contextLength" in message
+    assert world.status["memory"]["kvCacheBytes"] == 18 * GIBI
+    world = a_gpu_world(L4, accelerator=ON_L4, report=a_report(**A_LONG_ONE), contextLength=32768)
+    assert says(world.status, "Fits") == ("True", "Fits")
+    assert world.status["memory"]["perDeviceBytes"] == int((16 + 4.5 + 1) * GIBI)
+
+
+def test_arguments_that_change_the_sum_are_counted() -> None:
+    narrow = a_gpu_world(L4, accelerator=ON_L4, report=a_report(**A_LONG_ONE), engine={"args": ["kv-cache-dtype=fp8"]})
+    assert "kvCacheBytes" not in narrow.status["memory"], "how wide its numbers are is vLLM's affair"
+    short = {"accelerator": ON_L4, "contextLength": 8192, "report": a_report(**{**A_LONG_ONE, "sizeBytes": 30 * GIBI})}
+    assert says(a_gpu_world(L4, **short).status, "Fits") == ("False", "TooLargeForProfile")
+    offloaded = a_gpu_world(L4, **short, engine={"args": ["cpu-offload-gb=10"]})
+    assert says(offloaded.status, "Fits") == ("True", "Fits")
+
+
 def test_the_first_profile_that_the_artifact_fits_is_taken() -> None:
     assert a_gpu_world(L4, MI300, report=a_report(sizeBytes=40 * GIBI)).status["profile"] == "mi300"
 

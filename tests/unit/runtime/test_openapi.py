@@ -17,6 +17,8 @@ from berth_runtime.openapi.endpoints import POSTED
 from berth_runtime.openapi.requests import SUBJECTS, request_schema
 from berth_runtime.routes.application import build_application
 
+A_PICTURE_ELSEWHERE = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}
+
 
 def test_the_published_document_is_the_one_of_this_version() -> None:
     assert build_document() == DOCUMENT
@@ -77,6 +79,7 @@ def test_every_kind_of_work_has_a_path() -> None:
         ("DetectObjectsRequest", {"model": "m", "image": "YQ==", "threshold": 2}),
         ("GenerateRequest", {"model": "m"}),
         ("ChatRequest", {"model": "m", "messages": [{"role": "king", "content": "a"}]}),
+        ("ChatRequest", {"model": "m", "messages": [{"role": "user", "content": [A_PICTURE_ELSEWHERE]}]}),
         ("ChatRequest", {"model": "m", "messages": [{"role": "user", "content": "a"}], "temperature": 9}),
     ],
 )

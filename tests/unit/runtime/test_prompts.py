@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pictures import data_url, picture_part, png
 
 from berth_runtime.openai.errors import ApiError
 from berth_runtime.openai.generate import read_generate, render_generate_event
@@ -71,6 +72,41 @@ def test_a_picture_is_refused_before_any_engine_could_fetch_it() -> None:
         read_messages([{"role": "user", "content": [part]}])
     assert refused.value.failure.code == "unsupported_content"
     assert refused.value.failure.param == "messages[0].content[0].type"
+
+
+def test_a_model_that_reads_pictures_is_given_the_url_alone() -> None:
+    part = {"type": "image_url", "image_url": {"url": data_url(png(2, 2)), "detail": "high"}, "more": 1}
+    (message,) = read_messages([{"role": "user", "content": [part]}], pictures=True)
+    assert message["content"] == [{"type": "image_url", "image_url": {"url": data_url(png(2, 2))}}]
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://169.254.169.254/", "unsupported_content"),
+        ("HTTPS://a/b.png", "unsupported_content"),
+        ("file:///etc/passwd", "unsupported_content"),
+        ("data:video/mp4;base64,AAAA", "unsupported_content"),
+        ("data:image/svg+xml;base64,AAAA", "unsupported_content"),
+        ("AAAA", "unsupported_content"),
+        ("", "invalid_value"),
+        (None, "invalid_value"),
+        ("data:image/png;base64," + "A" * (28 << 20), "invalid_value"),
+    ],
+)
+def test_only_a_picture_itself_is_taken(url: Any, code: str) -> None:
+    for part in ({"type": "image_url", "image_url": {"url": url}}, {"type": "image_url", "image_url": url}):
+        with pytest.raises(ApiError) as refused:
+            read_messages([{"role": "user", "content": [part]}], pictures=True)
+        failure = refused.value.failure
+        assert (failure.code, failure.param) == (code, "messages[0].content[0].image_url.url")
+
+
+def test_one_request_shows_a_bounded_number_of_pictures() -> None:
+    messages = [{"role": "user", "content": [picture_part(png(2, 2))] * 6}] * 3
+    with pytest.raises(ApiError) as refused:
+        read_messages(messages, pictures=True)
+    assert "18 pictures, at most 16" in refused.value.failure.message
 
 
 @pytest.mark.parametrize(

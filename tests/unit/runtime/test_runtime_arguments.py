@@ -17,6 +17,7 @@ from berth_runtime.arguments import ModelArgument, name_of, parse_arguments, par
         ("/models/qwen2.5", "qwen2-5"),
         ("/models/___", "model"),
         ("/models/" + "x" * 90 + ".onnx", "x" * 50),
+        ("/models/Face_Detection.TFLITE", "face-detection"),
     ],
 )
 def test_a_name_is_made_from_the_path(path: str, name: str) -> None:
@@ -58,6 +59,10 @@ def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
         ("--model /x --context-length 0", "less than 1"),
         ("--model /x --chat-template /nowhere", "/nowhere can't be read"),
         ("--model /x --engine-arg threads", "not NAME=VALUE"),
+        ("--model /x --adapter SQL=/a", "'SQL=/a' is not NAME=PATH with a name of at most 50 small letters"),
+        ("--model /x --adapter /a", "'/a' is not NAME=PATH"),
+        ("--model /x --adapter a=/a --adapter a=/b", "two adapters have the same name"),
+        ("--model /x --model /y --adapter a=/a", "--adapter belongs to one model"),
         ("--model /x --engine Nonsense", "invalid EngineType value: 'Nonsense'"),
         ("--model /x --drain-timeout -1", "no number of seconds"),
     ],

@@ -27,7 +27,7 @@ def test_the_answer_is_that_of_detection_itself(tmp_path: Path) -> None:
 def test_the_users_words_are_passed_on(tmp_path: Path) -> None:
     files = {**sentence_files(), "model.onnx": encoder_onnx(), "model.safetensors": safetensors()}
     write_files(tmp_path, files)
-    found = detect_bounded(tmp_path, task=Task.EMBEDDING, weights_format=Format.SAFETENSORS)
+    found = detect_bounded(tmp_path, task=Task.EMBEDDING, formats={Format.SAFETENSORS})
     assert (found.format, found.task) == (Format.SAFETENSORS, Task.EMBEDDING)
 
 

@@ -17,7 +17,6 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect import detect
 
 LLAMA_CONFIG = {"architectures": ["LlamaForCausalLM"]}
-TFLITE = b"\x20\0\0\0TFL3" + b"\0" * 64
 
 
 def torch_zip() -> bytes:
@@ -146,7 +145,7 @@ def test_an_encoder_as_onnx_and_safetensors_is_served_as_onnx(tmp_path: Path) ->
     assert found.format is Format.ONNX
     (note,) = found.notes
     assert note == "the folder also holds Safetensors: set `spec.artifact.format` to Safetensors to serve that"
-    assert detect(tmp_path, weights_format=Format.SAFETENSORS).format is Format.SAFETENSORS
+    assert detect(tmp_path, formats={Format.SAFETENSORS}).format is Format.SAFETENSORS
 
 
 def test_a_language_model_as_onnx_and_safetensors_is_served_as_safetensors(tmp_path: Path) -> None:
@@ -159,38 +158,14 @@ def test_gguf_beside_another_format_is_asked_about(tmp_path: Path) -> None:
     files = {"model.safetensors": safetensors(), "model.gguf": llama_gguf(), "config.json": LLAMA_CONFIG}
     with pytest.raises(UnsupportedModel, match=r"models of several formats: GGUF, Safetensors; set `spec\.artifact"):
         detect(write_files(tmp_path, files))
-    assert detect(tmp_path, weights_format=Format.GGUF).format is Format.GGUF
+    assert detect(tmp_path, formats={Format.GGUF}).format is Format.GGUF
 
 
 def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"model.gguf": llama_gguf()})
     for path in (tmp_path, tmp_path / "model.gguf"):
         with pytest.raises(UnsupportedModel, match="ONNX"):
-            detect(path, weights_format=Format.ONNX)
-
-
-def test_the_task_of_tflite_is_the_users_to_state(tmp_path: Path) -> None:
-    write_files(tmp_path, {"model.tflite": TFLITE})
-    with pytest.raises(UnsupportedModel, match=r"TFLite files do not state one; set `spec\.task`"):
-        detect(tmp_path)
-    found = detect(tmp_path, task=Task.IMAGE_CLASSIFICATION)
-    assert (found.format, found.task, found.weights) == (
-        Format.TFLITE,
-        Task.IMAGE_CLASSIFICATION,
-        (tmp_path / "model.tflite",),
-    )
-
-
-def test_a_tflite_file_whose_root_lies_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(b"\xff\xff\xff\x7fTFL3" + b"\0" * 64)
-    with pytest.raises(UnsupportedModel, match="root table is at byte 2,147,483,647, but the file has 72 bytes"):
-        detect(tmp_path, task=Task.IMAGE_CLASSIFICATION)
-
-
-def test_two_tflite_models_are_asked_about(tmp_path: Path) -> None:
-    write_files(tmp_path, {"a.tflite": TFLITE, "b.tflite": TFLITE})
-    with pytest.raises(UnsupportedModel, match=r"several TFLite models: a\.tflite, b\.tflite"):
-        detect(tmp_path, task=Task.IMAGE_CLASSIFICATION)
+            detect(path, formats={Format.ONNX})
 
 
 def test_a_folder_of_thousands_of_files_is_no_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,34 @@ def test_a_pooling_by_rank_with_several_labels_classifies(tmp_path: Path) -> Non
     assert (found.task, found.labels) == (Task.TEXT_CLASSIFICATION, ("no", "yes"))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"qwen3__classifier__output_labels": Strings(["yes", "no"])},
+        {"qwen3__classifier__output_labels": Strings(["A", "B"]), "tokenizer__chat_template__rerank": "{query}"},
+    ],
+)
+def test_a_model_that_says_yes_or_no_to_a_document_reranks(tmp_path: Path, changes: dict[str, Any]) -> None:
+    content = llama_gguf(general__architecture="qwen3", qwen3__pooling_type=4, **changes)
+    assert detect(write(tmp_path, content)).task is Task.RERANK
+
+
+@pytest.mark.parametrize(("classes", "task"), [(1, Task.RERANK), (3, Task.TEXT_CLASSIFICATION)])
+def test_a_head_tells_the_task_where_no_pooling_is_stated(tmp_path: Path, classes: int, task: Task) -> None:
+    tensors = [build.Tensor("token_embd.weight", (64, 10)), build.Tensor("cls.output.weight", (64, classes))]
+    content = bytes(gguf(build.bert_metadata(bert__pooling_type=None), tensors).content)
+    assert detect(write(tmp_path, content)).task is task
+
+
+@pytest.mark.parametrize("key", ["tokenizer__chat_template", "tokenizer__chat_template__tool_use"])
+def test_a_template_that_is_no_template_any_more_is_refused(tmp_path: Path, key: str) -> None:
+    content = llama_gguf(**{key: "x" * ((1 << 20) + 1)})
+    path = write(tmp_path, content)
+    with pytest.raises(UnsupportedModel, match="chat template of more than 1,048,576 bytes"):
+        detect(path)
+    assert detect(path, own_template=True).artifact.format is Format.GGUF, "the user's own takes its place"
+
+
 def test_a_model_that_sees_all_at_once_without_pooling_is_asked_about(tmp_path: Path) -> None:
     path = write(tmp_path, llama_gguf(llama__attention__causal=False))
     with pytest.raises(UnsupportedModel, match=r"set `spec\.task` .* Embedding, Chat, Completion"):

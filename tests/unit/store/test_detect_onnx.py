@@ -153,19 +153,19 @@ TASKS: dict[str, tuple[bytes, dict[str, Any], Task]] = {
     ),
     "logits of pictures": (
         onnx_with_outputs(onnx_value("logits", ("batch", 1000)), inputs=PICTURES),
-        {},
+        {"preprocessor_config.json": {"size": {"height": 224, "width": 224}}},
         Task.IMAGE_CLASSIFICATION,
     ),
     "boxes": (
         onnx_with_outputs(
             onnx_value("logits", ("b", 100, 92)), onnx_value("pred_boxes", ("b", 100, 4)), inputs=PICTURES
         ),
-        {},
+        {"preprocessor_config.json": {"size": {"height": 224, "width": 224}}},
         Task.OBJECT_DETECTION,
     ),
     "a charset": (
         onnx_with_outputs(
-            onnx_value("softmax_0", ("b", "t", 6625)),
+            onnx_value("softmax_0", ("b", "t", 5)),
             inputs=[onnx_value("x", ("b", 3, 48, "w"))],
             metadata={"character": "a\nb\nc"},
         ),
@@ -193,8 +193,9 @@ def test_the_outputs_and_the_settings_state_the_task(
     tmp_path: Path, graph: bytes, settings: dict[str, Any], task: Task
 ) -> None:
     files = {"model.onnx": graph, "config.json": settings, "tokenizer.json": {}}
-    if template := settings.pop("chat_template.jinja", None):
-        files["chat_template.jinja"] = template
+    for name in ("chat_template.jinja", "preprocessor_config.json"):
+        if name in settings:
+            files[name] = settings.pop(name)
     assert detect(write_files(tmp_path, files)).task is task
 
 

@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from folder_builders import write_files
 from gguf_builders import llama_gguf, write_gguf_shards
 from onnx_builders import encoder_onnx
 from safetensors_builders import safetensors
+from tiny_classifier import float_tflite, quantised_tflite
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import InvalidSpec, UnsupportedModel
@@ -147,6 +149,30 @@ def test_an_onnx_folder_is_an_artifact_too(store: Store, tmp_path: Path) -> None
     (model,) = store.list()
     assert model.artifact is not None
     assert model.artifact.format is Format.ONNX
+
+
+def test_a_tflite_file_brings_what_was_read_beside_it(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "stripes.tflite"
+    path.write_bytes(quantised_tflite())
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    (tmp_path / "notes.txt").write_text("of no use")
+    digest = package(store, path, NAME)
+    assert layers_of(store, digest) == [
+        ("stripes.tflite", mediatypes.MODEL_FILE),
+        ("labels.txt", mediatypes.MODEL_FILE),
+    ]
+    before, after = detect(path), detect(store.view(digest))
+    assert (after.artifact, after.labels, after.picture) == (before.artifact, before.labels, before.picture)
+    (model,) = store.list()
+    assert model.artifact is not None
+    assert (model.artifact.format, model.artifact.parameters) == (Format.TFLITE, 253)
+
+
+def test_a_folder_with_a_tflite_model_is_an_artifact_too(store: Store, tmp_path: Path) -> None:
+    root = write_files(tmp_path / "faces", {"model.tflite": float_tflite(), "README.md": "stripes"})
+    digest = package(store, root, NAME)
+    assert [name for name, _ in layers_of(store, digest)] == ["README.md", "model.tflite"]
+    assert detect(store.view(digest)).task is Task.IMAGE_CLASSIFICATION
 
 
 def test_packaging_twice_gives_one_digest_whatever_the_clock_and_the_owner(store: Store, folder: Path) -> None:

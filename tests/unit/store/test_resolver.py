@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import lying_registry as lies
+import numpy as np
 import pytest
 from folder_builders import as_bytes, files_in, sentence_files, write_files
 from gguf_builders import LLAMA_TENSORS, Strings, Tensor, gguf, llama_gguf, llama_metadata, write_gguf_shards
@@ -22,6 +23,7 @@ from onnx_builders import (
 )
 from pulls import QUICK
 from safetensors_builders import safetensors
+from tflite_builders import picture_graph, ssd_tflite
 
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import UnsupportedModel
@@ -50,6 +52,14 @@ def large_onnx() -> bytes:
     weights = [onnx_tensor(f"weight-{number}", (512, 1024)) for number in range(4)]
     output = onnx_value("last_hidden_state", ("batch", "sequence", 8))
     return onnx(onnx_graph(nodes=[onnx_node("MatMul")], inputs=TOKEN_INPUTS, outputs=[output], initializers=weights))
+
+
+def large_tflite() -> bytes:
+    """A classifier with 8 MiB of weights in the middle of its file."""
+    graph, place, scores = picture_graph(kind="uint8")
+    for number in range(4):
+        graph.constant(f"weight-{number}", np.full((512, 1024), number, np.float32))
+    return graph.build([place], [scores])
 
 
 class Bench:
@@ -101,6 +111,15 @@ SHARDS: dict[str, bytes] = as_bytes(
         "chat_template.jinja": b"{{ messages }}",
     }
 )
+PICTURES = as_bytes(
+    {
+        "model.onnx": onnx_with_outputs(
+            onnx_value("logits", ("b", 2)), inputs=[onnx_value("pixel_values", ("b", 3, 64, 64))]
+        ),
+        "preprocessor_config.json": {"size": {"height": 64, "width": 64}},
+        "config.json": {"architectures": ["ViTForImageClassification"], "id2label": {"0": "a", "1": "b"}},
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +131,11 @@ SHARDS: dict[str, bytes] = as_bytes(
         {**SENTENCE, "onnx/model.onnx": encoder_onnx()},
         {**SENTENCE, "model.safetensors": safetensors()},
         SHARDS,
+        PICTURES,
+        {"model.tflite": large_tflite(), "labels.txt": b"red\ngreen\nblue\n"},
+        {"model.tflite": ssd_tflite(labels="red\ngreen\n")},
     ],
-    ids=["gguf", "small gguf", "onnx", "onnx below", "safetensors", "shards"],
+    ids=["gguf", "small gguf", "onnx", "onnx below", "safetensors", "shards", "pictures", "tflite", "small tflite"],
 )
 async def test_the_answer_is_that_of_detection_on_the_whole_artifact(
     bench: Bench, files: dict[str, bytes], tmp_path: Path
@@ -139,8 +161,9 @@ async def test_of_a_split_model_the_first_file_is_the_main_one(bench: Bench, tmp
         ({"model.gguf": large_gguf()}, MIB),
         ({**SENTENCE, "model.onnx": large_onnx()}, 3 * MIB // 4),
         (SHARDS, 3 * MIB // 4),
+        ({"model.tflite": large_tflite(), "labels.txt": b"red\ngreen\nblue\n"}, MIB // 2),
     ],
-    ids=["gguf", "onnx", "safetensors"],
+    ids=["gguf", "onnx", "safetensors", "tflite"],
 )
 async def test_weights_are_not_fetched(bench: Bench, files: dict[str, bytes], most_bytes: int) -> None:
     bench.hold(files)

@@ -45,6 +45,13 @@ def test_text_goes_through_untouched_also_if_it_speaks_of_usage() -> None:
     assert reader.read(chunk) is chunk
 
 
+def test_an_adapter_answers_by_its_own_name_and_no_text_is_touched() -> None:
+    reader = ChunkReader(rename=("m", "m:sql"))
+    event = json.loads(reader.read(chat_chunk(content='{"model":"m"}')) or b"")
+    assert event["model"] == "m:sql"
+    assert event["choices"][0]["delta"] == {"content": '{"model":"m"}'}
+
+
 def test_usage_is_taken_out_and_said_once_at_the_end() -> None:
     reader = ChunkReader()
     chunks = [chat_chunk(content="a"), chat_chunk(end="length"), usage_chunk(31, 1)]
@@ -94,7 +101,7 @@ def test_an_error_is_no_event() -> None:
 
 def test_log_probabilities_of_completions_become_four_lists() -> None:
     token = {"id": 1, "token": " the", "bytes": [32], "logprob": -1.5, "top_logprobs": [{"token": " a", "logprob": -1}]}
-    reader = ChunkReader(logprobs=CompletionLogprobs())
+    reader = ChunkReader(writer=CompletionLogprobs())
     events = read_all(reader, [text_chunk(" the", logprobs={"content": [token]})] * 2)
     first, second = (json.loads(event)["choices"][0]["logprobs"] for event in events)
     assert first == {"tokens": [" the"], "token_logprobs": [-1.5], "top_logprobs": [{" a": -1}], "text_offset": [0]}
@@ -172,7 +179,8 @@ def test_a_prompt_that_is_too_long_says_both_numbers() -> None:
         ("Field 'temperature': [json.exception.type_error.302] type must be number, but is string", "temperature"),
         ("Unable to generate parser: JSON schema error at #: unrecognized type nonsense", "response_format"),
         ("Failed to parse grammar", "response_format"),
-        ("Prompt contains invalid tokens", None),
+        ("Prompt contains invalid tokens", "prompt"),
+        ("While executing {{ schema }}\nError: Jinja Exception: Roles must alternate", "messages"),
     ],
 )
 def test_the_words_of_a_refusal_give_the_field_away(message: str, param: str | None) -> None:

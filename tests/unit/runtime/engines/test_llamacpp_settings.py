@@ -1,5 +1,6 @@
 """How llama.cpp is started: what was asked, what the model allows, what fits into memory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,33 @@ def test_a_model_with_less_keeps_its_own_length() -> None:
     assert plan_llamacpp(settings(), a_header(context_length=2048)).context_length == 2048
 
 
+def test_no_memory_is_allotted_beyond_the_models_own_length() -> None:
+    plan = plan_llamacpp(settings(context_length=100_000), a_header(context_length=2048))
+    assert plan.context_length == 2048
+
+
 def test_a_quarter_of_what_the_weights_leave_bounds_the_default() -> None:
     # (9 - 5) GiB / 4 / (128 KiB x 4 sequences)
     assert plan_llamacpp(settings(memory_bytes=9 * GIB), a_header()).context_length == 2048
     assert plan_llamacpp(settings(memory_bytes=5 * GIB), a_header()).context_length == 512
+
+
+def test_all_files_of_a_split_model_count_against_the_memory() -> None:
+    whole = Artifact(format=Format.GGUF, task=Task.CHAT, size_bytes=7 * GIB)
+    split = settings(memory_bytes=9 * GIB)
+    split = replace(split, model=replace(split.model, artifact=whole))
+    # (9 - 7) GiB / 4 / (128 KiB x 4 sequences)
+    assert plan_llamacpp(split, a_header(file_bytes=3 * GIB)).context_length == 1024
+
+
+def test_beside_adapters_no_prompts_are_kept() -> None:
+    assert plan_llamacpp(settings(), a_header()).prompt_cache_mib > 0
+    assert plan_llamacpp(settings(adapters={"sql": Path("/a.gguf")}), a_header()).prompt_cache_mib == 0
+
+
+def test_adapters_of_a_model_that_writes_nothing_are_refused() -> None:
+    with pytest.raises(LoadFailed, match="adapters are for models that write text"):
+        plan_llamacpp(settings(task=Task.EMBEDDING, adapters={"sql": Path("/a.gguf")}), a_header())
 
 
 def test_what_was_asked_for_is_not_bounded() -> None:

@@ -167,7 +167,7 @@ def test_external_data_outside_the_folder_is_never_opened(tmp_path: Path, locati
     [
         ({"poolling": "mean"}, ["no argument 'poolling'", "pooling"]),
         ({"pooling": "median"}, ["pooling=median", "weighted-mean"]),
-        ({"truncate": "yes"}, ["truncate=yes", "true or false"]),
+        ({"truncate": "yes"}, ["truncate=yes", "true, false"]),
         ({"output": "logits"}, ["no output 'logits'", "last_hidden_state"]),
         ({"pooling": "mean"}, ["sentence_embedding", "one vector for each token", "output=NAME"]),
     ],
@@ -191,9 +191,9 @@ def test_a_context_longer_than_the_model_has_positions_is_refused(tmp_path: Path
         create(settings(detect(folder(tmp_path)), context_length=POSITIONS + 1)).load()
 
 
-def test_a_task_that_is_not_there_yet_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailed, match="Rerank"):
-        create(settings(detect(folder(tmp_path)), task=Task.RERANK)).load()
+def test_a_task_that_it_can_not_do_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match="can't do the task Chat; set one of Embedding, Rerank"):
+        create(settings(detect(folder(tmp_path)), task=Task.CHAT))
 
 
 def test_an_artifact_that_does_not_state_its_pooling_is_not_guessed_at(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""From Berth's command line to that of vLLM's server, and to its environment; pure. `supervisor` starts what comes out.
+
+`tests/integration/vllm` gives every argument that can come out of here to vLLM's own parser.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from berth_api.arguments import ACCEPTED
+from berth_api.artifact import EngineType, Task
+from berth_api.errors import UnsupportedModel
+from berth_runtime.arguments import ModelArgument, Options
+from berth_runtime.server import KEEPALIVE_SECONDS
+
+MIDDLEWARE: Final = "berth_runtime.vllm.middleware.Middleware"
+SHUTDOWN_SECONDS: Final = 3
+"""How long vLLM itself may take to end. With 0, its default, it leaves open streams without an end."""
+
+# The newer home of vLLM's server first. The older name is kept by all versions, and is warned about.
+_SERVERS: Final = ("vllm.entrypoints.launchers.api_server.entry", "vllm.entrypoints.openai.api_server")
+_FROM_FIELDS: Final = frozenset({"tensor-parallel-size"})
+# Weights are read as safetensors alone, whatever else lies beside them: other formats run code when they are loaded.
+_ALWAYS: Final = (
+    *("--load-format", "safetensors"),
+    *("--middleware", MIDDLEWARE),
+    *("--shutdown-timeout", str(SHUTDOWN_SECONDS)),
+    "--disable-uvicorn-access-log",
+    "--disable-fastapi-docs",
+)
+_POOLING: Final[Mapping[Task, tuple[str, ...]]] = {
+    Task.EMBEDDING: ("--runner", "pooling", "--convert", "embed"),
+    Task.RERANK: ("--runner", "pooling", "--convert", "classify"),
+}
+
+
+def find_server(folder: Path) -> str:
+    """The module to start, of the vLLM that lies in `folder`, without importing it: that takes half a minute."""
+    for module in _SERVERS:
+        if (folder.parent / Path(*module.split("."))).with_suffix(".py").is_file():
+            return module
+    raise UnsupportedModel(
+        f"the vLLM in {folder} has no server that this version of Berth knows; use vLLM 0.32 or 0.33"
+    )
+
+
+def render_arguments(options: Options, *, task: Task, host: str, template: Path | None) -> list[str]:
+    """The words for vLLM's server. Raises UnsupportedModel for what it can't be told."""
+    model = only_model(options)
+    folder = model.path.parent if model.path.is_file() else model.path
+    given = {
+        "--model": str(folder),
+        "--served-model-name": model.name,
+        "--host": host,
+        "--port": str(options.port),
+        "--max-model-len": options.context_length,
+        "--max-num-seqs": options.parallel_sequences,
+        "--chat-template": template,
+    }
+    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return [*words, *_ALWAYS, *_POOLING.get(task, ()), *_engine_words(options.engine_args)]
+
+
+def only_model(options: Options) -> ModelArgument:
+    """The model. Raises UnsupportedModel for several: a vLLM serves one."""
+    if len(options.models) > 1:
+        raise UnsupportedModel(f"vLLM serves one model, and {len(options.models)} are given; start one for each")
+    return options.models[0]
+
+
+def _engine_words(args: Mapping[str, str]) -> Iterator[str]:
+    for name, value in args.items():
+        if name not in ACCEPTED[EngineType.VLLM] and name not in _FROM_FIELDS:
+            raise UnsupportedModel(f"vLLM is given no argument {name!r} here; leave it out")
+        if value in ("true", "false"):
+            yield f"--{name}" if value == "true" else f"--no-{name}"
+        else:
+            yield f"--{name}={value}"
+
+
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The server's environment: nothing is fetched or reported, and all that is compiled lies in one cache.
+
+    Who has set a variable keeps it, but for those that let vLLM out into the network.
+    """
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp", ".cache"))  # noqa: S108
+    written = {
+        "CUDA_CACHE_PATH": cache / "cuda",
+        "FLASHINFER_WORKSPACE_BASE": cache,
+        "HF_HOME": cache / "huggingface",
+        "TORCHINDUCTOR_CACHE_DIR": cache / "torchinductor",
+        "TRITON_CACHE_DIR": cache / "triton",
+        "TRITON_HOME": cache,
+        "VLLM_CACHE_ROOT": cache / "vllm",
+        "VLLM_CONFIG_ROOT": cache / "vllm-config",
+    }
+    silent = {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    ours = {
+        # A user without an entry in /etc/passwd, as in pods, has a name for Python only by this variable.
+        "USER": "berth",
+        # vLLM's own five seconds are shorter than gateways keep idle connections: requests would meet a closed one.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(round(KEEPALIVE_SECONDS)),
+    }
+    return {**ours, **{name: str(path) for name, path in written.items()}, **environ, **silent}

@@ -1,0 +1,156 @@
+"""What vLLM is started with, in which environment, and why it ended."""
+
+from pathlib import Path
+
+import pytest
+
+from berth_api.artifact import Task
+from berth_api.errors import UnsupportedModel
+from berth_runtime.arguments import Options, parse_arguments
+from berth_runtime.vllm.arguments import build_environment, find_server, render_arguments
+from berth_runtime.vllm.settings import FrontSettings, read_settings, write_settings
+from berth_runtime.vllm.words import explain_end
+
+
+def some_options(*words: str, path: str = "/models/model") -> Options:
+    return parse_arguments(["--engine", "VLLM", "--model", f"qwen={path}", *words])
+
+
+def rendered(*words: str, task: Task = Task.CHAT, template: Path | None = None) -> list[str]:
+    return render_arguments(some_options(*words), task=task, host="::", template=template)
+
+
+def after(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
+
+
+def test_what_is_asked_for_is_passed_on() -> None:
+    words = rendered("--context-length", "4096", "--parallel-sequences", "8", "--port", "41000", template=Path("/t"))
+    assert after(words, "--model") == "/models/model"
+    assert after(words, "--served-model-name") == "qwen"
+    assert after(words, "--host") == "::"
+    assert after(words, "--port") == "41000"
+    assert after(words, "--max-model-len") == "4096", "a whole number: vLLM reads 4k as 4000"
+    assert after(words, "--max-num-seqs") == "8"
+    assert after(words, "--chat-template") == "/t"
+
+
+def test_what_is_not_asked_for_is_left_to_vllm() -> None:
+    assert not {"--max-model-len", "--max-num-seqs", "--chat-template", "--runner"} & set(rendered())
+
+
+def test_weights_are_read_as_safetensors_alone() -> None:
+    assert after(rendered(), "--load-format") == "safetensors"
+    assert not [word for word in rendered() if "trust" in word]
+
+
+def test_vllm_never_ends_with_a_time_of_zero() -> None:
+    assert int(after(rendered(), "--shutdown-timeout")) > 0
+
+
+@pytest.mark.parametrize(("task", "convert"), [(Task.EMBEDDING, "embed"), (Task.RERANK, "classify")])
+def test_tasks_that_generate_nothing_have_another_runner(task: Task, convert: str) -> None:
+    words = rendered(task=task)
+    assert (after(words, "--runner"), after(words, "--convert")) == ("pooling", convert)
+
+
+def test_arguments_are_flags_or_pairs() -> None:
+    words = rendered(
+        *("--engine-arg", "enforce-eager=true", "--engine-arg", "enable-prefix-caching=false"),
+        *("--engine-arg", "dtype=bfloat16", "--engine-arg", "tensor-parallel-size=4"),
+    )
+    assert words[-4:] == [
+        *("--enforce-eager", "--no-enable-prefix-caching", "--dtype=bfloat16", "--tensor-parallel-size=4")
+    ]
+
+
+def test_an_argument_of_nobodys_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="no argument 'trust-remote-code'"):
+        rendered("--engine-arg", "trust-remote-code=true")
+
+
+def test_a_file_of_weights_stands_for_its_folder(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.touch()
+    options = some_options(path=str(weights))
+    words = render_arguments(options, task=Task.CHAT, host="::", template=None)
+    assert after(words, "--model") == str(tmp_path)
+
+
+def test_the_server_is_the_newest_that_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "vllm"
+    old = folder / "entrypoints/openai/api_server.py"
+    new = folder / "entrypoints/launchers/api_server/entry.py"
+    with pytest.raises(UnsupportedModel, match="no server that this version"):
+        find_server(folder)
+    for path, module in (
+        (old, "vllm.entrypoints.openai.api_server"),
+        (new, "vllm.entrypoints.launchers.api_server.entry"),
+    ):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert find_server(folder) == module
+
+
+def test_nothing_is_fetched_or_reported_and_all_is_written_below_the_cache() -> None:
+    environment = build_environment({"XDG_CACHE_HOME": "/cache", "HF_HUB_OFFLINE": "0", "OMP_NUM_THREADS": "4"})
+    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+    assert environment["OMP_NUM_THREADS"] == "4"
+    assert environment["USER"], "a user without an entry in /etc/passwd has no other name"
+    written = {name for name, value in environment.items() if value.startswith("/cache/")}
+    assert {"VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "HF_HOME"} <= written
+    assert build_environment({"VLLM_CACHE_ROOT": "/fast"})["VLLM_CACHE_ROOT"] == "/fast"
+    assert build_environment({"HOME": "/tmp"})["VLLM_CACHE_ROOT"] == "/tmp/.cache/vllm"
+
+
+def test_connections_stay_open_longer_than_gateways_keep_them() -> None:
+    assert build_environment({})["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "75"
+
+
+def test_settings_survive_the_environment() -> None:
+    settings = FrontSettings(name="qwen", task=Task.RERANK, started=1.5, link_fd=7, tools=True)
+    assert read_settings(write_settings(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "(EngineCore pid=77) ERROR 11-26 05:00:00 [core.py:1] torch.OutOfMemoryError: CUDA out of memory. Tried",
+            "There is not enough memory on the GPU for the model and its context.",
+        ),
+        (
+            (
+                "ValueError: To serve at least one request with the models's max seq len (9), 16.0 GiB KV cache is "
+                "needed, which is larger than the available KV cache memory (2.1 GiB)."
+            ),
+            "There is not enough memory for the KV cache of one request of this length.",
+        ),
+        ("api_server.py: error: unrecognized arguments: --zzz", "vLLM does not take an argument: unrecognized"),
+        (
+            (
+                "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, Model architectures "
+                "['Xyz'] are not supported for now. [type=value_error]"
+            ),
+            "vLLM does not know this model: Model architectures ['Xyz'] are not supported for now",
+        ),
+        (
+            (
+                "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, Quantization method "
+                "is wrong [type=value_error]"
+            ),
+            "vLLM does not take the model or its settings: Quantization method is wrong",
+        ),
+        ("Traceback\nOSError: no file named config.json\n", "settings: no file named config.json"),
+        ("OSError: [Errno 98] Address already in use", "Another process has this port."),
+        ("the last line", "vLLM ended with status 1: the last line"),
+        ("", "vLLM ended with status 1 and gave no reason."),
+    ],
+)
+def test_the_reason_is_a_sentence(said: str, sentence: str) -> None:
+    assert sentence in explain_end(1, said, has_served=False)
+
+
+def test_a_vllm_that_was_killed_ran_out_of_memory_most_likely() -> None:
+    assert "SIGKILL" in explain_end(-9, "", has_served=False)
+    assert explain_end(1, "x\nlast", has_served=True) == "vLLM's engine ended after it had served. It said last: last"
