@@ -30,6 +30,7 @@ from e2e.support.until import until
 
 STORY = (
     "test_first_answer",
+    "test_formats",
     "test_scale",
     "test_gpu_nodes",
     "test_bad_edits",

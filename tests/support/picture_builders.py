@@ -29,3 +29,31 @@ def text_line(text: str, *, size: int = 36, angle: int = 0) -> Image.Image:
     image = Image.new("RGB", (right - left + 24, bottom - top + 16), "white")
     ImageDraw.Draw(image).text((12 - left, 8 - top), text, fill="black", font=font)
     return image.rotate(angle, expand=True)
+
+
+def drawn_face(width: int, height: int, left: int, top: int, edge: int) -> bytes:
+    """A face as a child draws it, with some shade, on a grey wall."""
+    image = Image.new("RGB", (width, height), (128, 134, 140))
+    draw = ImageDraw.Draw(image)
+
+    def oval(x: float, y: float, across: float, down: float, colour: tuple[int, int, int]) -> None:
+        middle = (left + x * edge, top + y * edge)
+        draw.ellipse(
+            (
+                middle[0] - across * edge / 2,
+                middle[1] - down * edge / 2,
+                middle[0] + across * edge / 2,
+                middle[1] + down * edge / 2,
+            ),
+            fill=colour,
+        )
+
+    oval(0.5, 0.42, 1.05, 1.25, (60, 40, 30))
+    oval(0.5, 0.5, 0.9, 1.15, (224, 180, 150))
+    for x in (0.3, 0.7):
+        oval(x, 0.3, 0.24, 0.05, (70, 45, 35))
+        oval(x, 0.4, 0.2, 0.1, (250, 250, 250))
+        oval(x, 0.4, 0.09, 0.1, (40, 30, 30))
+    oval(0.5, 0.58, 0.14, 0.2, (200, 150, 125))
+    oval(0.5, 0.8, 0.36, 0.1, (170, 70, 75))
+    return encoded(image)

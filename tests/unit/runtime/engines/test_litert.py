@@ -10,8 +10,8 @@ import pytest
 import tools
 from folder_builders import write_files
 from numpy.typing import NDArray
-from picture_builders import encoded, noise
-from PIL import Image, ImageDraw
+from picture_builders import drawn_face, encoded, noise
+from PIL import Image
 from recorded_reply import RecordedReply
 from tflite_builders import picture_graph, picture_tflite, ssd_tflite
 from tiny_classifier import LABELS, expected, float_tflite, quantised_tflite, striped
@@ -148,34 +148,6 @@ def test_the_threshold_is_the_requests_else_one_half(tmp_path: Path) -> None:
     picture = [plain(255, 0, 190)]
     counts = [len(scenes(asked(engine, picture, DETECT, threshold))[0]["objects"]) for threshold in (0.01, None, 0.99)]
     assert counts == [2, 1, 0]
-
-
-def drawn_face(width: int, height: int, left: int, top: int, edge: int) -> bytes:
-    """A face as a child draws it, with some shade, on a grey wall."""
-    image = Image.new("RGB", (width, height), (128, 134, 140))
-    draw = ImageDraw.Draw(image)
-
-    def oval(x: float, y: float, across: float, down: float, colour: tuple[int, int, int]) -> None:
-        middle = (left + x * edge, top + y * edge)
-        draw.ellipse(
-            (
-                middle[0] - across * edge / 2,
-                middle[1] - down * edge / 2,
-                middle[0] + across * edge / 2,
-                middle[1] + down * edge / 2,
-            ),
-            fill=colour,
-        )
-
-    oval(0.5, 0.42, 1.05, 1.25, (60, 40, 30))
-    oval(0.5, 0.5, 0.9, 1.15, (224, 180, 150))
-    for x in (0.3, 0.7):
-        oval(x, 0.3, 0.24, 0.05, (70, 45, 35))
-        oval(x, 0.4, 0.2, 0.1, (250, 250, 250))
-        oval(x, 0.4, 0.09, 0.1, (40, 30, 30))
-    oval(0.5, 0.58, 0.14, 0.2, (200, 150, 125))
-    oval(0.5, 0.8, 0.36, 0.1, (170, 70, 75))
-    return encoded(image)
 
 
 @pytest.mark.needs("blazeface")
