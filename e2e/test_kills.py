@@ -25,13 +25,16 @@ pytestmark = pytest.mark.endurance
 SEED = int(os.environ.get("BERTH_E2E_SEED") or random.SystemRandom().randrange(10**6))
 STEPS, KILLS = 40, 20
 LATEST_SECONDS = 0.6
-# Twenty take-overs are waited for: a short Lease makes them quick.
-SHORT_LEASE = {"operator": {"lease": {"durationSeconds": 4, "renewDeadlineSeconds": 2, "retrySeconds": 0.5}}}
+# Twenty take-overs are waited for: a short Lease makes them quick, and with a third replica one is there to take over
+# while the last one that was killed starts again.
+DISTURBED = {
+    "operator": {"replicas": 3, "lease": {"durationSeconds": 4, "renewDeadlineSeconds": 2, "retrySeconds": 0.5}}
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def short_lease(release: Release) -> Iterator[None]:
-    release.upgrade(SHORT_LEASE)
+def quick_take_overs(release: Release) -> Iterator[None]:
+    release.upgrade(DISTURBED)
     yield
     release.upgrade({})
 
