@@ -20,6 +20,7 @@ from berth_store.convert.encoder import CONVERSION, convert_encoder
 from berth_store.home import default_home
 from berth_store.local import Store
 from berth_store.package import package
+from berth_store.packing import Extras
 from berth_store.reference import Reference
 
 
@@ -59,11 +60,11 @@ def prepare(home: Path) -> None:
 
 def _package(store: Store, model: Model, weights: PackagedWeights) -> str:
     if not model.to_onnx:
-        return package(store, weights.path, model.reference, licenses=weights.licenses)
+        return package(store, weights.path, model.reference, extras=Extras(weights.licenses))
     with tempfile.TemporaryDirectory(prefix="berth-onnx-") as folder:
         print(f"{model.reference}: converting to ONNX ...", flush=True)
         convert_encoder(weights.path, Path(folder))
-        return package(store, Path(folder), model.reference, licenses=weights.licenses)
+        return package(store, Path(folder), model.reference, extras=Extras(weights.licenses))
 
 
 def _read(memory: Path) -> dict[str, object]:

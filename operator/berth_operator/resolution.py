@@ -77,9 +77,11 @@ class Refusal:
 def inputs_of(spec: ModelSpec) -> str:
     """The name of the question: it changes with everything that may change the answer, and with nothing else."""
     secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
-    # A Model without patterns asks the question that it asked before there were any.
-    source = [spec.source.uri, spec.source.digest, secret, *([list(spec.source.files)] if spec.source.files else [])]
-    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format], _INPUTS_LENGTH)
+    # A Model without patterns, or without a template of its own, asks what it asked before there were any.
+    files = [list(spec.source.files)] if spec.source.files else []
+    own_template = ["own template"] if spec.chat_template else []
+    source = [spec.source.uri, spec.source.digest, secret, *files]
+    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format, *own_template], _INPUTS_LENGTH)
 
 
 def pinned_digest(source: Source) -> str | None:

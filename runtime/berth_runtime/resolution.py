@@ -54,7 +54,8 @@ def plan_model(model: DetectedModel, name: str, options: Options, *, threads: in
 
 def _detect(path: Path, options: Options) -> DetectedModel:
     formats = formats_of(options.engine) if path.is_dir() else ()
-    return detect_bounded(path, task=options.task, formats=formats)
+    own_template = options.chat_template is not None
+    return detect_bounded(path, task=options.task, formats=formats, own_template=own_template)
 
 
 def _module_of(engine: EngineType) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 from berth_api.errors import Unavailable
 from berth_store.errors import DiskFull
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# A file system has a largest file too, and a manifest may claim a larger one.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound
 from berth_store.local import Store
-from berth_store.manifest import Descriptor
+from berth_store.manifest import Descriptor, Manifest
+from berth_store.unpack import inventory_paths, read_inventory
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -36,7 +37,7 @@ def find_damage(store: Store, *, advance: Callable[[int], None] = lambda _: None
         except (SourceNotFound, DigestMismatch, NoModelInSource) as error:
             damaged.append(Damage(entry.digest, str(error), (entry.digest,)))
             continue
-        for blob in manifest.blobs:
+        for blob in (*manifest.blobs, *_unpacked(store, manifest)):
             blobs[blob.digest] = blob
             needed.setdefault(blob.digest, []).append(entry.digest)
     for blob in blobs.values():
@@ -51,6 +52,17 @@ def discard(store: Store, damaged: Iterable[Damage]) -> None:
     with store.using():
         for damage in damaged:
             store.blob_path(damage.digest).unlink(missing_ok=True)
+
+
+def _unpacked(store: Store, manifest: Manifest) -> tuple[Descriptor, ...]:
+    """What lay in the archives of the artifact, as far as it was unpacked."""
+    paths = (path for layer in manifest.layers for path in inventory_paths(store.unpacked, layer.digest))
+    inventories = filter(None, map(read_inventory, paths))
+    return tuple(
+        Descriptor(media_type="", digest=file.digest, size=file.size)
+        for inventory in inventories
+        for file in inventory.files
+    )
 
 
 def _problem(store: Store, blob: Descriptor, advance: Callable[[int], None]) -> str | None:

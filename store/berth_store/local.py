@@ -4,6 +4,7 @@
     index.json            which manifest each name stands for
     blobs/sha256/<hex>    content, read-only, named by its digest
     ingest/               partial files and temporary ones
+    unpacked/             what archives among the blobs hold; see `berth_store.unpack`
     views/<hex>/          an artifact's files under their own names, as links into the blobs
     locks/                see `berth_store.locks`
 
@@ -29,6 +30,7 @@ from berth_store.model_config import ConfigFacts, parse_config
 from berth_store.reference import Reference
 from berth_store.sources.address import Name
 from berth_store.sweep import Removal, sweep
+from berth_store.unpack import unpack
 from berth_store.view import ensure_view, is_whole, plan_view
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -53,6 +55,7 @@ class Store:
         self.ingest = self.root / "ingest"
         self.locks = self.root / "locks"
         self.views = self.root / "views"
+        self.unpacked = self.root / "unpacked"
         self.blobs = self.root / "blobs" / "sha256"
 
     # Names
@@ -149,12 +152,13 @@ class Store:
     def view(self, digest: Digest) -> Path:
         """The folder with the artifact's files under their own names; made, or repaired, if it must be.
 
-        NoModelInSource if the artifact's file names are hostile, SourceNotFound if blobs are missing.
+        NoModelInSource if the artifact's file names or archives are hostile, SourceNotFound if blobs are missing.
         """
         manifest = self.manifest(digest)
-        links = plan_view(manifest, str(digest))
+        plan_view(manifest, str(digest))
         if self.missing(manifest):
             raise SourceNotFound(f"{digest}: some of its blobs are not in this store any more; pull it again")
+        links = plan_view(manifest, str(digest), unpack(self, manifest, str(digest)))
         folder = self.views / hex_of(digest)
         if not (folder.is_dir() and is_whole(folder, links)):
             with self.using(), locks.exclusive(self.locks / f"view-{hex_of(digest)}"), writing(self.root):
@@ -173,7 +177,7 @@ class Store:
     def prepare(self) -> None:
         """Make the layout if it is not there."""
         with writing(self.root):
-            for folder in (self.blobs, self.ingest, self.locks, self.views):
+            for folder in (self.blobs, self.ingest, self.locks, self.views, self.unpacked):
                 folder.mkdir(parents=True, exist_ok=True)
             mark = self.root / "oci-layout"
             if not mark.exists():

@@ -20,7 +20,7 @@ MAX_CONFIG_BYTES = 16 * 1024 * 1024
 MAX_LAYERS = 4096
 MAX_BLOB_BYTES = 1 << 50
 
-_Digest = Annotated[Digest, StringConstraints(pattern=f"^{DIGEST_PATTERN}$", max_length=71)]
+DigestText = Annotated[Digest, StringConstraints(pattern=f"^{DIGEST_PATTERN}$", max_length=71)]
 _MediaType = Annotated[str, StringConstraints(max_length=255)]
 
 
@@ -41,9 +41,10 @@ class Descriptor(_Part):
     """Content by digest and size."""
 
     media_type: _MediaType
-    digest: _Digest
+    digest: DigestText
     size: int = Field(ge=0, le=MAX_BLOB_BYTES)
     annotations: dict[str, str] | None = None
+    artifact_type: _MediaType | None = None
     platform: Platform | None = None
 
     def annotation(self, name: str) -> str | None:
@@ -106,39 +107,46 @@ def parse_manifest(content: bytes, *, media_type: str = "", origin: str) -> Mani
 
 def check_model(manifest: Manifest, origin: str) -> None:
     """Raise NoModelInSource unless Berth reads this kind of artifact; called before a byte of weights is fetched."""
-    if manifest.config.media_type not in mediatypes.MODEL_CONFIGS:
+    if not _is_readable(manifest):
         raise NoModelInSource(
-            f"{origin}: the artifact's config is {manifest.config.media_type or 'untyped'}, which is no model "
-            "(a container image, perhaps); give a reference that `berth package` or `docker model package` made"
+            f"{origin}: the artifact's config is {manifest.config.media_type or 'untyped'}, which is no model that is "
+            "known, and not all of its layers name their file; give a reference that `berth package`, "
+            "`docker model package`, a ModelPack tool or `oras push` made"
         )
     if manifest.config.size > MAX_CONFIG_BYTES:
         raise NoModelInSource(
             f"{origin}: the config claims {manifest.config.size} bytes, at most {MAX_CONFIG_BYTES} are read"
         )
-    for number, layer in enumerate(manifest.layers):
-        if layer.media_type.endswith(mediatypes.ARCHIVE_SUFFIXES):
-            raise NoModelInSource(
-                f"{origin}: layer {number} is an archive ({layer.media_type}); package the model with one layer "
-                "for each file (`berth package`, or `--format docker` of recent docker model)"
-            )
     if not manifest.layers:
         raise NoModelInSource(f"{origin}: the artifact has no files; push the model again")
+    if manifest.config.media_type in mediatypes.IMAGE_CONFIGS:
+        odd = next((layer for layer in manifest.layers if ".tar" not in layer.media_type), None)
+        if odd is not None:
+            raise NoModelInSource(f"{origin}: this is a container image, and its layer {odd.media_type} is no archive")
 
 
-def choose_manifest(index: Index, origin: str) -> Descriptor:
-    """The one model of an index. Attestations don't count; several models are an error that lists them."""
-    models = [entry for entry in index.manifests if not _is_attestation(entry)]
-    if len(models) == 1:
-        return models[0]
-    listed = ", ".join(f"{_platform(entry)}{entry.digest}" for entry in models[:8]) or "none"
+def choose_manifest(index: Index, origin: str, *, architecture: str = "amd64") -> Descriptor:
+    """The one model of an index; several are an error that lists them.
+
+    Attestations and indexes don't count. What says of itself that it is a model, wins over what does not; of the same
+    thing for several platforms (an image built for many) the one for Linux on `architecture` is meant.
+    """
+    entries = [entry for entry in index.manifests if not _is_attestation(entry)]
+    models = [entry for entry in entries if entry.media_type not in mediatypes.INDEXES]
+    typed = [entry for entry in models if entry.artifact_type in mediatypes.MODEL_ARTIFACTS]
+    ours = [entry for entry in models if entry.platform == Platform(os="linux", architecture=architecture)]
+    for found in (models, typed, ours if all(entry.platform for entry in models) else []):
+        if len({entry.digest for entry in found}) == 1:
+            return found[0]
+    listed = ", ".join(f"{_platform(entry)}{entry.digest}" for entry in entries[:8]) or "none"
     raise NoModelInSource(
-        f"{origin}: this is an index of {len(models)} manifests ({listed}); name one by its digest, name@sha256:…"
+        f"{origin}: this is an index of {len(entries)} manifests ({listed}); name one by its digest, name@sha256:…"
     )
 
 
-def build_manifest(*, config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
+def build_manifest(*, config: Descriptor, layers: Sequence[Descriptor], artifact_type: str | None = None) -> bytes:
     """The bytes of a model's manifest: the same for the same content, whatever the clock and the machine."""
-    manifest = Manifest(config=config, layers=tuple(layers))
+    manifest = Manifest(config=config, layers=tuple(layers), artifact_type=artifact_type)
     return canonical_json(manifest.model_dump(by_alias=True, exclude_none=True))
 
 
@@ -152,6 +160,13 @@ def _is_index(body: object, media_type: str) -> bool:
         return False
     kind = body.get("mediaType") or media_type
     return kind in tuple(mediatypes.INDEXES) or (not kind and "manifests" in body)
+
+
+def _is_readable(manifest: Manifest) -> bool:
+    """Whether it is of a known kind, or what any tool may push: files, each with its name."""
+    if manifest.config.media_type in mediatypes.MODEL_CONFIGS | mediatypes.IMAGE_CONFIGS:
+        return True
+    return all(any(map(layer.annotation, mediatypes.NAME_ANNOTATIONS)) for layer in manifest.layers)
 
 
 def _is_attestation(entry: Descriptor) -> bool:

@@ -1,4 +1,4 @@
-"""The config blob of a model artifact, which tells of the weights: written in Docker's form, read in CNCF's too.
+"""The config blob of a model artifact, which tells of the weights: written and read in Docker's form and ModelPack's.
 
 Pure. `berth_store.package` builds one; `Store.list` reads them. What is read here is for people only: an engine is
 chosen by what detection finds in the files themselves.
@@ -21,6 +21,17 @@ _FORMAT_NAMES = {
     Format.ONNX: "onnx",
     Format.PYTORCH: "pytorch",
     Format.TFLITE: "tflite",
+}
+# What a GGUF may hold without being quantized.
+_PRECISIONS = frozenset({"F64", "F32", "F16", "BF16"})
+_MODALITIES = {
+    Task.EMBEDDING: (["text"], ["embedding"]),
+    Task.RERANK: (["text"], ["other"]),
+    Task.TEXT_CLASSIFICATION: (["text"], ["other"]),
+    Task.TOKEN_CLASSIFICATION: (["text"], ["other"]),
+    Task.IMAGE_CLASSIFICATION: (["image"], ["other"]),
+    Task.OBJECT_DETECTION: (["image"], ["other"]),
+    Task.TEXT_RECOGNITION: (["image"], ["text"]),
 }
 _FORMATS = {name: known for known, name in _FORMAT_NAMES.items()}
 _COUNT = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([KMBT]?)\s*", re.IGNORECASE)
@@ -65,6 +76,30 @@ def build_config(
     )
 
 
+def build_modelpack_config(artifact: Artifact, *, layers: Sequence[Digest], created: datetime | None) -> bytes:
+    """The same in ModelPack's form (its specification v1, config.md)."""
+    stated = artifact.quantization
+    quantized = artifact.format is Format.GGUF and stated is not None and stated not in _PRECISIONS
+    reads, writes = _MODALITIES.get(artifact.task, (["text"], ["text"]))
+    facts: dict[str, object] = {
+        "architecture": artifact.architecture,
+        "format": _FORMAT_NAMES.get(artifact.format, artifact.format.value.lower()),
+        "paramSize": None
+        if artifact.parameters is None
+        else format_count(artifact.parameters).replace(" ", "").lower(),
+        "precision": None if quantized else stated,
+        "quantization": stated if quantized else None,
+        "capabilities": {"inputTypes": reads, "outputTypes": writes},
+    }
+    return canonical_json(
+        {
+            "descriptor": {"createdAt": created.isoformat()} if created else {},
+            "config": {name: value for name, value in facts.items() if value is not None},
+            "modelfs": {"type": "layers", "diffIds": list(layers)},
+        }
+    )
+
+
 def parse_config(content: bytes, *, digest: Digest, size_bytes: int) -> ConfigFacts:
     """What the config blob `content` says of the artifact with the manifest `digest`; what is odd counts as unsaid."""
     try:
@@ -82,7 +117,7 @@ def parse_config(content: bytes, *, digest: Digest, size_bytes: int) -> ConfigFa
         digest=digest,
         architecture=_text(config, "architecture"),
         parameters=parse_count(_text(config, "parameters") or _text(config, "paramSize") or ""),
-        quantization=_text(config, "quantization"),
+        quantization=_text(config, "quantization") or _text(config, "precision"),
         context_length=context if isinstance(context, int) and context > 0 else None,
         size_bytes=size_bytes,
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceError, SourceNotFound
+from berth_store.machine import machine_architecture
 from berth_store.manifest import Index, Manifest, check_model, choose_manifest, parse_manifest
 from berth_store.reference import Reference
 from berth_store.registry import FetchedManifest, Registry
@@ -29,7 +30,8 @@ async def fetch_model_manifest(registry: Registry, reference: Reference) -> tupl
         raise
     parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(reference))
     if isinstance(parsed, Index):
-        chosen = reference.with_digest(choose_manifest(parsed, str(reference)).digest)
+        entry = choose_manifest(parsed, str(reference), architecture=machine_architecture())
+        chosen = reference.with_digest(entry.digest)
         fetched = await with_retries(retry, lambda: registry.fetch_manifest(chosen))
         parsed = parse_manifest(fetched.content, media_type=fetched.media_type, origin=str(chosen))
     if isinstance(parsed, Index):

@@ -1,4 +1,4 @@
-"""Packaging: from a model's files to an artifact in the store, in Docker's format.
+"""Packaging: from a model's files to an artifact in the store, in Docker's format or in ModelPack's.
 
 The digest depends on the files and the arguments alone: no times, owners or modes are written, names are sorted, and
 the moment of creation is left out unless SOURCE_DATE_EPOCH gives one. The user's files are copied, never linked.
@@ -20,8 +20,8 @@ from berth_store.headers.gguf_header import ArrayLength, LongString, MetadataVal
 from berth_store.ingest import ingest_file
 from berth_store.local import Store
 from berth_store.manifest import Descriptor, Manifest, build_manifest, parse_manifest
-from berth_store.model_config import build_config
-from berth_store.packing import LayerFile, PackagePlan, plan_package
+from berth_store.model_config import build_config, build_modelpack_config
+from berth_store.packing import NO_EXTRAS, Extras, LayerFile, PackageFormat, PackagePlan, plan_package
 from berth_store.progress import Meter, Report, Stage
 from berth_store.reference import Reference
 from berth_store.view import plan_view
@@ -37,8 +37,8 @@ def package(
     path: Path,
     reference: Reference,
     *,
-    licenses: Sequence[Path] = (),
-    chat_template: Path | None = None,
+    extras: Extras = NO_EXTRAS,
+    package_format: PackageFormat = PackageFormat.DOCKER,
     context_length: int | None = None,
     task: Task = Task.AUTO,
     progress: Report | None = None,
@@ -51,16 +51,20 @@ def package(
         raise InvalidSpec(FieldError("reference digest", "a digest can't be chosen", "give a name and a tag only"))
     if context_length is not None and not 0 < context_length <= MAX_CONTEXT_LENGTH:
         raise InvalidSpec(FieldError("context length", f"{context_length} is out of range", "give a number of tokens"))
+    if context_length is not None and package_format is PackageFormat.MODELPACK:
+        remedy = "package in Docker's format, or set `spec.contextLength` of the Model"
+        raise InvalidSpec(FieldError("context length", "ModelPack has no place for it", remedy))
     path = Path(os.path.abspath(path))
-    detected = detect_bounded(path, task=task)
-    plan = plan_package(path, detected, licenses=licenses, chat_template=chat_template)
+    detected = detect_bounded(path, task=task, own_template=extras.chat_template is not None)
+    _check_extras(extras)
+    plan = plan_package(path, detected, extras=extras, package_format=package_format)
     meter = Meter(reference, progress)
     meter.expect(_size_of(plan))
     meter.enter(Stage.PACKAGING)
     with store.using(), writing(store.root):
         layers = [_layer(store, file, meter) for file in plan.files]
         config = _config(store, plan, detected, layers, context_length)
-        manifest = build_manifest(config=config, layers=layers)
+        manifest = build_manifest(config=config, layers=layers, artifact_type=plan.artifact_type)
         _check_readable(manifest, str(path))
         digest = store.write_blob(manifest).digest
         store.tag(reference, digest)
@@ -89,6 +93,18 @@ def gguf_facts(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:
     }
 
 
+def _check_extras(extras: Extras) -> None:
+    """Raise UnsupportedModel for a projector or an adapter that is none."""
+    for path, kind, what in ((extras.projector, "mmproj", "projector"), (extras.adapter, "adapter", "LoRA adapter")):
+        if path is None:
+            continue
+        header = read_gguf(path)
+        if header.kind != kind and not (kind == "mmproj" and header.architecture == "clip"):
+            raise UnsupportedModel(
+                f"{path.name} is no {what} (its `general.type` is {header.kind!r}); give one as GGUF"
+            )
+
+
 def _size_of(plan: PackagePlan) -> int:
     try:
         return sum(file.path.stat().st_size for file in plan.files)
@@ -110,9 +126,13 @@ def _config(
     context_length: int | None,
 ) -> Descriptor:
     artifact = detected.artifact
+    digests = [layer.digest for layer in layers]
+    if plan.config_type == mediatypes.CONFIG_MODELPACK:
+        content = build_modelpack_config(artifact, layers=digests, created=source_date())
+        return store.write_blob(content).model_copy(update={"media_type": plan.config_type})
     content = build_config(
         artifact,
-        layers=[layer.digest for layer in layers],
+        layers=digests,
         context_length=context_length or artifact.context_length,
         gguf=gguf_facts(read_gguf(detected.weights[0]).metadata) if artifact.format is Format.GGUF else {},
         created=source_date(),

@@ -1,15 +1,17 @@
 """Which files become which layers of an artifact: the plan of a package, as a value. It looks at names and links only.
 
-A GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by side. A TFLite file
-(with the labels and settings beside it) and a folder become a v0.2 artifact with one layer for each file, a folder's
-sorted by path. Hidden files stay out. A link is followed if it stays inside the folder (or leads into the blobs beside
-it, as in the cache of Hugging Face); any other is refused, for leaving a file out in silence would break the model.
+In Docker's format a GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by
+side; a TFLite file (with the labels and settings beside it) and a folder a v0.2 artifact with one layer for each file,
+a folder's sorted by path. In ModelPack's they are the same, and a layer's type says what it is for instead of what it
+holds. Hidden files stay out. A link is followed if it stays inside the folder (or leads into the blobs beside it, as in
+the cache of Hugging Face); any other is refused, for leaving a file out in silence would break the model.
 """
 
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from berth_api.artifact import Format
@@ -22,7 +24,27 @@ from berth_store.manifest import MAX_LAYERS
 
 # The formats whose weights may be a model without any other file.
 _ALONE = {Format.GGUF: mediatypes.CONFIG_V01, Format.TFLITE: mediatypes.CONFIG_V02}
+_WEIGHT_TYPES = frozenset({mediatypes.GGUF, mediatypes.SAFETENSORS, mediatypes.PROJECTOR, mediatypes.ADAPTER})
+_WEIGHT_SUFFIXES = (".onnx", ".onnx_data", ".onnx.data", ".tflite", ".litertlm")
+_DOC_SUFFIXES = (".md", ".pdf", ".png", ".jpg", ".svg")
 _LICENSE_STEMS = ("license", "licence", "copying", "notice")
+
+
+class PackageFormat(StrEnum):
+    """The published format in which a package is written."""
+
+    DOCKER = "docker"
+    MODELPACK = "modelpack"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the user adds to the model's own files."""
+
+    licenses: Sequence[Path] = ()
+    chat_template: Path | None = None
+    projector: Path | None = None
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,10 +62,18 @@ class PackagePlan:
 
     config_type: str
     files: tuple[LayerFile, ...]
+    artifact_type: str | None = None
+
+
+NO_EXTRAS = Extras()
 
 
 def plan_package(
-    path: Path, detected: DetectedModel, *, licenses: Sequence[Path] = (), chat_template: Path | None = None
+    path: Path,
+    detected: DetectedModel,
+    *,
+    extras: Extras = NO_EXTRAS,
+    package_format: PackageFormat = PackageFormat.DOCKER,
 ) -> PackagePlan:
     """The plan for what `detected` was found at `path`. UnsupportedModel names a file that can't come along."""
     if path.is_dir():
@@ -54,14 +84,15 @@ def plan_package(
         raise UnsupportedModel(
             f"{path} is {detected.format} and needs the files beside it (tokenizer, settings); package its folder"
         )
-    extra = [LayerFile(each, each.name, mediatypes.LICENSE) for each in licenses]
-    if chat_template is not None:
-        extra.append(LayerFile(chat_template, mediatypes.CHAT_TEMPLATE_NAME, mediatypes.CHAT_TEMPLATE))
-    replaced = {each.name for each in extra}
-    files = (*(each for each in files if each.name not in replaced), *extra)
+    added = _added(extras)
+    replaced = {each.name for each in added}
+    files = (*(each for each in files if each.name not in replaced), *added)
     if len(files) > MAX_LAYERS:
         raise UnsupportedModel(f"{path} has {len(files):,} files, at most {MAX_LAYERS:,} fit into an artifact")
-    return PackagePlan(config_type, files)
+    if package_format is PackageFormat.DOCKER:
+        return PackagePlan(config_type, files)
+    renamed = tuple(replace(each, media_type=modelpack_type_of(each)) for each in files)
+    return PackagePlan(mediatypes.CONFIG_MODELPACK, renamed, mediatypes.MODELPACK_MANIFEST)
 
 
 def media_type_of(name: str, *, projector: bool = False) -> str:
@@ -76,6 +107,30 @@ def media_type_of(name: str, *, projector: bool = False) -> str:
     if base.startswith(_LICENSE_STEMS):
         return mediatypes.LICENSE
     return mediatypes.MODEL_FILE
+
+
+def modelpack_type_of(file: LayerFile) -> str:
+    """What ModelPack calls a layer with this file; Docker's type of it says what the name alone does not."""
+    if file.media_type in _WEIGHT_TYPES or file.name.lower().endswith(_WEIGHT_SUFFIXES):
+        return mediatypes.MODELPACK_WEIGHT
+    if file.media_type == mediatypes.LICENSE or file.name.lower().endswith(_DOC_SUFFIXES):
+        return mediatypes.MODELPACK_DOC
+    return mediatypes.MODELPACK_CODE if file.name.endswith(".py") else mediatypes.MODELPACK_SETTINGS
+
+
+def _added(extras: Extras) -> list[LayerFile]:
+    added = [LayerFile(each, each.name, mediatypes.LICENSE) for each in sorted(extras.licenses, key=_name)]
+    if extras.chat_template is not None:
+        added.append(LayerFile(extras.chat_template, mediatypes.CHAT_TEMPLATE_NAME, mediatypes.CHAT_TEMPLATE))
+    if extras.projector is not None:
+        added.append(LayerFile(extras.projector, extras.projector.name, mediatypes.PROJECTOR))
+    if extras.adapter is not None:
+        added.append(LayerFile(extras.adapter, extras.adapter.name, mediatypes.ADAPTER))
+    return added
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _side_by_side(detected: DetectedModel) -> tuple[LayerFile, ...]:

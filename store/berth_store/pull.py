@@ -23,6 +23,8 @@ from berth_store.sources.address import Address, Name
 from berth_store.sources.gather import find_gathered, gather, gather_local
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
+from berth_store.unpack import unpack
+from berth_store.view import plan_view
 
 
 async def pull(
@@ -90,14 +92,11 @@ async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fe
     meter.add(manifest.size_bytes - sum(blob.size for blob in missing))
     with store.using(), writing(store.root):
         fetcher.check_room(missing)
-        await run_all(_fetch(fetcher, blob) for blob in missing)
+        await run_all(fetcher.fetch(blob) for blob in missing)
+        plan_view(manifest, str(reference), await in_thread(unpack, store, manifest, str(reference)))
         await in_thread(store.write_blob, fetched.content)
         await in_thread(store.tag, reference, fetched.digest)
     return fetched.digest
-
-
-async def _fetch(fetcher: Fetcher, blob: Wanted) -> None:
-    await fetcher.fetch(blob)
 
 
 def _wanted(registry: Registry, reference: Reference, blob: Descriptor) -> Wanted:

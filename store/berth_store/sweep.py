@@ -15,6 +15,7 @@ from berth_store import locks
 from berth_store.digest import Digest, hex_of
 from berth_store.errors import NoModelInSource, SourceError
 from berth_store.manifest import MAX_MANIFEST_BYTES, Index, parse_manifest
+from berth_store.unpack import read_inventory
 
 if TYPE_CHECKING:
     from berth_store.local import Store
@@ -43,6 +44,7 @@ def sweep(store: "Store", *, now: float | None = None) -> Removal:
         needed = _needed(store)
         if needed is None:
             return Removal(postponed=True)
+        needed = _with_unpacked(store.unpacked, needed)
         _sweep_views(store, needed)
         _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
         _sweep_locks(store.locks)
@@ -69,6 +71,18 @@ def _needed(store: "Store") -> frozenset[str] | None:
     return frozenset(map(hex_of, found))
 
 
+def _with_unpacked(folder: Path, needed: frozenset[str]) -> frozenset[str]:
+    """`needed`, and what lay in the archives among it; inventories of other archives are deleted."""
+    found = set(needed)
+    for path in folder.iterdir():
+        inventory = read_inventory(path) if path.name.partition(".")[0] in needed else None
+        if inventory is None:
+            path.unlink()
+        else:
+            found.update(map(hex_of, inventory.digests))
+    return frozenset(found)
+
+
 def _sweep_blobs(folder: Path, needed: frozenset[str]) -> Removal:
     freed, digests = 0, []
     for path in folder.iterdir():
@@ -93,7 +107,9 @@ def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
         if path.suffix == RECEIPT_SUFFIX and path.read_bytes().decode(errors="replace")[-64:] in needed:
             continue
         is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
-        if not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
             path.unlink()
 
 

@@ -8,7 +8,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
-async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def run_all(work: Iterable[Coroutine[Any, Any, object]]) -> None:
     """Run all coroutines at once. The first error cancels the rest, and is raised by itself once they have ended."""
     try:
         async with asyncio.TaskGroup() as group:

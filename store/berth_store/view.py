@@ -7,21 +7,19 @@ renamed; one that was tampered with is repaired link by link, so that a reader n
 
 import os
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from berth_store import mediatypes
+from berth_store.archive.inventory import File
+from berth_store.archive.kinds import codec_of
 from berth_store.digest import Digest, hex_of
 from berth_store.durable import flush_folder, temporary_name
 from berth_store.errors import NoModelInSource
-from berth_store.manifest import Manifest
-
-MAX_NAME_BYTES = 1024
-MAX_PART_BYTES = 255
-MAX_DEPTH = 16
+from berth_store.manifest import Descriptor, Manifest
+from berth_store.names import folded, name_fault
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,14 @@ class Link:
         return f"{up}blobs/sha256/{hex_of(self.digest)}"
 
 
-def plan_view(manifest: Manifest, origin: str) -> tuple[Link, ...]:
-    """The links of the artifact's view. NoModelInSource names the first name that is refused, and why."""
-    digests = (layer.digest for layer in manifest.layers)
-    return plan_links(tuple(zip(layer_names(manifest), digests, strict=True)), origin)
+def plan_view(manifest: Manifest, origin: str, unpacked: Sequence[File] = ()) -> tuple[Link, ...]:
+    """The links of the artifact's view. NoModelInSource names the first name that is refused, and why.
+
+    `unpacked` are the files of its archives; without them, the links of the other layers are planned.
+    """
+    layers = zip(layer_names(manifest), file_layers(manifest), strict=True)
+    files = [(name, layer.digest) for name, layer in layers]
+    return plan_links([*files, *((file.name, file.digest) for file in unpacked)], origin)
 
 
 def plan_links(files: Sequence[tuple[str, Digest]], origin: str) -> tuple[Link, ...]:
@@ -51,14 +53,20 @@ def plan_links(files: Sequence[tuple[str, Digest]], origin: str) -> tuple[Link, 
     return links
 
 
+def file_layers(manifest: Manifest) -> tuple[Descriptor, ...]:
+    """The layers that are files and no archives."""
+    return tuple(layer for layer in manifest.layers if codec_of(manifest, layer) is None)
+
+
 def layer_names(manifest: Manifest) -> tuple[str, ...]:
-    """Each layer's file name: its annotation, or else a name for its type."""
-    kinds = Counter(layer.media_type for layer in manifest.layers)
+    """The name of each layer that is a file: its annotation, or else a name for its type."""
+    layers = file_layers(manifest)
+    kinds = Counter(layer.media_type for layer in layers)
     seen: Counter[str] = Counter()
     names = []
-    for layer in manifest.layers:
+    for layer in layers:
         seen[layer.media_type] += 1
-        stated = layer.annotation(mediatypes.ANNOTATION_FILEPATH) or layer.annotation(mediatypes.ANNOTATION_TITLE)
+        stated = next(filter(None, map(layer.annotation, mediatypes.NAME_ANNOTATIONS)), None)
         if layer.media_type == mediatypes.CHAT_TEMPLATE and manifest.config.media_type == mediatypes.CONFIG_V01:
             stated = (
                 None  # In v0.1 the type alone says what a file is for, and the template's name is its maker's whim.
@@ -141,7 +149,7 @@ def _default_name(media_type: str, number: int, count: int) -> str:
 
 
 def _checked(name: str, origin: str) -> PurePosixPath:
-    fault = _fault(name)
+    fault = name_fault(name)
     if fault:
         raise NoModelInSource(
             f"{origin}: the file name {name[:120]!r} is refused, it {fault}; nothing was written. "
@@ -150,35 +158,16 @@ def _checked(name: str, origin: str) -> PurePosixPath:
     return PurePosixPath(name)
 
 
-def _fault(name: str) -> str | None:
-    """What is wrong with a name from elsewhere; the first rule that is broken."""
-    parts = name.split("/")
-    rules = (
-        (name.startswith("/"), "is absolute"),
-        ("\\" in name, "has a backslash"),
-        (not name.isprintable(), "has characters that can't be printed"),
-        (any(part in {"", ".", ".."} for part in parts), "has an empty, '.' or '..' part"),
-        (len(parts) > MAX_DEPTH, f"is nested deeper than {MAX_DEPTH}"),
-        (len(name.encode(errors="replace")) > MAX_NAME_BYTES, f"is longer than {MAX_NAME_BYTES} bytes"),
-        (any(len(part.encode(errors="replace")) > MAX_PART_BYTES for part in parts), "has an overlong part"),
-    )
-    return next((fault for broken, fault in rules if broken), None)
-
-
 def _check_distinct(links: tuple[Link, ...], origin: str) -> None:
     """Refuse names that are, or on some file systems would be, the same, or a file where another needs a folder."""
     files: dict[str, PurePosixPath] = {}
     for link in links:
-        other = files.setdefault(_folded(link.name), link.name)
+        other = files.setdefault(folded(str(link.name)), link.name)
         if other is not link.name:
             raise NoModelInSource(
                 f"{origin}: the file names {str(other)!r} and {str(link.name)!r} collide; it is refused"
             )
     for link in links:
         for parent in link.name.parents:
-            if _folded(parent) in files:
+            if folded(str(parent)) in files:
                 raise NoModelInSource(f"{origin}: {str(parent)!r} is both a file and a folder; it is refused")
-
-
-def _folded(name: PurePosixPath) -> str:
-    return unicodedata.normalize("NFC", str(name).casefold())

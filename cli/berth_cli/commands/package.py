@@ -12,9 +12,12 @@ from berth_cli.show.transfer import transfer_screen
 from berth_cli.transfer import Interrupted, push_shown
 from berth_store.local import Store
 from berth_store.package import package
+from berth_store.packing import Extras, PackageFormat
 from berth_store.reference import Reference
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# `cncf` is Docker's word for ModelPack.
+_FORMATS = {**{each.value: each for each in PackageFormat}, "cncf": PackageFormat.MODELPACK}
 _TASKS = [task.value for task in Task]
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -26,6 +29,15 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--safetensors-dir", type=_FOLDER, help="Folder of a model. Then NAME is the argument.")
 @click.option("-l", "--license", "licenses", multiple=True, type=_FILE, help="License file. May be repeated.")
 @click.option("--chat-template", type=_FILE, help="Jinja template in place of the model's own.")
+@click.option("--mmproj", type=_FILE, help="Multimodal projector (GGUF) that belongs to the model.")
+@click.option("--adapter", type=_FILE, help="LoRA adapter (GGUF) to go with it.")
+@click.option(
+    "--format",
+    "package_format",
+    type=click.Choice(list(_FORMATS)),
+    default=PackageFormat.DOCKER.value,
+    help="Docker's model format, or ModelPack of the CNCF.",
+)
 @click.option("--context-length", "--context-size", type=click.IntRange(min=1), help="Tokens to serve it with.")
 @click.option(
     "--task", type=click.Choice(_TASKS), default=Task.AUTO.value, help="What it does, if its files don't say."
@@ -39,15 +51,19 @@ def command(
     safetensors_dir: Path | None,
     licenses: tuple[Path, ...],
     chat_template: Path | None,
+    mmproj: Path | None,
+    adapter: Path | None,
+    package_format: str,
     context_length: int | None,
     task: str,
     push: bool,
 ) -> None:
-    """Make an artifact of a model's files and keep it in this machine's store, in Docker's model format.
+    """Make an artifact of a model's files and keep it in this machine's store, in a published format.
 
     \b
     berth package ./model.gguf --tag localhost/mine:1
     berth package ./folder --tag ghcr.io/me/mine:1 --push
+    berth package ./folder --tag ghcr.io/me/mine:1 --format modelpack
     berth package --gguf ./model.gguf ghcr.io/me/mine:1      as with `docker model package`
     """
     path, reference = _choose(path_or_name, tag, gguf or safetensors_dir, both=bool(gguf and safetensors_dir))
@@ -58,8 +74,8 @@ def command(
                 Store(),
                 path,
                 reference,
-                licenses=licenses,
-                chat_template=chat_template,
+                extras=Extras(licenses, chat_template, projector=mmproj, adapter=adapter),
+                package_format=_FORMATS[package_format],
                 context_length=context_length,
                 task=Task(task),
                 progress=progress,

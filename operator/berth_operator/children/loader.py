@@ -77,6 +77,8 @@ def build_resolver_container(model: Model, settings: OperatorSettings) -> Manife
     options = _source_options(spec.source, pinned_digest(spec.source))
     if spec.artifact.format is not None:
         options += ["--format", spec.artifact.format]
+    if spec.chat_template is not None:
+        options += ["--own-template"]
     command = ["python", "-m", "berth_store.resolver", *options, "--task", spec.task, "--engine", spec.engine.type]
     return _build_container(RESOLVE_CONTAINER, [str(part) for part in command], model, settings)
 

@@ -178,7 +178,7 @@ async def supervise(options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.take_signal, number)
     model = only_model(options)
-    task = options.task if options.task is not Task.AUTO else await asyncio.to_thread(_task_of, model.path)
+    task = options.task if options.task is not Task.AUTO else await asyncio.to_thread(_task_of, model.path, options)
     with tempfile.TemporaryDirectory(prefix="berth-vllm-") as folder:
         template = _write_template(options.chat_template, Path(folder))
         host = options.host or listening_address()
@@ -242,8 +242,9 @@ def _vllm_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _task_of(path: Path) -> Task:
-    return detect_bounded(path, formats=(Format.SAFETENSORS,) if path.is_dir() else ()).task
+def _task_of(path: Path, options: Options) -> Task:
+    formats = (Format.SAFETENSORS,) if path.is_dir() else ()
+    return detect_bounded(path, formats=formats, own_template=options.chat_template is not None).task
 
 
 def _write_template(text: str | None, folder: Path) -> Path | None:

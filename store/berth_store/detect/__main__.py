@@ -29,7 +29,8 @@ def main() -> int:
     if asked.paged:
         read_through(_ask_for)
     try:
-        answer = Answer(model=detect(asked.path, task=asked.task, formats=asked.format))
+        found = detect(asked.path, task=asked.task, formats=asked.format, own_template=asked.own_template)
+        answer = Answer(model=found)
     except UnsupportedModel as error:
         answer = Answer(refused=str(error))
     sys.stdout.write(answer.model_dump_json())
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("path", type=Path)
     parser.add_argument("--task", type=Task, default=Task.AUTO)
     parser.add_argument("--format", type=Format, action="append", default=[])
+    parser.add_argument("--own-template", action="store_true", help="the user gives a chat template: do not judge this")
     parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
     parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)
     parser.add_argument("--paged", action="store_true", help="ask on stdout for each stretch before it is read")

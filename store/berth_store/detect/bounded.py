@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from berth_api.artifact import Format, Task
 from berth_api.errors import Unavailable, UnsupportedModel
 from berth_store.detect.model import DetectedModel
+from berth_store.detect.wish import Wish
 
 DEFAULT_CPU_SECONDS = 10
 # Beyond this it is the machine that is too slow, not the file: the bound on processor time comes first otherwise.
@@ -53,6 +54,7 @@ def detect_bounded(
     *,
     task: Task = Task.AUTO,
     formats: Collection[Format] = (),
+    own_template: bool = False,
     cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -62,7 +64,7 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = child_command(path, task, formats, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
+    command = child_command(path, Wish(task, frozenset(formats), own_template), cpu_seconds, memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -114,14 +116,13 @@ def limit_myself(cpu_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def child_command(
-    path: Path, task: Task, formats: Collection[Format], *, cpu_seconds: int, memory_bytes: int
-) -> list[str]:
+def child_command(path: Path, wish: Wish, cpu_seconds: int, memory_bytes: int) -> list[str]:
     """The child for `path`."""
     # -P keeps the working folder, which may be the model's own, off the way of imports.
-    command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", task]
+    command = [sys.executable, "-P", "-m", "berth_store.detect", "--task", wish.task]
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
-    command += [word for each in sorted(formats) for word in ("--format", each)]
+    command += [word for each in sorted(wish.formats) for word in ("--format", each)]
+    command += ["--own-template"] if wish.own_template else []
     return [*command, "--", os.fspath(path)]
 
 

@@ -14,6 +14,9 @@ _POSITION_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequen
 MAX_SANE_LENGTH = 1 << 24
 MAX_LABELS = 1 << 16
 TEMPLATE_NAME = "chat_template.jinja"
+# Where templates for tools, documents and the like lie beside it.
+MORE_TEMPLATES = "additional_chat_templates"
+_TEMPLATE_SETTINGS = ("chat_template.json", "tokenizer_config.json")
 MAX_TEMPLATE_CHARACTERS = 1 << 20
 
 
@@ -74,10 +77,22 @@ def chat_template(folder: ModelFolder) -> str | None:
     name = _template_name(folder)
     template = folder.text(name) if name else None
     if template is None:
-        template = _template_in(folder.json("chat_template.json")) or _template_in(folder.json("tokenizer_config.json"))
+        template = next(filter(None, (_template_in(folder.json(each)) for each in _TEMPLATE_SETTINGS)), None)
     if template is not None and len(template) > MAX_TEMPLATE_CHARACTERS:
         raise UnsupportedModel("the chat template has more than a million characters, and no real one does; replace it")
     return template or None
+
+
+def other_templates(folder: ModelFolder) -> tuple[str, ...]:
+    """Every template that lies in the folder, whether it is the one for chats or not: engines choose among them."""
+    files = [path for path in folder.files if path.suffix == ".jinja"]
+    files += [path for path in folder.files_in(MORE_TEMPLATES) if path.suffix == ".jinja"]
+    texts = [folder.text(str(path.relative_to(folder.root))) for path in files]
+    for name in _TEMPLATE_SETTINGS:
+        value = folder.json(name).get("chat_template")
+        listed = value if isinstance(value, list) else [{"template": value}]
+        texts += [text(each, "template") for each in listed if isinstance(each, Mapping)]
+    return tuple(filter(None, texts))
 
 
 def _template_name(folder: ModelFolder) -> str | None:

@@ -29,13 +29,16 @@ Found = dict[Format, list[Path]]
 _REMEDY_FORMAT = "correct `spec.artifact.format` or `spec.engine.type`, whichever asks for it"
 
 
-def detect(path: Path, *, task: Task = Task.AUTO, formats: Collection[Format] = ()) -> DetectedModel:
+def detect(
+    path: Path, *, task: Task = Task.AUTO, formats: Collection[Format] = (), own_template: bool = False
+) -> DetectedModel:
     """What the file or folder at `path` is, read in this process.
 
-    `task` and `formats` (empty: any) are the user's own words and win over what the files say. `UnsupportedModel` says
-    what is wrong or left open, why, and what to do. Use `detect_bounded` for files that come from elsewhere.
+    `task` and `formats` (empty: any) are the user's own words and win over what the files say; `own_template` says that
+    the user gives a chat template too. `UnsupportedModel` says what is wrong or left open, why, and what to do. Use
+    `detect_bounded` for files that come from elsewhere.
     """
-    wish = Wish(task, frozenset(formats))
+    wish = Wish(task, frozenset(formats), own_template)
     if not str(path).isprintable():
         raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))

@@ -1,12 +1,13 @@
 """A GGUF model from one file, from the first of its shards, or from a folder: `detect_gguf`, `detect_gguf_folder`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
-from berth_store.detect import config
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.folder import is_own_file
@@ -15,6 +16,7 @@ from berth_store.headers.gguf_types import PoolingType
 
 # The engine finds the other shards by this name, so a shard with another name can't be loaded.
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+TEMPLATE_KEY = "tokenizer.chat_template"
 MAX_SHARDS = 1024
 MAX_MODELS = 64
 # In all shards together; the largest models have some thousands.
@@ -61,8 +63,9 @@ def detect_gguf_folder(folder: ModelFolder, files: list[Path], wish: Wish) -> De
         names = [path.name for path in models or files]
         what = f"{len(models)} GGUF models" if models else "GGUF files, none of them a model of its own"
         raise ask_which(str(folder.root), what, names, "name the file that is meant in place of the folder")
-    found = detect_gguf(models[0], wish)
-    beside = config.chat_template(folder)
+    beside = judged_template(folder, wish)
+    # What lies beside the weights takes the place of what is in them, so that alone is judged.
+    found = detect_gguf(models[0], replace(wish, own_template=True) if beside else wish)
     task = found.task
     if beside and wish.task is Task.AUTO and task is Task.COMPLETION:
         task = Task.CHAT
@@ -177,11 +180,6 @@ def _model(root: Path, shards: list[Path], headers: list[GgufHeader], wish: Wish
         raise UnsupportedModel(
             f"{shards[0].name} does not state `general.architecture`, so no engine can load it; fetch a whole model"
         )
-    if first.template_is_too_long:
-        raise UnsupportedModel(
-            f"{shards[0].name} has a chat template of more than {MAX_KEPT_STRING_BYTES:,} bytes, and no real one has; "
-            "fetch the model again from a source that you trust"
-        )
     task = _task(shards[0], first, wish)
     return DetectedModel(
         artifact=Artifact(
@@ -195,10 +193,22 @@ def _model(root: Path, shards: list[Path], headers: list[GgufHeader], wish: Wish
         ),
         root=root,
         weights=tuple(shards),
-        chat_template=first.chat_template,
+        chat_template=_template(shards[0], first, wish),
         embedding=_embedding(first) if task is Task.EMBEDDING else None,
         labels=first.classifier_labels,
     )
+
+
+def _template(path: Path, header: GgufHeader, wish: Wish) -> str | None:
+    """The template for chats. llama.cpp may take another of the file's, so all are judged."""
+    if header.template_is_too_long and not wish.own_template:
+        raise UnsupportedModel(
+            f"{path.name} has a chat template of more than {MAX_KEPT_STRING_BYTES:,} bytes, and no real one has; fetch "
+            "the model again from a source that you trust"
+        )
+    named = [value for key, value in header.metadata.items() if key.startswith(TEMPLATE_KEY)]
+    others = [value for value in named if isinstance(value, str)]
+    return wish.template(header.chat_template, path.name, others=others)
 
 
 def _task(path: Path, header: GgufHeader, wish: Wish) -> Task:

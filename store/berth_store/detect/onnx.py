@@ -7,6 +7,7 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
 from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
 from berth_store.detect.onnx_vision import read_vision
@@ -50,7 +51,7 @@ def folder_of(path: Path) -> ModelFolder:
 def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
     """The model whose graph is at `path`."""
     header = read_onnx(path, root=folder.root)
-    facts = _facts(folder, header)
+    facts = _facts(folder, header, wish)
     task = wish.task_or(stated_task(facts))
     if task is None:
         outputs = ", ".join(value.name for value in header.outputs[:8])
@@ -77,14 +78,14 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
     )
 
 
-def _facts(folder: ModelFolder, header: OnnxHeader) -> GraphFacts:
+def _facts(folder: ModelFolder, header: OnnxHeader, wish: Wish) -> GraphFacts:
     settings = folder.json("config.json")
     sentence = read_embedding(folder)
     return GraphFacts(
         header=header,
         architecture=next(iter(config.texts(settings, "architectures")), None),
         label_count=len(config.labels(settings)),
-        chat_template=config.chat_template(folder),
+        chat_template=judged_template(folder, wish),
         compares_pairs=is_cross_encoder(folder),
         has_pooling=sentence is not None and sentence.settings.pooling is not None,
     )

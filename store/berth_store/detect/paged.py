@@ -24,6 +24,7 @@ from berth_store.detect.bounded import (
     too_slow,
 )
 from berth_store.detect.model import DetectedModel
+from berth_store.detect.wish import Wish
 from berth_store.ranges import Range
 
 AsyncSupply = Callable[[Path, Range], Awaitable[None]]
@@ -35,6 +36,7 @@ async def detect_paged(
     *,
     task: Task = Task.AUTO,
     formats: Collection[Format] = (),
+    own_template: bool = False,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> DetectedModel:
     """What `detect` says of `path`, whose files have their true size, and the content that `supply` has put there.
@@ -42,7 +44,8 @@ async def detect_paged(
     `supply` gets a file below `path` and the stretch that is about to be read; what it raises is raised here. The
     bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
     """
-    command = child_command(path, task, formats, cpu_seconds=DEFAULT_CPU_SECONDS, memory_bytes=DEFAULT_MEMORY_BYTES)
+    wish = Wish(task, frozenset(formats), own_template)
+    command = child_command(path, wish, DEFAULT_CPU_SECONDS, DEFAULT_MEMORY_BYTES)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *command[:-2], "--paged", *command[-2:], stdin=pipe, stdout=pipe, stderr=pipe, limit=MAX_ANSWER_BYTES

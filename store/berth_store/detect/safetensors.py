@@ -9,6 +9,7 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.judged import judged_template
 from berth_store.detect.kv_cache import kv_bytes_per_token
 from berth_store.detect.model import DetectedModel
 from berth_store.detect.sentence import embedding_settings, is_cross_encoder, is_sentence_model
@@ -32,7 +33,7 @@ def detect_safetensors(folder: ModelFolder, files: list[Path], wish: Wish) -> De
     """The model whose weights are among the folder's safetensors `files`."""
     weights, headers = _weights(folder, files)
     settings = folder.json("config.json")
-    template = config.chat_template(folder)
+    template = judged_template(folder, wish)
     task = wish.task_or(stated_task(folder, chat=template is not None))
     if task is None:
         named = ", ".join(config.texts(settings, "architectures")) or "no class"

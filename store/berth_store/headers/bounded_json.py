@@ -41,15 +41,15 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-def read_json(path: Path, *, most_bytes: int = MAX_JSON_BYTES) -> Json:
+def read_json(path: Path, *, most_bytes: int = MAX_JSON_BYTES, most_values: int = MAX_VALUES) -> Json:
     """The value in a JSON file; `UnsupportedModel` says why there is none."""
-    return parse_json(read_bounded(path, most_bytes), path.name)
+    return parse_json(read_bounded(path, most_bytes), path.name, most_values=most_values)
 
 
-def parse_json(content: bytes, name: str) -> Json:
+def parse_json(content: bytes, name: str, *, most_values: int = MAX_VALUES) -> Json:
     """The value of a JSON text; `name` says whose, for the error."""
     try:
-        _check_structure(content)
+        _check_structure(content, most_values)
         value: Json = json.loads(content.decode("utf-8"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise UnsupportedModel(f"{name} is no JSON that can be used: {error}; fetch it again or repair it") from error
@@ -66,7 +66,7 @@ def unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     raise _DuplicateKeyError(f"the key {twice!r} stands in it twice")
 
 
-def _check_structure(content: bytes) -> None:
+def _check_structure(content: bytes, most_values: int) -> None:
     depth = values = 0
     for match in _STRUCTURE.finditer(content):
         mark = match.group()
@@ -77,5 +77,5 @@ def _check_structure(content: bytes) -> None:
         values += mark[:1] != b'"'
         if depth > MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-        if values > MAX_VALUES:
-            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+        if values > most_values:
+            raise ValueError(f"it has more than {most_values:,} values")

@@ -21,7 +21,7 @@ def resolve_inside(root: Path, name: str, what: str, *, base: Path | None = None
     `root` is the model's folder, `base` the folder in it from which the name counts, if another.
     """
     parts = PurePosixPath(name).parts
-    if not name or len(name.encode(errors="replace")) > MAX_NAME_BYTES or "\0" in name:
+    if not parts or len(name.encode(errors="replace")) > MAX_NAME_BYTES or "\0" in name:
         raise UnsupportedModel(f"{what} names a file by an empty, overlong or broken name; {REMEDY_NAME}")
     if name.startswith("/") or "\\" in name or ".." in parts or ":" in parts[0]:
         raise UnsupportedModel(f"{what} names {name!r}, which is outside the model's folder; {REMEDY_NAME}")

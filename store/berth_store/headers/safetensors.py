@@ -30,7 +30,9 @@ MAX_METADATA_BYTES = 16 << 20
 MAX_METADATA_ENTRIES = 1 << 16
 MAX_RANK = 64
 MAX_COUNT = (1 << 63) - 1
-MAX_INDEX_BYTES = 64 << 20
+MAX_INDEX_BYTES = 32 << 20
+# A line for each tensor; the largest mixtures of experts have some 150,000.
+MAX_INDEX_VALUES = 1 << 18
 MAX_SHARDS = 4096
 METADATA_KEY = "__metadata__"
 
@@ -124,7 +126,7 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
 
 def read_index(path: Path) -> SafetensorsIndex:
     """Read the index at `path`; every shard that it names lies in the index's folder."""
-    index = read_json(path, most_bytes=MAX_INDEX_BYTES)
+    index = read_json(path, most_bytes=MAX_INDEX_BYTES, most_values=MAX_INDEX_VALUES)
     weight_map = index.get("weight_map") if isinstance(index, Mapping) else None
     if not isinstance(weight_map, Mapping) or not weight_map:
         raise UnsupportedModel(f"{path.name} has no `weight_map`, so it is no index; fetch it again")

@@ -51,6 +51,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                     task=asked.task,
                     engine=asked.engine,
                     weights_format=asked.format,
+                    own_template=asked.own_template,
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
@@ -76,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")
     add("--engine", type=EngineType, default=EngineType.AUTO, metavar="ENGINE", help="whose format to look for")
     add("--format", type=Format, metavar="FORMAT", help="which of several formats is meant")
+    add(
+        "--own-template", action="store_true", help="a chat template is given beside the artifact: do not judge its own"
+    )
     add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")

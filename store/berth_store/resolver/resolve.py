@@ -40,25 +40,30 @@ async def resolve(
     task: Task = Task.AUTO,
     engine: EngineType = EngineType.AUTO,
     weights_format: Format | None = None,
+    own_template: bool = False,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
-    `task` and `weights_format` are the user's words; without the latter, what the `engine` loads is looked for. Raises
-    what `berth_store.errors` lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now.
+    `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too; without
+    a format, what the `engine` loads is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it
+    is no model, Unavailable where it can't be looked at now.
     """
     async with Transport(registries) as transport:
         source = open_source(name, transport, registries)
         listing = await source.list_files()
-        selection = select(name, listing)
-        there = Scratch(scratch, source, selection.files, str(name), registries)
-        files = await there.prepare()
+        there = Scratch(scratch, source, str(name), registries)
+        inside = await there.look_into(listing.manifest) if listing.manifest else ()
+        selection = select(name, (*listing.files, *inside))
+        files = await there.prepare(selection.files)
         try:
             formats = {weights_format} if weights_format else formats_of(engine)
-            found = await detect_paged(there.view, there.supply, task=task, formats=formats)
+            found = await detect_paged(there.view, there.supply, task=task, formats=formats, own_template=own_template)
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, name)) from error
-    whole = len(files) == len(listing.files)
-    size_bytes = sum(file.size for file in files) + (listing.further_bytes if whole else 0)
+    # An archive is fetched and unpacked whole, whatever is taken of it, and what it holds lies beside it.
+    whole = len(files) == len(listing.files) + len(inside)
+    further_bytes = listing.further_bytes if whole or inside else 0
+    size_bytes = sum(file.size for file in {*files, *inside}) + further_bytes
     facts = {"digest": held_to(name, listing, files), "size_bytes": size_bytes}
     return Resolution(
         artifact=found.artifact.model_copy(update=facts),

@@ -20,12 +20,13 @@ from berth_store.packing import media_type_of
 from berth_store.reference import Reference
 from berth_store.sources.address import Address
 from berth_store.sources.identity import listed_digest, stored_digest
-from berth_store.sources.oci import list_layers
+from berth_store.sources.oci import archive_file, list_inside, list_layers
 from berth_store.sources.opened import open_source, select
 from berth_store.sources.protocol import ListedFile, Listing, Source, key_of
 from berth_store.sources.selection import quantization_of
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
+from berth_store.unpack import unpack
 from berth_store.view import plan_links
 
 _FORMATS = {
@@ -58,9 +59,10 @@ def gather_local(store: Store, address: Address) -> Digest | None:
     whole = store.resolve(address.location) if isinstance(address.location, Reference) else None
     if whole is None or store.missing(store.manifest(whole)):
         return None
-    listing = Listing(list_layers(store.manifest(whole)), digest=whole)
-    files = select(address, listing).files
+    manifest = store.manifest(whole)
     with store.using(), writing(store.root):
+        inside = list_inside(unpack(store, manifest, str(address)))
+        files = select(address, (*list_layers(manifest), *inside)).files
         return _keep(store, address, files, {file.path: file.digest for file in files if file.digest})
 
 
@@ -72,23 +74,38 @@ async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Di
     store = fetcher.store
     source = open_source(address, transport, fetcher.config)
     listing = await source.list_files()
-    files = select(address, listing).files
-    check_names(files, str(address))
-    wanted = {file: _wanted(source, file) for file in files}
-    digests = {file.path: file.digest for file in files if file.digest is not None}
+    with store.using():
+        inside = await _look_into(listing, source, fetcher, str(address))
+        files = select(address, (*listing.files, *inside)).files
+        check_names(files, str(address))
+        here = frozenset(inside)
+        wanted = {file: _wanted(source, file) for file in files if file not in here}
+        digests = {file.path: file.digest for file in files if file.digest is not None}
 
-    async def fetch(file: ListedFile) -> None:
-        digests[file.path] = await fetcher.fetch(wanted[file])
+        async def fetch(file: ListedFile) -> None:
+            digests[file.path] = await fetcher.fetch(wanted[file])
 
-    with store.using(), writing(store.root):
-        fetcher.meter.expect(sum(file.size for file in files))
-        fetcher.check_room([item for item in wanted.values() if fetcher.find(item) is None])
-        # What has no digest yet comes first: then all are known, and a wrong pin is told before the weights come.
-        await run_all(fetch(file) for file in files if file.digest is None)
-        if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
-            _check_pin(address, files, digests)
-        await run_all(fetch(file) for file in files if file.digest is not None)
-        return await in_thread(_keep, store, address, files, digests)
+        with writing(store.root):
+            fetcher.meter.expect(listing.archives_bytes + sum(file.size for file in wanted))
+            fetcher.check_room([item for item in wanted.values() if fetcher.find(item) is None])
+            # What has no digest yet comes first: then all are known, and a wrong pin is told before the weights come.
+            await run_all(fetch(file) for file in wanted if file.digest is None)
+            if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
+                _check_pin(address, files, digests)
+            await run_all(fetch(file) for file in wanted if file.digest is not None)
+            return await in_thread(_keep, store, address, files, digests)
+
+
+async def _look_into(listing: Listing, source: Source, fetcher: Fetcher, origin: str) -> tuple[ListedFile, ...]:
+    """The files in the artifact's archives: these are fetched and unpacked whole, whatever is taken of them."""
+    if listing.manifest is None or not listing.archives:
+        return ()
+    wanted = [_wanted(source, archive_file(layer)) for layer in listing.archives]
+    with writing(fetcher.store.root):
+        fetcher.meter.expect(listing.archives_bytes)
+        fetcher.check_room([item for item in wanted if fetcher.find(item) is None])
+        await run_all(fetcher.fetch(item) for item in wanted)
+        return list_inside(await in_thread(unpack, fetcher.store, listing.manifest, origin))
 
 
 def check_names(files: Sequence[ListedFile], origin: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from berth_store.digest import Digest, digest_of
 from berth_store.manifest import Manifest
 from berth_store.sources.protocol import ListedFile
-from berth_store.view import layer_names
+from berth_store.view import file_layers, layer_names
 
 
 def content_digest(files: Iterable[tuple[str, int, str]]) -> Digest:
@@ -27,6 +27,5 @@ def listed_digest(files: Sequence[ListedFile]) -> Digest:
 
 def stored_digest(manifest: Manifest) -> Digest:
     """The digest of files that are here."""
-    return content_digest(
-        (name, layer.size, layer.digest) for name, layer in zip(layer_names(manifest), manifest.layers, strict=True)
-    )
+    layers = zip(layer_names(manifest), file_layers(manifest), strict=True)
+    return content_digest((name, layer.size, layer.digest) for name, layer in layers)

@@ -1,5 +1,12 @@
-"""`oci://` as a source of files: the layers of an artifact by their names, for `spec.source.files` and the resolver."""
+"""`oci://` as a source of files: the layers of an artifact by their names, for `spec.source.files` and the resolver.
 
+What lies in layers that are archives is known once they are read: whoever has done that, adds it by `list_inside`.
+"""
+
+from collections.abc import Iterable
+
+from berth_store.archive.inventory import File
+from berth_store.archive.kinds import ArchiveLayer, archive_layers
 from berth_store.manifest import Manifest
 from berth_store.model_manifest import fetch_model_manifest
 from berth_store.reference import Reference
@@ -7,7 +14,7 @@ from berth_store.registries import RegistryConfig
 from berth_store.registry import BlobSource, Registry
 from berth_store.sources.protocol import ListedFile, Listing
 from berth_store.transport import Transport
-from berth_store.view import layer_names
+from berth_store.view import file_layers, layer_names
 
 
 class RegistrySource:
@@ -21,8 +28,8 @@ class RegistrySource:
     async def list_files(self) -> Listing:
         """The artifact's files; the digest is that of its manifest."""
         fetched, manifest = await fetch_model_manifest(self._registry, self._reference)
-        files = list_layers(manifest)
-        return Listing(files, digest=fetched.digest, further_bytes=manifest.config.size)
+        further_bytes = manifest.config.size + sum(layer.descriptor.size for layer in archive_layers(manifest))
+        return Listing(list_layers(manifest), digest=fetched.digest, further_bytes=further_bytes, manifest=manifest)
 
     def open(self, file: ListedFile) -> BlobSource:
         """The layer of a file."""
@@ -31,6 +38,16 @@ class RegistrySource:
 
 
 def list_layers(manifest: Manifest) -> tuple[ListedFile, ...]:
-    """The files of an artifact, in the order of its manifest."""
-    names = zip(layer_names(manifest), manifest.layers, strict=True)
+    """The layers of an artifact that are files, in the order of its manifest."""
+    names = zip(layer_names(manifest), file_layers(manifest), strict=True)
     return tuple(ListedFile(name, layer.size, digest=layer.digest) for name, layer in names)
+
+
+def list_inside(files: Iterable[File]) -> tuple[ListedFile, ...]:
+    """The files of its archives."""
+    return tuple(ListedFile(file.name, file.size, digest=file.digest) for file in files)
+
+
+def archive_file(layer: ArchiveLayer) -> ListedFile:
+    """An archive itself, to open; it has no name of its own."""
+    return ListedFile(f"layer {layer.number}", layer.descriptor.size, digest=layer.descriptor.digest)

@@ -10,7 +10,7 @@ from berth_store.sources.https import WebSource
 from berth_store.sources.hugging_face import HubSource
 from berth_store.sources.locations import BucketLocation, HubLocation, WebLocation
 from berth_store.sources.oci import RegistrySource
-from berth_store.sources.protocol import Listing, Source
+from berth_store.sources.protocol import ListedFile, Source
 from berth_store.sources.s3 import BucketSource
 from berth_store.sources.selection import Selection, select_matching, select_model
 from berth_store.transport import Transport
@@ -31,9 +31,9 @@ def open_source(name: Name, transport: Transport, config: RegistryConfig) -> Sou
             return RegistrySource(location, transport, config)
 
 
-def select(name: Name, listing: Listing) -> Selection:
+def select(name: Name, files: tuple[ListedFile, ...]) -> Selection:
     """The files that are wanted, sorted by path. Raises NoModelInSource where there are none, or a choice is left."""
-    files, origin = listing.files, str(name)
+    origin = str(name)
     location = name.location if isinstance(name, Address) else name
     if isinstance(name, Address) and name.files:
         selection = select_matching(files, name.files, origin)

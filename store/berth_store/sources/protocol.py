@@ -6,8 +6,10 @@ from typing import Protocol
 
 import aiohttp
 
+from berth_store.archive.kinds import ArchiveLayer, archive_layers
 from berth_store.digest import Digest, digest_of
 from berth_store.errors import SourceError
+from berth_store.manifest import Manifest
 from berth_store.ranges import Range
 
 
@@ -52,19 +54,26 @@ class ListedFile:
 class Listing:
     """What a source holds now. `revision` is the name under which it stays what it is, where there is such a name.
 
-    `digest` is that of a registry's manifest; other sources have none, see `berth_store.sources.identity`.
-    `further_bytes` belong to the artifact and are in none of its files.
+    `digest` is that of a registry's `manifest`; other sources have none, see `berth_store.sources.identity`. Its layers
+    that are `archives` hold further files, which are known once they are read. `further_bytes` belong to the artifact
+    and are in none of `files`.
     """
 
     files: tuple[ListedFile, ...]
     revision: str = ""
     digest: Digest | None = None
     further_bytes: int = 0
+    manifest: Manifest | None = None
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of all of it."""
-        return sum(file.size for file in self.files) + self.further_bytes
+    def archives(self) -> tuple[ArchiveLayer, ...]:
+        """The layers that are unpacked; an archive among `files` is a file like any other."""
+        return archive_layers(self.manifest) if self.manifest else ()
+
+    @property
+    def archives_bytes(self) -> int:
+        """Bytes of the archives as they are packed."""
+        return sum(layer.descriptor.size for layer in self.archives)
 
 
 class Source(Protocol):

@@ -45,6 +45,18 @@ async def test_the_spelling_of_docker_packages_the_same(laptop: Laptop) -> None:
     assert await names(laptop) == ["localhost/a:latest", "localhost/b:latest"]
 
 
+async def test_either_published_format_is_written(laptop: Laptop) -> None:
+    file = str(laptop.folder / "m.gguf")
+    docker, modelpack, cncf = [
+        await laptop.run("package", file, "-t", f"localhost/{name}", "--format", name)
+        for name in ("docker", "modelpack", "cncf")
+    ]
+    assert modelpack.out.split()[-1] == cncf.out.split()[-1] != docker.out.split()[-1]
+    refused = await laptop.run("package", file, "-t", "localhost/x", "--format", "modelpack", "--context-length", "9")
+    assert refused.code == 2
+    assert "ModelPack has no place for it" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

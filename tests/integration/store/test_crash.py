@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from crash_points import crash_points
-from oci_artifacts import MadeArtifact, make_artifact, random_bytes
+from hostile.case import WEIGHT_TAR
+from oci_artifacts import Layer, MadeArtifact, make_artifact, make_layers, random_bytes
+from tar_builders import gzipped, tar_of
 
 from berth_store import mediatypes
 from berth_store.digest import digest_of
@@ -20,6 +22,10 @@ from berth_store.reference import Reference
 KEPT, CHANGED = Reference.parse("localhost/kept"), Reference.parse("localhost/changed")
 OLD = make_artifact({"model.gguf": random_bytes(30_000, seed=1), "LICENSE": b"free"})
 NEW = make_artifact({"model.gguf": random_bytes(30_000, seed=2), "LICENSE": b"free", "sub/x.json": b"{}"})
+PACKED = make_layers(
+    [Layer(gzipped(tar_of({"model.gguf": random_bytes(30_000, seed=4), "LICENSE": b"free"})), f"{WEIGHT_TAR}+gzip")],
+    artifact_type=mediatypes.MODELPACK_MANIFEST,
+)
 WEIGHTS = random_bytes(30_000, seed=3)
 
 
@@ -49,6 +55,12 @@ def repair_view(store: Store) -> None:
         path.unlink()
     (folder / "LICENSE").mkdir()
     store.view(OLD.digest)
+
+
+def unpack(store: Store) -> None:
+    """What a pull does with an artifact of archives, once they are there."""
+    put(store, CHANGED, PACKED)
+    assert len(list(store.view(PACKED.digest).iterdir())) == 2
 
 
 def ingest(store: Store) -> None:
@@ -81,7 +93,7 @@ def fetch(store: Store) -> None:
             partial.close()
 
 
-@pytest.mark.parametrize("work", [make_new, remove_old, view_old, repair_view, ingest, fetch])
+@pytest.mark.parametrize("work", [make_new, remove_old, view_old, repair_view, unpack, ingest, fetch])
 def test_a_kill_at_any_system_call_leaves_the_store_whole(tmp_path: Path, work: Callable[[Store], None]) -> None:
     base = Store(tmp_path / "base" / "store")
     put(base, KEPT, OLD)

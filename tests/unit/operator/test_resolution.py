@@ -113,6 +113,7 @@ def test_the_question_changes_with_what_may_change_the_answer() -> None:
         a_model(task="Embedding"),
         a_model(engine={"type": "LlamaCpp"}),
         a_model(artifact={"format": "ONNX"}),
+        a_model(chat_template={"configMapRef": {"name": "c", "key": "k"}}),
     ]
     assert len({inputs_of(model.spec) for model in questions}) == len(questions)
 

@@ -92,8 +92,10 @@ def test_a_head_tells_the_task_where_no_pooling_is_stated(tmp_path: Path, classe
 @pytest.mark.parametrize("key", ["tokenizer__chat_template", "tokenizer__chat_template__tool_use"])
 def test_a_template_that_is_no_template_any_more_is_refused(tmp_path: Path, key: str) -> None:
     content = llama_gguf(**{key: "x" * ((1 << 20) + 1)})
+    path = write(tmp_path, content)
     with pytest.raises(UnsupportedModel, match="chat template of more than 1,048,576 bytes"):
-        detect(write(tmp_path, content))
+        detect(path)
+    assert detect(path, own_template=True).artifact.format is Format.GGUF, "the user's own takes its place"
 
 
 def test_a_model_that_sees_all_at_once_without_pooling_is_asked_about(tmp_path: Path) -> None:

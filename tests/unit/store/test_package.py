@@ -21,6 +21,7 @@ from berth_store.integrity import find_damage
 from berth_store.local import Store
 from berth_store.manifest import MAX_CONFIG_BYTES
 from berth_store.package import package, source_date
+from berth_store.packing import Extras
 from berth_store.progress import Progress, Stage
 from berth_store.reference import Reference
 
@@ -209,7 +210,7 @@ def test_licences_template_and_context_come_along(store: Store, gguf: Path, tmp_
     licence, template = tmp_path / "LICENCE.md", tmp_path / "mine.jinja"
     licence.write_bytes(b"free")
     template.write_bytes(b"{{ messages }}")
-    digest = package(store, gguf, NAME, licenses=[licence], chat_template=template, context_length=512)
+    digest = package(store, gguf, NAME, extras=Extras([licence], template), context_length=512)
     assert layers_of(store, digest)[1:] == [
         ("LICENCE.md", mediatypes.LICENSE),
         ("chat_template.jinja", mediatypes.CHAT_TEMPLATE),
@@ -222,7 +223,7 @@ def test_a_template_takes_the_place_of_the_folders_own(store: Store, folder: Pat
     (folder / "chat_template.jinja").write_bytes(b"old")
     template = tmp_path / "new.jinja"
     template.write_bytes(b"new")
-    digest = package(store, folder, NAME, chat_template=template)
+    digest = package(store, folder, NAME, extras=Extras(chat_template=template))
     assert files_in(store.view(digest))["chat_template.jinja"] == b"new"
 
 

@@ -14,8 +14,9 @@ from berth_store.digest import Digest, digest_of, hex_of
 from berth_store.errors import NoModelInSource, SourceNotFound
 from berth_store.local import Store
 from berth_store.manifest import Descriptor, Manifest, parse_manifest
+from berth_store.names import MAX_DEPTH
 from berth_store.reference import Reference
-from berth_store.view import MAX_DEPTH, layer_names, plan_view
+from berth_store.view import layer_names, plan_view
 
 FILES = {"model.gguf": b"weights", "sub/deep/config.json": b"{}", "LICENSE": b"free", "a b+c@d.txt": b"odd, and fine"}
 ZEROS = Digest("sha256:" + "0" * 64)

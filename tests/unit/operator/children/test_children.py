@@ -131,6 +131,13 @@ def test_a_resolver_is_told_which_of_several_formats_is_meant() -> None:
     assert container["command"][container["command"].index("--format") + 1] == "GGUF"
 
 
+def test_a_resolver_is_told_that_a_template_of_the_users_takes_the_place_of_the_models() -> None:
+    model = the_model(chatTemplate={"configMapRef": {"name": "c", "key": "k"}})
+    for asked, given in ((model, True), (the_model(), False)):
+        (container,) = build_resolver_job(asked, 1, some_settings())["spec"]["template"]["spec"]["containers"]
+        assert ("--own-template" in container["command"]) is given
+
+
 def test_a_resolver_tolerates_what_the_models_pods_tolerate() -> None:
     model = the_model(pod={"tolerations": [{"key": "x", "operator": "Exists"}], "nodeSelector": {"gpu": "l4"}})
     pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
