@@ -45,7 +45,6 @@ MEASURE = Path(__file__).parents[2] / "support" / "hostile_child.py"
 MEASURED = {
     "bombs": (
         "gzip of 1000 to 1, declared",
-        "gzip of 1000 to 1 in small files",
         "gzip beside the model of an image",
         "zstd of 1000 to 1 in small files",
         "zstd of 250,000 folders",
@@ -60,7 +59,7 @@ MEASURED = {
     "safetensors": ("safetensors: a header of 104857600 bytes", "an index that is of 10^6 tensors"),
     "onnx": ("ONNX: graphs in graphs in graphs", "ONNX: a tensor of 1000000000 weights"),
     "manifests": ("nested 100,000 deep", "a manifest of five megabytes", "numbers of a million digits"),
-    "pickles": ("a pickle as pytorch_model.bin", "auto_map with a known class"),
+    "pickles": ("auto_map with a known class",),
     "templates": ("template: globals of a global",),
 }
 
