@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.support.emptied import remove_namespace
 from e2e.support.end_state import differences, settled_state
 from e2e.support.manifests import a_namespace, apply
 from e2e.support.objects import Objects
 from e2e.support.operator_pods import OperatorPods
-from e2e.support.programs import kubectl
 from e2e.support.release import Release
 from e2e.support.steps import Step, build_steps, carry_out
 from e2e.support.until import until
@@ -56,7 +56,7 @@ def test_twenty_kills_end_where_an_undisturbed_run_ends(
     steps = build_steps(chosen, STEPS)
     calm = run_undisturbed(objects, "undisturbed", steps, source)
     # Bare names belong to their oldest claimant, so the first run has to be gone.
-    kubectl("delete", "namespace", "undisturbed", seconds=120)
+    remove_namespace(objects, "undisturbed")
     apply(a_namespace("disturbed"))
     operators, moments = OperatorPods(objects), set(chosen.sample(range(STEPS), KILLS))
     killed = []
@@ -74,7 +74,7 @@ def test_twenty_kills_end_where_an_undisturbed_run_ends(
         seen=lambda: differences(calm, settled_state(objects, "disturbed")),
     )
     # While a namespace ends, its objects go one by one, and somebody writes: what comes next wants silence.
-    kubectl("delete", "namespace", "disturbed", seconds=120)
+    remove_namespace(objects, "disturbed")
 
 
 def carry_out_and_kill(step: Step, source: str, operators: OperatorPods, after_seconds: float) -> str:
