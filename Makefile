@@ -71,8 +71,9 @@ unit: install ## Run the tests that need nothing but Python
 	@$(BIN)/pytest -n 2 tests/unit
 
 .PHONY: integration
-integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server
-	@$(BIN)/pytest -n 2 --dist loadfile tests/integration -m 'not vllm'
+INTEGRATION ?= tests/integration
+integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server (INTEGRATION=… some of them)
+	@$(BIN)/pytest -n 2 --dist loadfile $(INTEGRATION) -m 'not vllm'
 
 # vLLM for the CPU, in an environment of its own: 5 GB of packages that could not stand beside ours.
 .tools/vllm/installed: tools/vllm/requirements.txt
