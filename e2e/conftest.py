@@ -36,6 +36,7 @@ STORY = (
     "test_bad_edits",
     "test_bad_sources",
     "test_conditions",
+    "test_caches",
     "test_deletion",
     "test_leader",
     "test_upgrade",

@@ -35,8 +35,9 @@ def build_launch(
     port: int,
     host: str | None = None,
     chat_template_path: str | None = None,
+    hold_path: str | None = None,
 ) -> Launch:
-    """The runtime process that serves `model` from `model_path`.
+    """The runtime process that serves `model` from `model_path`, which it keeps from being freed by `hold_path`.
 
     Without `host` it listens on every address: so in a pod, whose network policy decides who comes in.
     Raises InvalidSpec or UnsupportedModel if no engine can serve it as asked.
@@ -57,6 +58,7 @@ def build_launch(
         "--parallel-sequences": spec.parallel_sequences,
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
+        "--hold": hold_path,
     }
     arguments = _on_devices(engine, devices) | engine_arguments(engine, spec.engine.args)
     argv = ("python", "-m", RUNTIME_MODULE, *_given(options), *_repeated("--engine-arg", arguments))

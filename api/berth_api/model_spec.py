@@ -11,8 +11,9 @@ from berth_api.bounds import ListOf
 from berth_api.engine import ChatTemplate, Engine
 from berth_api.part import Part
 from berth_api.pod import PodOptions
+from berth_api.rules import Rule
 from berth_api.scalars import ClientName
-from berth_api.scale import Accelerator, Autoscaling, Cache, Resources, Rollout
+from berth_api.scale import Accelerator, Autoscaling, Cache, CacheType, Resources, Rollout
 from berth_api.source import Adapter, ArtifactOverrides, Source, Trust
 
 
@@ -25,6 +26,24 @@ class Exposure(StrEnum):
 
 class ModelSpec(Part):
     """What the user wants."""
+
+    invariants = (
+        Rule(
+            "!has(self.cache) || self.cache.type != 'ImageVolume' || self.source.uri.startsWith('oci://')",
+            "`type: ImageVolume` mounts a container image, and `spec.source.uri` names none",
+            "name an image by `oci://`, or take `type: Pod`",
+            field=".cache",
+            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.source.uri.startswith("oci://"),
+        ),
+        Rule(
+            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.source.files) "
+            "|| self.source.files.size() == 0",
+            "`type: ImageVolume` mounts an image whole, and `spec.source.files` chooses some of it",
+            "remove `spec.source.files`, or take `type: Pod`",
+            field=".source.files",
+            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or not spec.source.files,
+        ),
+    )
 
     source: Source = Field(description="Where the weights are.")
     artifact: ArtifactOverrides = Field(

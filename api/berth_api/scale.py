@@ -125,21 +125,41 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
+class AccessMode(StrEnum):
+    """How many nodes may mount a claim at once."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_WRITE_MANY = "ReadWriteMany"
+
+
 class ClaimCache(Part):
     """A volume claim that exists already and may be shared."""
 
-    claim_name: ObjectName = Field(description="The PersistentVolumeClaim's name.", examples=["models"])
+    claim_name: ObjectName = Field(
+        description="The PersistentVolumeClaim's name. Berth uses its folder `berth` and nothing else; where room "
+        "lacks, it frees there what no running pod uses.",
+        examples=["models"],
+    )
 
 
 class OwnedClaimCache(Part):
     """A volume claim made for this Model."""
 
-    size: Quantity = Field(description="The claim's size.", examples=["50Gi"])
+    size: Quantity = Field(
+        description="The claim's size. It may be raised later if the storage class lets claims grow.", examples=["50Gi"]
+    )
     storage_class_name: OptionalObjectName = Field(
         default="", description="Its storage class; the cluster's default if empty.", examples=["fast"]
     )
+    access_mode: AccessMode = Field(
+        default=AccessMode.READ_WRITE_ONCE,
+        description="`ReadWriteOnce`: all pods of the Model run on one node. `ReadWriteMany`: on any, if the storage "
+        "class can do that.",
+    )
     deletion_policy: DeletionPolicy = Field(
-        default=DeletionPolicy.DELETE, description="What happens to the claim when the Model is deleted."
+        default=DeletionPolicy.DELETE,
+        description="What happens to the claim when the Model is deleted. A claim that is retained is taken up again "
+        "by a Model of the same name.",
     )
 
 
@@ -163,8 +183,9 @@ class Cache(Part):
 
     type: CacheType = Field(
         default=CacheType.POD,
-        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim. "
-        "`OwnedClaim`: a claim made for this Model. `ImageVolume`: the OCI artifact mounted as a volume.",
+        description="`Pod`: the pod's own volume, sized by the artifact. `Claim`: an existing claim, which Models may "
+        "share. `OwnedClaim`: a claim made for this Model. `ImageVolume`: the node mounts the container image that the "
+        "source names.",
     )
     claim: ClaimCache | None = Field(default=None, description="The existing claim, with `type: Claim`.")
     owned_claim: OwnedClaimCache | None = Field(default=None, description="The claim to make, with `type: OwnedClaim`.")

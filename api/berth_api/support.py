@@ -17,6 +17,7 @@ from berth_api.errors import FieldError
 from berth_api.field_path import FieldPath, render_path
 from berth_api.model import Model
 from berth_api.route import ModelRoute
+from berth_api.scale import CacheType
 
 REASON = Reason.UNSUPPORTED_FIELD
 NOT_YET = "this version does not carry it out yet"
@@ -57,7 +58,6 @@ MODEL: tuple[Refused, ...] = (
     ),
     Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
     Refused("spec.rollout.strategy"),
-    Refused("spec.cache.type"),
     Refused("spec.adapters"),
     Refused("spec.access.keys"),
     Refused("spec.limits"),
@@ -124,6 +124,8 @@ def laptop_notes(obj: Model | ModelRoute) -> tuple[str, ...]:
         notes.append("spec.resources: kept for a cluster; here the process may use the whole machine")
     if spec.accelerator is not None:
         notes.append("spec.accelerator: kept for a cluster; here the CPU computes")
+    if spec.cache.type is not CacheType.POD:
+        notes.append("spec.cache: kept for a cluster; here weights lie in this machine's store")
     options = [f"spec.pod.{_alias(spec.pod, name)}" for name in sorted(spec.pod.model_fields_set - {"env"})]
     if options:
         notes.append(f"{', '.join(options)}: kept for a cluster; here there is no pod")

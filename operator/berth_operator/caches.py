@@ -19,6 +19,7 @@ from berth_kube.resources import (
     JOBS,
     NETWORK_POLICIES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVICES,
     Key,
@@ -31,7 +32,7 @@ from berth_operator.settings import OperatorSettings
 from berth_operator.trim import is_engine, is_same, keep_gateway_pod, keep_node, keep_pod
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-CHILDREN: Final = (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, JOBS)
+CHILDREN: Final = (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, JOBS)
 GATEWAY_PODS: Final = f"{LABEL_NAME}={MANAGED_BY},{LABEL_COMPONENT}=gateway"
 
 

@@ -16,12 +16,13 @@ from berth_operator.engine_rules import (
     start_too_slow,
 )
 from berth_operator.findings import Circumstances, Finding, Rule
-from berth_operator.pod_rules import ended, evicted, image_not_pulled, not_created, not_scheduled
+from berth_operator.pod_rules import ended, evicted, image_not_mounted, image_not_pulled, not_created, not_scheduled
 from berth_operator.pods import oldest_first
 
 RULES: Final[tuple[Rule, ...]] = (
     evicted,
     not_scheduled,
+    image_not_mounted,
     image_not_pulled,
     not_created,
     fetch_failed,

@@ -11,11 +11,20 @@ from berth_api.errors import FieldError, InvalidSpec
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
 from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_MODEL, LABEL_REVISION
-from berth_kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, NETWORK_POLICIES, SERVICES, Object
+from berth_kube.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
+    SERVICES,
+    Object,
+)
+from berth_operator.children.claim import build_claim
 from berth_operator.children.deployment import build_deployment
 from berth_operator.children.disruption_budget import build_disruption_budget
-from berth_operator.children.names import ENGINE_PORT, MODEL_VIEW_PATH, TEMPLATE_FOLDER
+from berth_operator.children.names import ENGINE_PORT, TEMPLATE_FOLDER
 from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
+from berth_operator.children.place import Place, build_place
 from berth_operator.children.pod import Serving, build_pod_template
 from berth_operator.children.probes import start_seconds
 from berth_operator.children.service import build_service
@@ -50,10 +59,11 @@ def plan_engine(
     artifact = artifact_of(model, resolution)
     gpu = model.spec.accelerator is not None
     engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
-    launch = _launch(model, artifact, resolution)
+    there = build_place(model, artifact)
+    launch = _launch(model, artifact, resolution, there)
     placement = place(model, artifact, hardware, settings, _before(model, hardware, rollout))
     image = _image(model, engine, placement, settings)
-    serving = Serving(model, artifact, launch, image, placement, resolution.revision)
+    serving = Serving(model, artifact, launch, image, placement, there, resolution.revision)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)
@@ -87,6 +97,9 @@ def _before_pods(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
     yield Apply(NETWORK_POLICIES, build_engine_policy(model, settings))
     yield Apply(NETWORK_POLICIES, build_loading_policy(model))
     yield Apply(SERVICES, build_service(model))
+    claim = build_claim(model)
+    if claim is not None:
+        yield Apply(PERSISTENT_VOLUME_CLAIMS, claim)
 
 
 def _after_pods(model: Model) -> Iterator[Apply]:
@@ -95,16 +108,17 @@ def _after_pods(model: Model) -> Iterator[Apply]:
         yield Apply(DISRUPTION_BUDGETS, budget)
 
 
-def _launch(model: Model, artifact: Artifact, resolution: Resolution) -> Launch:
+def _launch(model: Model, artifact: Artifact, resolution: Resolution, there: Place) -> Launch:
     # The runtime looks for itself; where the Model names an engine, it is shown the file that this engine loads.
     named = model.spec.engine.type is not EngineType.AUTO and resolution.weights
     template = model.spec.chat_template
     return build_launch(
         model,
         artifact,
-        model_path=f"{MODEL_VIEW_PATH}/{resolution.weights}" if named else MODEL_VIEW_PATH,
+        model_path=f"{there.model_path}/{resolution.weights}" if named else there.model_path,
         port=ENGINE_PORT,
         chat_template_path=f"{TEMPLATE_FOLDER}/{template.config_map_ref.key}" if template is not None else None,
+        hold_path=there.hold_path,
     )
 
 

@@ -21,7 +21,15 @@ from berth_api.meta import GROUP
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING
 from berth_api.support import unsupported_fields
-from berth_kube.resources import DISRUPTION_BUDGETS, NETWORK_POLICIES, Object, key_of, uid_of
+from berth_kube.resources import (
+    DISRUPTION_BUDGETS,
+    NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
+    Object,
+    key_of,
+    uid_of,
+)
+from berth_operator.children.claim import is_retained
 from berth_operator.children.metadata import is_leaving, is_owned
 from berth_operator.children.names import child_identities, engine_name
 from berth_operator.children.network_policy import build_loading_policy
@@ -144,7 +152,7 @@ def _taken(model: Model, facts: ModelFacts) -> Iterator[FieldError]:
     """Objects at our children's names that are neither ours nor about to go."""
     for identity in child_identities(model.metadata.name):
         found = facts.children.get(identity)
-        if found is not None and not is_owned(found, model.metadata.uid) and not _is_left_over(found, model):
+        if found is not None and not _is_ours(identity, found, facts.document) and not _is_left_over(found, model):
             kind, name = identity
             message = f"the {kind} {name} is there already, and it is not this Model's"
             remedy = f"delete or rename that {kind}, or give the Model another name"
@@ -170,8 +178,16 @@ def _own_deployment(facts: ModelFacts) -> Object | None:
 
 def _is_on_its_way_out(write: Apply, facts: ModelFacts) -> bool:
     """An apply over an object that is being deleted succeeds and is lost; the event of its end brings us back."""
-    found = facts.children.get((write.resource.kind, write.body["metadata"]["name"]))
-    return found is not None and (is_leaving(found) or not is_owned(found, uid_of(facts.document)))
+    identity = write.resource.kind, write.body["metadata"]["name"]
+    found = facts.children.get(identity)
+    return found is not None and (is_leaving(found) or not _is_ours(identity, found, facts.document))
+
+
+def _is_ours(identity: tuple[str, str], found: Object, document: Object) -> bool:
+    """Whether an object at a child's name is the Model's: owned by it, or a claim that one of its name has left."""
+    if is_owned(found, uid_of(document)):
+        return True
+    return identity[0] == PERSISTENT_VOLUME_CLAIMS.kind and is_retained(found, document["metadata"]["name"])
 
 
 def _loading_policy(model: Model) -> Apply:

@@ -18,6 +18,13 @@ _IMAGE_WORDS: Final = frozenset(
         "SignatureValidationFailed",
     }
 )
+_NOT_MOUNTED: Final = "ImageVolumeMountFailed"
+_NO_IMAGE: Final = "mismatched image rootfs and manifest layers"
+"""How containerd says that something in a registry is no container image."""
+_IMAGES_ALONE: Final = (
+    "only container images can be mounted (the pod's events have the node's words); build an image with the model in "
+    "/models, or take spec.cache.type: Pod"
+)
 _CREATE_WORDS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
 )
@@ -48,6 +55,23 @@ def not_scheduled(pod: Object, circumstances: Circumstances) -> Finding | None:
             return Finding(Reason.WAITING_FOR_GPU, f"the old pods still hold the GPUs that the new one needs: {words}")
         return Finding(Reason.INSUFFICIENT_GPU, f"no node has a free GPU: {words}")
     return Finding(Reason.UNSCHEDULABLE, f"the scheduler finds no node: {words}")
+
+
+def image_not_mounted(pod: Object, _: Circumstances) -> Finding | None:
+    """The artifact itself is an image that the node pulls and mounts, and it can't.
+
+    The kubelet tells it of whichever container comes first, under that one's own image.
+    """
+    volumes = pod.get("spec", {}).get("volumes") or ()
+    reference = next((str(volume["image"].get("reference")) for volume in volumes if "image" in volume), None)
+    for container in containers_of(pod) if reference is not None else ():
+        words = _image_words(container)
+        if _NOT_MOUNTED in words or _NO_IMAGE in words:
+            return Finding(Reason.NO_MODEL_IN_SOURCE, f"the node can't mount {reference} as a volume: {_IMAGES_ALONE}")
+        if container.waiting in _IMAGE_WORDS and str(reference) in container.waiting_message:
+            remedy = "check spec.source and its secretRef, and that the nodes' container runtime knows the registry"
+            return Finding(Reason.IMAGE_PULL_FAILED, f"the node can't pull {reference}: {words}; {remedy}")
+    return None
 
 
 def image_not_pulled(pod: Object, _: Circumstances) -> Finding | None:

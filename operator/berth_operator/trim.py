@@ -14,12 +14,13 @@ _CONTAINER: Final = ("name", "image", "resources", "restartPolicy")
 
 
 def keep_pod(pod: Object) -> Object:
-    """Metadata and status whole; of the spec where it runs, and what its containers are and ask for."""
+    """Metadata and status whole; of the spec where it runs, what its containers are and ask for, images as volumes."""
     spec = pod.get("spec") or {}
     kept: dict[str, Any] = _pick(spec, ("nodeName", "priorityClassName", "runtimeClassName"))
     for group in ("initContainers", "containers"):
         kept[group] = [_pick(container, _CONTAINER) for container in spec.get(group) or ()]
-    return {**pod, "spec": kept}
+    images = [_pick(volume, ("name", "image")) for volume in spec.get("volumes") or () if "image" in volume]
+    return {**pod, "spec": {**kept, "volumes": images} if images else kept}
 
 
 def keep_node(node: Object) -> Object:

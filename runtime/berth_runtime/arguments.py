@@ -43,6 +43,7 @@ class Options:
     engine_args: Mapping[str, str]
     adapters: Mapping[str, Path]
     log_requests: bool
+    hold: Path | None = None
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -72,6 +73,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         engine_args=dict(given.engine_arg),
         adapters=adapters,
         log_requests=given.log_requests,
+        hold=given.hold,
     )
 
 
@@ -106,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
     )
     add("--log-requests", action="store_true", help="log one line for each request")
+    add("--hold", type=Path, metavar="FILE", help="lock this file, so that the model is not freed from a shared store")
     return parser
 
 

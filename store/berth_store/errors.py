@@ -67,10 +67,16 @@ class DigestMismatch(SourceError):
 
 
 class DiskFull(SourceError):
-    """The store's file system has not enough room. `what` is the message without what to do about it."""
+    """The store's file system has not enough room. `what` is the message without what to do about it.
+
+    `lacking_bytes` is how much would help, where that is known.
+    """
 
     reason: ClassVar[str] = "DiskFull"
 
-    def __init__(self, what: str, *, remedy: str = "free some, or move the store with BERTH_HOME") -> None:
+    def __init__(
+        self, what: str, *, remedy: str = "free some, or move the store with BERTH_HOME", lacking_bytes: int = 0
+    ) -> None:
         self.what = what
+        self.lacking_bytes = lacking_bytes
         super().__init__(f"{what}; {remedy}")

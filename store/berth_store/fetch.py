@@ -129,7 +129,8 @@ def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
     if needed and needed + SPARE_BYTES > free:
         raise DiskFull(
             f"{store.root}: {needed:,} bytes are still to be fetched and {free:,} are free on this file system "
-            f"({SPARE_BYTES:,} are left alone)"
+            f"({SPARE_BYTES:,} are left alone)",
+            lacking_bytes=needed + SPARE_BYTES - free,
         )
 
 

@@ -4,7 +4,9 @@ Names are whole references in the annotation that the OCI image layout has for t
 layout for every other tool too. Entries that bear no name of ours are kept as they are.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -16,6 +18,7 @@ from berth_store.reference import Reference
 from berth_store.sources.address import Name, parse_name
 
 EMPTY = Index(manifests=())
+_PINNED: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,22 @@ def without_name(index: Index, reference: Name) -> Index:
     """The index without the name."""
     kept = tuple(entry for entry in index.manifests if _key(entry) != reference.key)
     return index.model_copy(update={"manifests": kept})
+
+
+def pins(index: Index) -> frozenset[Digest]:
+    """The digests by which pods know what is here: the one that a name pins, or else the manifest's own."""
+    return frozenset(map(_pin, index.manifests))
+
+
+def without_pin(index: Index, pin: Digest) -> Index:
+    """The index without all names of that digest."""
+    return index.model_copy(update={"manifests": tuple(entry for entry in index.manifests if _pin(entry) != pin)})
+
+
+def _pin(descriptor: Descriptor) -> Digest:
+    name = descriptor.annotation(mediatypes.ANNOTATION_REFERENCE) or ""
+    found = _PINNED.search(name)
+    return Digest(found[1]) if found else descriptor.digest
 
 
 def _key(descriptor: Descriptor) -> str | None:

@@ -7,6 +7,7 @@
     unpacked/             what archives among the blobs hold; see `berth_store.unpack`
     views/<hex>/          an artifact's files under their own names, as links into the blobs
     locks/                see `berth_store.locks`
+    holds/                only where Models share it; see `berth_store.holds`
 
 Every room that needs an artifact asks a `Store`. It never touches the network (`berth_store.pull` and `push` do), and
 any number of processes may use one root. What holds whenever somebody looks, also after a kill or a power cut: a name
@@ -88,6 +89,11 @@ class Store:
                 self._write_index(changed)
                 return digest
         return None
+
+    def forget(self, pin: Digest) -> None:
+        """Forget every name of that digest. The caller has the store's lock, alone."""
+        with self._changing_index() as current:
+            self._write_index(index.without_pin(current, pin))
 
     def list(self) -> tuple[StoredModel, ...]:
         """Every name of the store, sorted."""

@@ -7,6 +7,8 @@ they may be taken (never the other way round, so that nobody waits in a circle):
 2. `<hex>`      one blob that is being fetched or unpacked: a second process waits, then finds it finished;
 3. `view-<hex>` one view that is being built;
 4. `index`      `index.json`, for the moment of an update.
+
+Holds (`berth_store.holds`) are taken before all of these, shared; whoever wants one alone only ever tries.
 """
 
 import asyncio
@@ -29,6 +31,25 @@ def exclusive(path: Path) -> Iterator[None]:
 def shared(path: Path) -> Iterator[None]:
     """Hold the lock together with others that share it."""
     yield from _held(path, fcntl.LOCK_SH)
+
+
+def hold(path: Path) -> int:
+    """Hold the lock together with others until the handle is closed."""
+    handle = _take(path, fcntl.LOCK_SH)
+    while handle is None:
+        handle = _take(path, fcntl.LOCK_SH)
+    return handle
+
+
+def hold_if_there(path: Path) -> int | None:
+    """The same by a file that is there, on a file system that may be read-only; None where there is none."""
+    handle = None
+    while handle is None:
+        try:
+            handle = _take(path, fcntl.LOCK_SH, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+    return handle
 
 
 @contextmanager
@@ -74,9 +95,9 @@ def _try(path: Path, kind: int) -> int | None:
         return None
 
 
-def _take(path: Path, kind: int) -> int | None:
+def _take(path: Path, kind: int, mode: int = os.O_RDWR | os.O_CREAT) -> int | None:
     """The open, locked file; None if it was swept away between opening and locking it, so that it locks nothing."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(path, mode | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, kind)
         if _is_still(path, handle):

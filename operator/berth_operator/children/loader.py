@@ -12,16 +12,15 @@ from berth_api.source import Source
 from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import (
     FETCH_CONTAINER,
-    MODELS_PATH,
     PROGRESS_PORT,
     PROGRESS_PORT_NAME,
     RESOLVE_CONTAINER,
 )
+from berth_operator.children.place import Place
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
 from berth_operator.resolution import pinned_digest
 from berth_operator.settings import OperatorSettings
 
-MODELS_VOLUME: Final = "models"
 _GROUP_MAY_READ: Final = 0o440
 _RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 """What a pull takes with its connections and hashes, where the administrator names nothing."""
@@ -57,17 +56,20 @@ _LOGINS: Final = {
 
 
 def build_fetch_container(
-    model: Model, digest: str | None, settings: OperatorSettings, *, revision: str = ""
+    model: Model, digest: str | None, place: Place, settings: OperatorSettings, *, revision: str = ""
 ) -> Manifest:
-    """The init container that brings the files: it writes the model's volume and tells its progress on a port.
-
-    `digest` and `revision` are those that were resolved.
+    """The init container that brings the files to their place and tells its progress on a port, or that looks whether
+    the node has brought them. `digest` and `revision` are those that were resolved.
     """
-    options = [*_source_options(model.spec.source, digest), *(["--revision", revision] if revision else [])]
-    command = ["python", "-m", "berth_store.loader", *options, "--into", MODELS_PATH]
-    container = _build_container(FETCH_CONTAINER, [*command, "--progress-port", str(PROGRESS_PORT)], model, settings)
-    container["ports"] = [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}]
-    container["volumeMounts"].append({"name": MODELS_VOLUME, "mountPath": MODELS_PATH})
+    program, *options = place.program
+    command = ["python", "-m", program]
+    if place.fetches:
+        command += [*_source_options(model.spec.source, digest), *(["--revision", revision] if revision else [])]
+        options += ["--progress-port", str(PROGRESS_PORT)]
+    container = _build_container(FETCH_CONTAINER, [*command, *options], model, settings, logs_in=place.fetches)
+    if place.fetches:
+        container["ports"] = [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}]
+    container["volumeMounts"] += place.loader_mounts
     return container
 
 
@@ -107,29 +109,31 @@ def _login_of(model: Model) -> _Login:
     return _LOGINS.get(model.spec.source.uri.partition("://")[0], _REGISTRY)
 
 
-def _build_container(name: str, command: list[str], model: Model, settings: OperatorSettings) -> Manifest:
+def _build_container(
+    name: str, command: list[str], model: Model, settings: OperatorSettings, *, logs_in: bool = True
+) -> Manifest:
     container: Manifest = {
         "name": name,
         "image": settings.images.fetch,
         "imagePullPolicy": settings.image_pull_policy,
         "command": escape_arguments(command),
-        "env": list(_environment(model, settings)),
+        "env": list(_environment(model, settings, logs_in=logs_in)),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
         "volumeMounts": [temporary_mount()],
         "resources": _plain(settings.loader.resources or _RESOURCES),
     }
-    if model.spec.source.secret_ref is not None:
+    if logs_in and model.spec.source.secret_ref is not None:
         login = _login_of(model)
         container["volumeMounts"].append({"name": login.volume, "mountPath": login.path, "readOnly": True})
     return container
 
 
-def _environment(model: Model, settings: OperatorSettings) -> Iterator[Manifest]:
+def _environment(model: Model, settings: OperatorSettings, *, logs_in: bool) -> Iterator[Manifest]:
     ours = {"HOME": TEMPORARY_PATH}
     if settings.loader.insecure_registries:
         ours["BERTH_INSECURE_REGISTRIES"] = ",".join(settings.loader.insecure_registries)
-    if model.spec.source.secret_ref is not None:
+    if logs_in and model.spec.source.secret_ref is not None:
         login = _login_of(model)
         ours[login.variable] = login.path
     for name, value in ours.items():

@@ -30,6 +30,11 @@ def loading_name(model: str) -> str:
     return child_name(model, "loading")
 
 
+def claim_name(model: str) -> str:
+    """The PersistentVolumeClaim of a Model that has one of its own."""
+    return child_name(model, "cache")
+
+
 def resolver_name(model: str, inputs: str, attempt: int) -> str:
     """The resolver Job for these inputs. Each attempt has its own name: the next may begin while one goes."""
     return child_name(model, "resolve", inputs, *([str(attempt)] if attempt > 1 else []))
@@ -44,4 +49,5 @@ def child_identities(model: str) -> tuple[tuple[str, str], ...]:
         ("PodDisruptionBudget", engine),
         ("NetworkPolicy", engine),
         ("NetworkPolicy", loading_name(model)),
+        ("PersistentVolumeClaim", claim_name(model)),
     )

@@ -9,23 +9,22 @@ from typing import Any, Final
 
 from berth_api.artifact import Artifact
 from berth_api.launch import Launch
-from berth_api.memory import volume_bytes
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
-from berth_api.pod import EnvVar
+from berth_api.pod import EnvVar, PodOptions
 from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
-from berth_operator.children.loader import MODELS_VOLUME, build_fetch_container, secret_volumes
+from berth_operator.children.loader import build_fetch_container, secret_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
     ENGINE_PORT,
     ENGINE_PORT_NAME,
-    MODELS_PATH,
     TEMPLATE_FOLDER,
 )
 from berth_operator.children.options import as_given, pull_secrets
+from berth_operator.children.place import Place
 from berth_operator.children.probes import build_probes, start_seconds
-from berth_operator.children.resources import build_resources, in_mebibytes
+from berth_operator.children.resources import build_resources
 from berth_operator.children.restricted import (
     TEMPORARY_PATH,
     container_security,
@@ -53,18 +52,22 @@ class Serving:
     launch: Launch
     image: str
     placement: Placement
+    place: Place
     revision: str = ""
 
 
 def build_pod_template(serving: Serving, settings: OperatorSettings) -> Manifest:
     """The pod template. Its label `berth.dev/revision` names its content, so that pods tell which one they are of."""
-    template: Manifest = {"metadata": _metadata(serving.model), "spec": _spec(serving, settings)}
+    template: Manifest = {"metadata": _metadata(serving), "spec": _spec(serving, settings)}
     template["metadata"]["labels"][LABEL_REVISION] = hash_of(template, _REVISION_LENGTH)
     return template
 
 
-def _metadata(model: Model) -> Manifest:
-    labels = {**model.spec.pod.labels, **model_labels(model.metadata.name), LABEL_LOADING: ""}
+def _metadata(serving: Serving) -> Manifest:
+    model = serving.model
+    labels = {**model.spec.pod.labels, **model_labels(model.metadata.name)}
+    if serving.place.fetches:
+        labels[LABEL_LOADING] = ""
     metadata: Manifest = {"labels": labels}
     if model.spec.pod.annotations:
         metadata["annotations"] = dict(model.spec.pod.annotations)
@@ -72,17 +75,21 @@ def _metadata(model: Model) -> Manifest:
 
 
 def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
-    model = serving.model
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        "securityContext": {**pod_security(), **(serving.place.security or {})},
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
-        "initContainers": [build_fetch_container(model, serving.artifact.digest, settings, revision=serving.revision)],
+        "initContainers": [_fetch(serving, settings)],
         "containers": [_engine(serving, settings)],
-        "volumes": [*_volumes(serving), *engine_volumes(model, serving.launch.engine), temporary_volume()],
+        "volumes": [*_volumes(serving), *engine_volumes(serving.model, serving.launch.engine), temporary_volume()],
         **dict(_chosen_by_user(serving, settings)),
     }
+
+
+def _fetch(serving: Serving, settings: OperatorSettings) -> Manifest:
+    digest, revision = serving.artifact.digest, serving.revision
+    return build_fetch_container(serving.model, digest, serving.place, settings, revision=revision)
 
 
 def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
@@ -97,10 +104,12 @@ def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": [*_mounts(serving.model), *engine_mounts(serving.model, launch.engine)],
+        "volumeMounts": [*_mounts(serving), *engine_mounts(serving.model, launch.engine)],
         **build_probes(launch, start_seconds(serving.model, serving.artifact, launch.engine)),
     }
-    resources = build_resources(serving.model, serving.artifact, serving.placement, launch.engine)
+    resources = build_resources(
+        serving.model, serving.artifact, serving.placement, launch.engine, on_node=serving.place.on_node
+    )
     return {**container, "resources": resources} if resources else container
 
 
@@ -120,17 +129,19 @@ def _environment(variables: tuple[EnvVar, ...], ours: Mapping[str, str]) -> list
     return found + [{"name": name, "value": value} for name, value in ours.items() if name not in named]
 
 
-def _mounts(model: Model) -> Iterator[Manifest]:
-    yield {"name": MODELS_VOLUME, "mountPath": MODELS_PATH, "readOnly": True}
+def _mounts(serving: Serving) -> Iterator[Manifest]:
+    model = serving.model
+    yield from serving.place.engine_mounts
     yield temporary_mount()
     if model.spec.chat_template is not None:
         yield {"name": _TEMPLATE_VOLUME, "mountPath": TEMPLATE_FOLDER, "readOnly": True}
 
 
 def _volumes(serving: Serving) -> Iterator[Manifest]:
-    model, size = serving.model, serving.artifact.size_bytes
-    yield {"name": MODELS_VOLUME, "emptyDir": {"sizeLimit": in_mebibytes(volume_bytes(size))} if size else {}}
-    yield from secret_volumes(model)
+    model = serving.model
+    yield from serving.place.volumes
+    if serving.place.fetches:
+        yield from secret_volumes(model)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]
@@ -147,14 +158,33 @@ def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tu
     said = {
         "nodeSelector": selector,
         "tolerations": tolerations,
-        "affinity": as_given(options.affinity) if options.affinity is not None else {},
+        "affinity": _affinity(options, serving.place),
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,
         "serviceAccountName": options.service_account_name,
-        "imagePullSecrets": pull_secrets(options, settings),
+        "imagePullSecrets": _pull_secrets(serving, settings),
     }
     return ((name, value) for name, value in said.items() if value)
+
+
+def _affinity(options: PodOptions, place: Place) -> Manifest:
+    """The user's, and after it where the volume asks to be."""
+    affinity = as_given(options.affinity) if options.affinity is not None else {}
+    if place.near is None:
+        return affinity
+    pods = affinity.get("podAffinity", {})
+    required = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), place.near]
+    return {**affinity, "podAffinity": {**pods, "requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def _pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Manifest]:
+    """Where the node fetches the artifact, it needs the source's Secret too."""
+    found = pull_secrets(serving.model.spec.pod, settings)
+    secret = serving.model.spec.source.secret_ref
+    if serving.place.fetches or secret is None or {"name": secret.name} in found:
+        return found
+    return [*found, {"name": secret.name}]
 
 
 def _spread(model: Model) -> Iterator[Manifest]:

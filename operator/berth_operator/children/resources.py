@@ -15,11 +15,13 @@ _WRITTEN_BESIDES: Final = 128 * MEBIBYTE
 _WRITTEN_AT_MOST: Final = 2 * GIBIBYTE
 
 
-def build_resources(model: Model, artifact: Artifact, placement: Placement, engine: EngineType) -> Manifest:
+def build_resources(
+    model: Model, artifact: Artifact, placement: Placement, engine: EngineType, *, on_node: bool = True
+) -> Manifest:
     """Requests and limits of the engine's container.
 
     Without a word on memory, what the artifact's size comes to is requested and nothing is limited. Without one on
-    ephemeral storage, it follows the model's volume. GPUs are the profile's resource.
+    ephemeral storage, it follows the model's volume, if that is `on_node`. GPUs are the profile's resource.
     """
     requests = {name: str(amount) for name, amount in model.spec.resources.requests.items()}
     limits = {name: str(amount) for name, amount in model.spec.resources.limits.items()}
@@ -30,7 +32,7 @@ def build_resources(model: Model, artifact: Artifact, placement: Placement, engi
     if artifact.size_bytes is not None:
         if "memory" not in named:
             requests["memory"] = in_mebibytes(host_request_bytes(artifact.size_bytes, on_devices=placement.count > 0))
-        if _EPHEMERAL not in named:
+        if on_node and _EPHEMERAL not in named:
             volume = volume_bytes(artifact.size_bytes)
             requests[_EPHEMERAL] = in_mebibytes(volume + _WRITTEN_BESIDES)
             cache = CACHE_BYTES if engine is EngineType.VLLM else 0

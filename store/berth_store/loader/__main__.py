@@ -7,13 +7,17 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from berth_api.errors import BerthError
+from berth_store.digest import Digest, parse_digest
 from berth_store.loader.arguments import Options, parse_arguments
 from berth_store.loader.board import Board
 from berth_store.loader.load import load
 from berth_store.loader.logs import set_up_logs
 from berth_store.loader.server import serving
+from berth_store.loader.shared import Tenant, load_shared
 from berth_store.registries import RegistryConfig
 from berth_store.signals import end_at_once_on_signals
 from berth_store.sources.address import source_name
@@ -43,7 +47,7 @@ async def run(options: Options) -> None:
     async with serving(board, options.progress_port) as port:
         log.info("listening", extra={"port": port})
         try:
-            digest = await load(
+            digest = await choose_load(options)(
                 source_name(options.source, options.digest, options.files, options.revision),
                 options.into,
                 board,
@@ -55,6 +59,14 @@ async def run(options: Options) -> None:
             board.fail(str(error))
             raise
         log.info("done", extra={"digest": digest, "into": str(options.into)})
+
+
+def choose_load(options: Options) -> Callable[..., Awaitable[Digest]]:
+    """How it is loaded: alone in the folder, or beside other Models."""
+    if not options.shared_by:
+        return load
+    tenant = Tenant(options.shared_by, parse_digest(options.digest or "", path="--digest"))
+    return partial(load_shared, tenant=tenant)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line of `python -m berth_store.loader`, parsed into `Options`."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,15 @@ class Options:
     progress_port: int
     patience_seconds: float
     termination_log: Path
+    shared_by: str = ""
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
     """The options; ends the process with status 2 and a sentence where they can't be."""
-    given = build_parser().parse_args(argv)
+    parser = build_parser()
+    given = parser.parse_args(argv)
+    if given.shared_by and not given.digest:
+        parser.error("--shared-by keeps artifacts apart by their digests: give --digest too")
     return Options(
         source=given.source,
         digest=given.digest,
@@ -37,6 +42,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         progress_port=given.progress_port,
         patience_seconds=given.patience,
         termination_log=given.termination_log,
+        shared_by=given.shared_by or "",
     )
 
 
@@ -61,7 +67,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="how long to go on trying while not a byte comes (default: %(default)s)",
     )
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where a failure is told")
+    add(
+        "--shared-by",
+        type=_model,
+        metavar="MODEL",
+        help="other Models use the folder too: hold the artifact for this one, show it as sha256-<hex>, and where room "
+        "lacks free what no pod holds",
+    )
     return parser
+
+
+def _model(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a Model")
+    return text
 
 
 def _port(text: str) -> int:

@@ -37,8 +37,9 @@ async def load(
     patience_seconds: float,
     clock: Callable[[], float],
     back_off: RetryPolicy = BACK_OFF,
+    link: str = MODEL_NAME,
 ) -> Digest:
-    """Bring the artifact to `into`, and return its digest.
+    """Bring the artifact to `into`, where `link` shows its files, and return its digest.
 
     Trouble that may pass is told to `board` and tried again, until not a byte has come for `patience_seconds`. Raises
     what `berth_store.errors` lists; what had come by then lies in the store for the next attempt.
@@ -49,9 +50,9 @@ async def load(
         begun_at = board.moved_at
         try:
             digest = await pull(store, name, registries=registries, progress=board.report)
-            await in_thread(link_model, store, digest, into)
+            await in_thread(link_model, store, digest, into, link)
         except DiskFull as error:
-            raise DiskFull(error.what, remedy=ROOM_REMEDY) from error
+            raise DiskFull(error.what, remedy=ROOM_REMEDY, lacking_bytes=error.lacking_bytes) from error
         except SourceError as error:
             failures = 1 if board.moved_at > begun_at else failures + 1
             pause_seconds = max(
@@ -68,12 +69,12 @@ async def load(
             return digest
 
 
-def link_model(store: Store, digest: Digest, into: Path) -> Path:
-    """Let `into/model` be the artifact's files by their own names: a relative link, so that `into` may be mounted
+def link_model(store: Store, digest: Digest, into: Path, name: str = MODEL_NAME) -> Path:
+    """Let `into/name` be the artifact's files by their own names: a relative link, so that `into` may be mounted
     anywhere, and replaced in one step, so that a reader finds the old model or the new one.
     """
     view = store.view(digest)
-    model = into / MODEL_NAME
+    model = into / name
     with writing(into):
         fresh = temporary_name(into)
         fresh.symlink_to(os.path.relpath(view, into))

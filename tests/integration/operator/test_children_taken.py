@@ -7,17 +7,19 @@ import pytest
 from operator_builders import Json, World, a_document, a_report, a_resolved_world, a_serving_world
 from operator_process import Town
 
-from berth_kube.errors import Rejected
+from berth_kube.errors import Forbidden, Rejected
 from berth_kube.resources import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     JOBS,
     NAMESPACES,
     NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVICES,
     Key,
     Object,
+    key_of,
     uid_of,
 )
 from berth_operator.drift import needs_apply
@@ -26,7 +28,10 @@ from berth_operator.subject import MODELS
 
 pytestmark = pytest.mark.needs("kube")
 
-RESOURCES = {one.kind: one for one in (DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, SERVICES)}
+RESOURCES = {
+    one.kind: one
+    for one in (DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, SERVICES)
+}
 MANAGER = "berth-operator"
 NO_TERMS: Json = {"requiredDuringSchedulingIgnoredDuringExecution": []}
 SECRET = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
@@ -65,6 +70,15 @@ MODELS_TO_TRY: dict[str, Json] = {
             "imagePullSecrets": [{"name": "s"}],
         },
     },
+    "a model on a claim": {"cache": {"type": "Claim", "claim": {"claimName": "weights"}}},
+    "a model with a claim of its own": {
+        "cache": {"type": "OwnedClaim", "ownedClaim": {"size": "1536Mi", "storageClassName": "fast"}},
+        "pod": {"affinity": {"podAffinity": None}},
+    },
+    "a model whose claim is retained": {
+        "cache": {"type": "OwnedClaim", "ownedClaim": {"size": "1Gi", "deletionPolicy": "Retain"}}
+    },
+    "a model in an image": {"cache": {"type": "ImageVolume"}},
     "a model on a GPU": {"accelerator": {"profiles": ["l4"], "count": 2, "sharedMemory": "1Gi"}, "suspend": True},
 }
 WRONG: dict[str, tuple[Json, str]] = {
@@ -107,7 +121,8 @@ async def test_every_child_is_taken_as_it_is_wanted_and_needs_no_second_apply(to
         found = await town.cluster.get(write.resource, key)
         assert not needs_apply(write.body, found), write.body["kind"]
         again = await take(town, write.body)
-        assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+        if write.resource is not PERSISTENT_VOLUME_CLAIMS:  # of a claim, the server counts every apply as a change
+            assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
 
 
 async def test_a_selector_that_somebody_narrowed_is_set_back(town: Town) -> None:
@@ -158,3 +173,48 @@ async def test_a_status_is_stored_as_it_is_planned(town: Town) -> None:
         body = {"apiVersion": MODELS.api_version, "kind": "Model", "metadata": named, "status": status}
         stored = await town.cluster.apply_status(MODELS, body, manager=MANAGER)
         assert stored["status"] == status
+
+
+async def claim_of(town: Town, owned: Json, name: str = "") -> Json:
+    """The claim of a Model of its own, at the name of another's if one is given."""
+    world = await settled(town, cache={"type": "OwnedClaim", "ownedClaim": owned})
+    (claim,) = [write.body for write in world.plan().writes if write.body["kind"] == "PersistentVolumeClaim"]
+    return {**claim, "metadata": {**claim["metadata"], **({"name": name} if name else {})}}
+
+
+async def a_bound_claim(town: Town, owned: Json) -> Object:
+    """One that a volume was found for, as the controllers write it, which do not run here."""
+    claim = await take(town, await claim_of(town, owned))
+    key = key_of(claim)
+    await town.cluster.merge(PERSISTENT_VOLUME_CLAIMS, key, {"spec": {"volumeName": "pv"}})
+    status = {"phase": "Bound", "capacity": {"storage": owned["size"]}, "accessModes": ["ReadWriteOnce"]}
+    head = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+    metadata = {"name": key.name, "namespace": key.namespace}
+    body = {**head, "metadata": metadata, "status": status}
+    return await town.cluster.apply_status(PERSISTENT_VOLUME_CLAIMS, body, manager="kube-controller-manager")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"storageClassName": "other"}, "spec.cache.ownedClaim"),
+        ({"accessMode": "ReadWriteMany"}, "spec.cache.ownedClaim"),
+        ({"size": "1Gi"}, "spec.cache.ownedClaim.size"),
+    ],
+)
+async def test_what_a_claim_can_not_become_is_told_as_the_users_own_field(town: Town, change: Json, field: str) -> None:
+    given: Json = {"size": "2Gi", "storageClassName": "fast", "deletionPolicy": "Retain"}
+    claim = await a_bound_claim(town, given)
+    wanted = await claim_of(town, {**given, **change}, name=claim["metadata"]["name"])
+    with pytest.raises(Rejected) as refused:
+        await take(town, wanted)
+    (error,) = refused_fields({("PersistentVolumeClaim", claim["metadata"]["name"]): refused.value})
+    assert (error.path, "\n" in error.message) == (field, False)
+    assert "Forbidden: " in error.message
+
+
+async def test_a_claim_that_can_not_grow_is_refused_in_the_servers_words(town: Town) -> None:
+    given: Json = {"size": "2Gi", "storageClassName": "fast", "deletionPolicy": "Retain"}
+    claim = await a_bound_claim(town, given)
+    with pytest.raises(Forbidden, match="support resize"):
+        await take(town, await claim_of(town, {**given, "size": "3Gi"}, name=claim["metadata"]["name"]))

@@ -100,6 +100,9 @@ def leftover(model: Object) -> Object:
     return head | a_child(model, resource=NETWORK_POLICIES, name="qwen-of-old", podSelector={})
 
 
+OWNED = {"type": "OwnedClaim", "ownedClaim": {"size": "1Gi"}}
+
+
 async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiServer, tmp_path: Path) -> None:
     user = audited_server.kubeconfig_of(USER)
     async with (
@@ -107,7 +110,7 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
         running_operator(audited_server, "default", tmp_path, kubeconfig=user, readNodes=True) as operator,
     ):
         town = Town(cluster, "default")
-        await town.declare_unknown("qwen", replicas=2)
+        await town.declare_unknown("qwen", replicas=2, cache=OWNED)
         await town.declare_route("chat")
 
         async def has_job() -> bool:

@@ -1,6 +1,7 @@
 """A store that is killed at any system call is whole, and the same work done again comes to the same end."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from tar_builders import gzipped, tar_of
 
 from berth_store import mediatypes
 from berth_store.digest import digest_of
+from berth_store.evict import SPARED_SECONDS, evict, link_name
+from berth_store.holds import find_holds, take_hold
 from berth_store.ingest import ingest_file
 from berth_store.integrity import find_damage
+from berth_store.loader.load import link_model
 from berth_store.local import Store
 from berth_store.manifest import build_manifest
 from berth_store.partial import Partial
@@ -93,13 +97,21 @@ def fetch(store: Store) -> None:
             partial.close()
 
 
-@pytest.mark.parametrize("work", [make_new, remove_old, view_old, repair_view, unpack, ingest, fetch])
+def evict_old(store: Store) -> None:
+    """Room is made by what a Model has left long ago; KEPT is what the evicting Model has itself."""
+    evict(store, store.root.parent, 1 << 40, own=OLD.digest, now=time.time() + 2 * SPARED_SECONDS)
+
+
+@pytest.mark.parametrize("work", [make_new, remove_old, evict_old, view_old, repair_view, unpack, ingest, fetch])
 def test_a_kill_at_any_system_call_leaves_the_store_whole(tmp_path: Path, work: Callable[[Store], None]) -> None:
     base = Store(tmp_path / "base" / "store")
     put(base, KEPT, OLD)
-    if work is remove_old:
+    if work in (remove_old, evict_old):
         put(base, CHANGED, NEW)
         base.view(NEW.digest)
+    if work is evict_old:
+        take_hold(base, NEW.digest, "left").close()
+        link_model(base, NEW.digest, base.root.parent, link_name(NEW.digest))
     expected = finished(tmp_path / "expected", base, work)
     points = 0
     root = tmp_path / "killed"
@@ -112,6 +124,7 @@ def test_a_kill_at_any_system_call_leaves_the_store_whole(tmp_path: Path, work: 
         work(store)
         assert store.resolve(CHANGED) == expected.resolve(CHANGED), point
         assert contents(store) >= contents(expected), point
+        assert leftovers(store) == leftovers(expected), point
         store.remove(KEPT)
         assert not (store.root / "blobs" / "sha256" / OLD.digest[7:]).exists(), "what is left behind is swept away"
         shutil.rmtree(root)
@@ -130,6 +143,13 @@ def finished(root: Path, base: Store, work: Callable[[Store], None]) -> Store:
 
 def copy(base: Store, root: Path) -> None:
     shutil.copytree(base.root.parent, root, symlinks=True)
+
+
+def leftovers(store: Store) -> set[str]:
+    """The hold files, and the links beside the store."""
+    return {hold.path.name for hold in find_holds(store.root)} | {
+        path.name for path in store.root.parent.glob("sha256-*")
+    }
 
 
 def contents(store: Store) -> set[tuple[str, bytes]]:

@@ -17,6 +17,7 @@ CARRIED_OUT = {
         *("spec.aliases", "spec.exposure", "spec.contextLength", "spec.parallelSequences", "spec.chatTemplate"),
         *("spec.replicas", "spec.suspend", "spec.resources.requests", "spec.resources.limits"),
         *("spec.rollout.drainTimeout", "spec.rollout.startDeadline", "spec.pod", "spec.allowedRoutes"),
+        "spec.cache",
     },
     "ModelRoute": {
         *("spec.names", "spec.rules[].match.headers"),
@@ -44,7 +45,7 @@ def test_every_field_is_either_carried_out_or_refused(kind: str) -> None:
     refused = [line.path for line in refusals_of(kind)]
     covered = (*refused, *CARRIED_OUT[kind])
     # The members of a union are covered by its discriminator, which is refused for every word but the default.
-    unions = tuple(path.removesuffix("type") for path in refused if path.endswith(("cache.type", "affinity.type")))
+    unions = tuple(path.removesuffix("type") for path in refused if path.endswith("affinity.type"))
     for leaf in leaves(kind_schema(kind)["properties"]["spec"], "spec"):
         assert leaf.startswith((*(f"{path}." for path in covered), *(f"{path}[" for path in covered), *unions)) or (
             leaf in covered
@@ -68,7 +69,6 @@ REFUSED_MODELS: dict[str, dict[str, Any]] = {
     "spec.engine.type": {"engine": {"type": "Torch"}},
     "spec.autoscaling": {"autoscaling": {"maxReplicas": 2}},
     "spec.rollout.strategy": {"rollout": {"strategy": "Surge"}},
-    "spec.cache.type": {"cache": {"type": "ImageVolume"}},
     "spec.adapters": {"adapters": [{"name": "sql", "source": {"uri": "oci://r/a"}}]},
     "spec.access.keys": {"access": {"keys": ["a"]}},
     "spec.limits": {"limits": {"maxTokens": 1}},
@@ -195,6 +195,7 @@ def test_a_laptop_says_what_it_does_otherwise() -> None:
             replicas=3,
             resources={"requests": {"cpu": 1}},
             accelerator={"profiles": ["l4"]},
+            cache={"type": "Claim", "claim": {"claimName": "weights"}},
             pod={"nodeSelector": {"disk": "ssd"}, "labels": {"team": "a"}},
         )
     )
@@ -202,6 +203,7 @@ def test_a_laptop_says_what_it_does_otherwise() -> None:
         "spec.replicas",
         "spec.resources",
         "spec.accelerator",
+        "spec.cache",
         "spec.pod.labels, spec.pod.nodeSelector",
     ]
 

@@ -9,6 +9,7 @@ from berth_operator.diagnosis import diagnose
 from berth_operator.facts import PodProgress
 from berth_operator.findings import Circumstances
 from berth_operator.pod_rules import refused_pods
+from berth_operator.trim import keep_pod
 
 PULL = 'Back-off pulling image "berth/cpu:1": ErrImagePull: manifest unknown'
 GPU_WORDS = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -226,6 +227,45 @@ def test_the_oldest_pod_in_trouble_is_heard_whatever_the_order() -> None:
         finding = diagnose(pods, Circumstances())
         assert finding is not None
         assert finding.reason == "DiskFull"
+
+
+IMAGE = "registry.example.com/ai/qwen@sha256:ab"
+NO_IMAGE = f'failed to pull "{IMAGE}": failed to unpack image: mismatched image rootfs and manifest layers'
+
+
+def with_image(fetch: Json) -> Json:
+    volumes = [{"name": "models", "emptyDir": {}}, {"name": "image", "image": {"reference": IMAGE}}]
+    return dict(keep_pod(a_pod(fetch=fetch, volumes=volumes)))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        waiting("ErrImagePull", NO_IMAGE),
+        waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {NO_IMAGE}'),
+        waiting("CreateContainerError", "failed to mount image volume: ImageVolumeMountFailed: ref not found"),
+    ],
+)
+def test_an_artifact_that_is_no_image_is_told_in_the_same_words_in_each_turn(state: Json) -> None:
+    finding = diagnose([with_image(state)], Circumstances())
+    assert finding is not None
+    assert finding.reason == "NoModelInSource"
+    assert finding.message.startswith(f"the node can't mount {IMAGE} as a volume: only container images")
+    assert finding == diagnose([with_image(waiting("ErrImagePull", NO_IMAGE))], Circumstances())
+
+
+def test_an_image_volume_that_the_registry_refuses_names_the_source_and_not_the_loaders_image() -> None:
+    finding = diagnose([with_image(waiting("ErrImagePull", f'"{IMAGE}": 401 Unauthorized'))], Circumstances())
+    assert finding is not None
+    assert finding.reason == "ImagePullFailed"
+    assert f"the node can't pull {IMAGE}: " in finding.message
+    assert "secretRef" in finding.message
+
+
+def test_the_loaders_own_image_is_told_apart_from_the_volume() -> None:
+    finding = diagnose([with_image(waiting("ErrImagePull", "manifest unknown"))], Circumstances())
+    assert finding is not None
+    assert "the image berth/fetch:1 can't be pulled" in finding.message
 
 
 def test_a_pull_that_is_tried_and_one_that_waits_say_the_same() -> None:

@@ -1,0 +1,208 @@
+"""Where weights lie: a claim that Models share, one of a Model's own, an image that the node mounts. Leaves nothing."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from berth_kube.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from e2e.cluster.node import Node
+from e2e.support.client_pod import ClientPod
+from e2e.support.emptied import remove_namespace
+from e2e.support.images import push_image
+from e2e.support.manifests import a_model, a_namespace, apply
+from e2e.support.objects import MODELS, Json, Objects, condition_of, uid_of
+from e2e.support.programs import kubectl
+from e2e.support.release import Release
+from e2e.support.starts import Starts
+from e2e.support.until import until
+
+NAMESPACE = "caching"
+FOLDER = Path("/var/lib/berth-caches")
+USER = 65532
+CLASS = "prepared-by-hand"
+SHARED = {"type": "Claim", "claim": {"claimName": "shared"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace(release: Release, objects: Objects) -> Iterator[None]:
+    apply(a_namespace(NAMESPACE), *a_volume("shared"), *a_volume("owned"), a_claim("shared"))
+    yield
+    remove_namespace(objects, NAMESPACE)
+    kubectl("delete", "persistentvolume/shared", "persistentvolume/owned", "--wait=false")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def source(pushed: dict[str, str]) -> str:
+    (found,) = [uri for uri in pushed.values() if "minilm" in uri]
+    return found
+
+
+def a_volume(name: str) -> tuple[Json]:
+    """A volume in a folder of the node, for the claim of that name or of the Model `owned`."""
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, USER, USER)
+    spec = {
+        "capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": CLASS,
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": str(folder), "type": "Directory"},
+        "claimRef": {"namespace": NAMESPACE, "name": name if name == "shared" else f"{name}-cache"},
+    }
+    return ({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec},)
+
+
+def a_claim(name: str) -> Json:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": CLASS,
+        "volumeName": name,
+        "resources": {"requests": {"storage": "2Gi"}},
+    }
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
+
+def an_owned_claim(size: str, policy: str) -> Json:
+    claim = {"size": size, "storageClassName": CLASS, "deletionPolicy": policy}
+    return {"type": "OwnedClaim", "ownedClaim": claim}
+
+
+def blobs_of(volume: str) -> dict[str, tuple[int, int]]:
+    """Each blob of the volume with what tells that it was not written anew."""
+    folder = FOLDER / volume / "berth/store/blobs/sha256"
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def is_held(model: str) -> bool:
+    (hold,) = (FOLDER / "shared/berth/store/holds").glob(f"*.{model}")
+    with hold.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def pods_of(objects: Objects, model: str) -> list[Json]:
+    return objects.items(PODS, NAMESPACE, f"berth.dev/model={model},app.kubernetes.io/component=engine")
+
+
+def start(objects: Objects, *names: str) -> Starts:
+    starts = Starts(objects, NAMESPACE)
+    starts.wait(*names, seconds=120)
+    return starts
+
+
+def embeds(client: ClientPod, name: str) -> bool:
+    asked = f"client.embeddings.create(model='{NAMESPACE}/{name}', input='a cat', encoding_format='float')"
+    return bool(client.ask(f"say(len({asked}.data[0].embedding))") == 384)
+
+
+@pytest.fixture(scope="module")
+def started(objects: Objects, source: str) -> Starts:
+    """A Model on the shared claim, and one on a claim of its own that is retained."""
+    apply(
+        a_model("one", NAMESPACE, source={"uri": source}, cache=SHARED),
+        a_model("owned", NAMESPACE, source={"uri": source}, cache=an_owned_claim("2Gi", "Retain")),
+    )
+    return start(objects, "one", "owned")
+
+
+@pytest.fixture(scope="module")
+def left(objects: Objects, started: Starts) -> Json:
+    """How things stood before both of them were deleted, and their pods had gone."""
+    claim = objects.read(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache")
+    before = {"shared": blobs_of("shared"), "owned": blobs_of("owned"), "claim": uid_of(claim)}
+    kubectl("delete", "model/one", "model/owned", "-n", NAMESPACE)
+    until(lambda: not [*pods_of(objects, "one"), *pods_of(objects, "owned")], seconds=30, what="their pods are gone")
+    return before
+
+
+def test_the_second_model_on_a_claim_fetches_nothing(objects: Objects, started: Starts, source: str) -> None:
+    fetched = blobs_of("shared")
+    apply(a_model("two", NAMESPACE, source={"uri": source}, cache=SHARED))
+    start(objects, "two")
+    assert blobs_of("shared") == fetched
+    assert is_held("one")
+    assert is_held("two")
+
+
+def test_a_model_that_goes_lets_go_and_takes_nothing_from_the_other(left: Json, client: ClientPod) -> None:
+    assert not is_held("one")
+    assert is_held("two")
+    assert blobs_of("shared") == left["shared"]
+    assert embeds(client, "two")
+
+
+def test_a_claim_that_is_retained_outlives_its_model_and_serves_the_next_of_its_name(
+    objects: Objects, left: Json, source: str
+) -> None:
+    assert "deletionTimestamp" not in objects.read(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache")["metadata"]
+    apply(a_model("owned", NAMESPACE, source={"uri": source}, cache=an_owned_claim("2Gi", "Delete")))
+    start(objects, "owned")
+    assert uid_of(objects.read(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache")) == left["claim"]
+    assert blobs_of("owned") == left["owned"]
+
+
+def test_a_claim_that_may_not_shrink_is_a_condition_and_the_model_serves_on(objects: Objects, source: str) -> None:
+    before = [uid_of(pod) for pod in pods_of(objects, "owned")]
+    apply(a_model("owned", NAMESPACE, source={"uri": source}, cache=an_owned_claim("1Gi", "Delete")))
+    accepted = until(
+        lambda: found if (found := condition(objects, "owned", "Accepted")) and found["status"] == "False" else None,
+        seconds=5,
+        what="the shrink is refused",
+    )
+    assert "spec.cache.ownedClaim" in accepted["message"]
+    assert "PersistentVolumeClaim owned-cache" in accepted["message"]
+    assert condition(objects, "owned", "Available")["status"] == "True"
+    assert [uid_of(pod) for pod in pods_of(objects, "owned")] == before
+
+
+def test_a_model_in_an_image_is_mounted_by_the_node(
+    objects: Objects, node: Node, client: ClientPod, source: str
+) -> None:
+    (view,) = (FOLDER / "shared/berth").glob("sha256-*")
+    files = {f"models/{path.relative_to(view)}": path.read_bytes() for path in view.rglob("*") if path.is_file()}
+    digest = push_image(node.registry, "ai/minilm-image", files)
+    image = {"uri": f"oci://{node.registry}/ai/minilm-image:latest"}
+    apply(a_model("imaged", NAMESPACE, source=image, cache={"type": "ImageVolume"}))
+    start(objects, "imaged")
+    assert objects.read(MODELS, NAMESPACE, "imaged")["status"]["artifact"]["digest"] == digest
+    (pod,) = pods_of(objects, "imaged")
+    assert "berth.dev/loading" not in pod["metadata"]["labels"]
+    assert embeds(client, "imaged")
+
+
+def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: str) -> None:
+    apply(a_model("no-image", NAMESPACE, source={"uri": source}, cache={"type": "ImageVolume"}))
+    progressing = until(
+        lambda: (
+            found if (found := condition(objects, "no-image", "Progressing")) and found["status"] == "False" else None
+        ),
+        seconds=40,
+        what="the start is given up",
+        seen=lambda: objects.read(MODELS, NAMESPACE, "no-image").get("status"),
+    )
+    assert progressing["reason"] == "NoModelInSource", progressing
+    assert "spec.cache.type: Pod" in progressing["message"]
+
+
+def test_a_claim_goes_with_its_model(objects: Objects) -> None:
+    kubectl("delete", "models.berth.dev", "--all", "-n", NAMESPACE)
+    until(
+        lambda: objects.get(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache") is None,
+        seconds=30,
+        what="the claim is gone",
+    )
+
+
+def condition(objects: Objects, name: str, kind: str) -> Json:
+    model = objects.read(MODELS, NAMESPACE, name)
+    return condition_of(model, kind) or {"status": "Unknown"}
