@@ -23,7 +23,7 @@ from pathlib import Path
 from berth_api.artifact import Artifact
 from berth_store import index, locks
 from berth_store.digest import Digest, digest_of, hex_of
-from berth_store.durable import write_atomically, writing
+from berth_store.durable import flush_folder, write_atomically, writing
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound
 from berth_store.home import default_store
 from berth_store.manifest import MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Descriptor, Index, Manifest, parse_manifest
@@ -77,6 +77,7 @@ class Store:
             described = Descriptor(
                 media_type=manifest.media_type, digest=digest, size=self.blob_path(digest).stat().st_size
             )
+            flush_folder(self.blobs)  # small blobs were renamed into it without, see `berth_store.fetch`
             with self._changing_index() as current:
                 self._write_index(index.with_name(current, reference, described))
 

@@ -61,10 +61,14 @@ async def test_a_pull_that_was_given_up_goes_on_where_it_was(store: Store, artif
 
 
 async def test_a_broken_request_goes_on_from_the_byte_that_it_reached(store: Store, artifact: MadeArtifact) -> None:
+    breaks = [lies.reset_midway]
+
+    async def breaking_once(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        return await (breaks.pop() if breaks else lies.honest)(request, content, span)
+
     async with LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
-        registry.lie(lies.honest)
-        registry.lie(lies.reset_midway)
+        registry.always(of_weights(breaking_once))
         await pull(store, reference, registries=replace(QUICK, connections=1))
         asked = [span for span in registry.spans() if span]
     broken, resumed = asked[:2]
