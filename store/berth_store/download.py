@@ -18,7 +18,7 @@ from berth_store.answers import TRICKLE_BYTES, check_whole, next_piece, retrying
 from berth_store.errors import SourceUnreachable
 from berth_store.partial import Partial
 from berth_store.progress import Meter
-from berth_store.ranges import Range, plan_chunks
+from berth_store.ranges import Range, even_chunk_bytes, plan_chunks
 from berth_store.registries import RegistryConfig
 from berth_store.retry import Attempts
 from berth_store.sources.protocol import RemoteFile
@@ -56,7 +56,10 @@ class Download:
 
     async def run(self) -> None:
         """Fetch and hash whatever is missing. Raises the SourceError that was left after all retries."""
-        chunks = plan_chunks(self._partial.done.missing(self._partial.size), self._config.chunk_bytes)
+        missing = self._partial.done.missing(self._partial.size)
+        total_bytes = sum(gap.length for gap in missing)
+        chunk_bytes = even_chunk_bytes(total_bytes, self._config.chunk_bytes, self._config.connections)
+        chunks = plan_chunks(missing, chunk_bytes)
         if chunks == (Range(0, self._partial.size),):
             await self._beside_hashing(self._fetch_in_one_stream())
             return
