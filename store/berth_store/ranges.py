@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# Chunks end where pages do, so that two connections never write into the same one.
+# Chunks are whole pages long: two connections that write into the same page of a file wait for each other.
 PAGE_BYTES = 4096
 
 

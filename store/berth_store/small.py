@@ -2,7 +2,7 @@
 
 A partial file with its journal is there so that a long transfer can go on after a kill. For a blob that comes in a
 moment it is all cost: of 500 files of 64 KiB, some eight changes of thread, seven files opened and two folders flushed
-for each. A kill loses the few that were under way, at most one for each connection. `berth_store.fetch` calls.
+for each. A kill loses the few that were under way, three for each connection. `berth_store.fetch` calls.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from berth_store.registries import RegistryConfig
 from berth_store.retry import Attempts
 from berth_store.sources.protocol import RemoteFile
 
-# Eight connections hold 8 MiB, and what a kill loses of one is fetched again in a tenth of a second at 10 MB/s.
+# What a kill loses of one is fetched again in a tenth of a second at 10 MB/s; `berth_store.fetch` bounds their number.
 SMALL_BYTES = 1024 * 1024
 
 
