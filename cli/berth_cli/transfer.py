@@ -13,7 +13,6 @@ from berth_cli.show.transfer import transfer_screen
 from berth_store.digest import Digest
 from berth_store.local import Store
 from berth_store.pull import pull
-from berth_store.push import push
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import stored_digest
@@ -39,6 +38,8 @@ def pull_shown(name: Name, console: Console) -> None:
 
 def push_shown(reference: Reference, console: Console) -> None:
     """Pushes and says the digest. Raises `BerthError`."""
+    from berth_store.push import push  # noqa: PLC0415 - a pull starts sooner without it
+
     with transfer_screen(console) as progress:
         digest = _run(
             push(Store(), reference, progress=progress),

@@ -8,17 +8,17 @@ as the retry policy says, going on from the byte that was reached. Whether the b
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from berth_store.errors import SourceError, SourceUnreachable
+from berth_store.answers import TRICKLE_BYTES, check_whole, next_piece, retrying, watchdog
+from berth_store.errors import SourceUnreachable
 from berth_store.partial import Partial
 from berth_store.progress import Meter
-from berth_store.ranges import Range, plan_chunks
+from berth_store.ranges import Range, even_chunk_bytes, plan_chunks
 from berth_store.registries import RegistryConfig
 from berth_store.retry import Attempts
 from berth_store.sources.protocol import RemoteFile
@@ -26,8 +26,6 @@ from berth_store.tasks import in_thread, run_all
 
 STRETCH_BYTES = 1024 * 1024
 HASH_BYTES = 8 * 1024 * 1024
-# A connection must deliver this much in each stall time-out (2 KiB/s at 30 s); less is as good as nothing.
-TRICKLE_BYTES = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16}|\*)")
 
 
@@ -58,7 +56,10 @@ class Download:
 
     async def run(self) -> None:
         """Fetch and hash whatever is missing. Raises the SourceError that was left after all retries."""
-        chunks = plan_chunks(self._partial.done.missing(self._partial.size), self._config.chunk_bytes)
+        missing = self._partial.done.missing(self._partial.size)
+        total_bytes = sum(gap.length for gap in missing)
+        chunk_bytes = even_chunk_bytes(total_bytes, self._config.chunk_bytes, self._config.connections)
+        chunks = plan_chunks(missing, chunk_bytes)
         if chunks == (Range(0, self._partial.size),):
             await self._beside_hashing(self._fetch_in_one_stream())
             return
@@ -91,7 +92,7 @@ class Download:
         cursor, attempts = _Cursor(chunk.start, chunk.stop), Attempts(self._config.retry)
         while cursor.position < cursor.stop:
             wanted = Range(cursor.position, cursor.stop)
-            async with self._retrying(attempts), self._slots, self._source.open(wanted) as response:
+            async with retrying(attempts), self._slots, self._source.open(wanted) as response:
                 promised = await self._check_range(response, cursor)
                 await self._stream(response, cursor, promised, attempts)
 
@@ -112,31 +113,14 @@ class Download:
     async def _fetch_in_one_stream(self) -> None:
         attempts = Attempts(self._config.retry)
         while self._partial.done.total < self._partial.size:
-            async with self._retrying(attempts), self._slots, self._source.open(None) as response:
-                await self._check_whole(response)
+            async with retrying(attempts), self._slots, self._source.open(None) as response:
+                await check_whole(self._source, response, self._partial.size)
                 position = 0
                 for gap in self._partial.done.missing(self._partial.size):
                     await self._skip(response, gap.start - position)
                     goes_on = gap.stop < self._partial.size
                     await self._stream(response, _Cursor(gap.start, gap.stop), gap.stop, attempts, goes_on=goes_on)
                     position = gap.stop
-
-    async def _check_whole(self, response: aiohttp.ClientResponse) -> None:
-        if response.status != 200:
-            raise await self._source.failure(response)
-        if response.content_length not in {None, self._partial.size}:
-            raise SourceUnreachable(
-                f"{self._source.subject}: {response.content_length} bytes are sent where {self._partial.size} were "
-                "announced; a proxy that changes answers, or a damaged upload"
-            )
-
-    @asynccontextmanager
-    async def _retrying(self, attempts: Attempts) -> AsyncIterator[None]:
-        """Swallow a failure that is worth another attempt, after its pause; no slot is held meanwhile."""
-        try:
-            yield
-        except SourceError as error:
-            await attempts.pause_after(error)
 
     async def _stream(
         self,
@@ -164,10 +148,10 @@ class Download:
     async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], limit: int, *, goes_on: bool) -> bool:
         """Gather a stretch into `pieces`, at most `limit` bytes; True if the body has ended."""
         gathered = 0
-        async with self._watchdog() as received:
+        async with watchdog(self._config.stall_timeout_seconds) as received:
             while gathered < min(STRETCH_BYTES, limit):
                 # Pieces as they came from the socket, unless what is beyond matters: `read` copies them into one.
-                take = content.read(limit - gathered) if goes_on else _next_piece(content)
+                take = content.read(limit - gathered) if goes_on else next_piece(content)
                 piece = (await take)[: limit - gathered]
                 if not piece:
                     return True
@@ -178,28 +162,13 @@ class Download:
 
     async def _skip(self, response: aiohttp.ClientResponse, length: int) -> None:
         """Read past what is there already."""
-        async with self._watchdog() as received:
+        async with watchdog(self._config.stall_timeout_seconds) as received:
             while length > 0:
                 piece = await response.content.read(min(STRETCH_BYTES, length))
                 if not piece:
                     raise SourceUnreachable(f"{self._source.subject}: the answer ended early; try again")
                 length -= len(piece)
                 received(len(piece))
-
-    @asynccontextmanager
-    async def _watchdog(self) -> AsyncIterator[Callable[[int], None]]:
-        """Raise TimeoutError unless enough bytes are reported within each stall time-out."""
-        loop, stall_seconds, watched = asyncio.get_running_loop(), self._config.stall_timeout_seconds, 0
-        async with asyncio.timeout(stall_seconds) as watchdog:
-
-            def received(count: int) -> None:
-                nonlocal watched
-                watched += count
-                if watched >= TRICKLE_BYTES:
-                    watched = 0
-                    watchdog.reschedule(loop.time() + stall_seconds)
-
-            yield received
 
     async def _keep(self, cursor: _Cursor, pieces: list[bytes], attempts: Attempts) -> None:
         length = sum(map(len, pieces))
@@ -210,11 +179,3 @@ class Download:
         attempts.received(length)
         self._meter.add(length)
         self._written.set()
-
-
-async def _next_piece(content: aiohttp.StreamReader) -> bytes:
-    """The next piece as it came from the socket; nothing at the end of the body."""
-    piece, is_end_of_chunk = b"", True
-    while not piece and is_end_of_chunk:
-        piece, is_end_of_chunk = await content.readchunk()
-    return piece

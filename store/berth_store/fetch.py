@@ -8,12 +8,13 @@ that what came whole is not fetched again after a kill.
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from berth_store import locks
-from berth_store.digest import Digest, parse_digest
+from berth_store.batch import Batch
+from berth_store.digest import Digest, digest_of, parse_digest
 from berth_store.download import Download
 from berth_store.durable import write_atomically
 from berth_store.errors import DigestMismatch, DiskFull
@@ -22,6 +23,7 @@ from berth_store.manifest import Descriptor
 from berth_store.partial import Partial
 from berth_store.progress import Meter, Stage
 from berth_store.registries import RegistryConfig
+from berth_store.small import SMALL_BYTES, fetch_small
 from berth_store.sources.protocol import RemoteFile
 from berth_store.sweep import RECEIPT_SUFFIX
 from berth_store.tasks import in_thread
@@ -29,6 +31,8 @@ from berth_store.tasks import in_thread
 ADOPT_BYTES = 64 * 1024 * 1024
 # Left alone, so that a fetch that just fits does not leave the machine without room for anything else.
 SPARE_BYTES = 64 * 1024 * 1024
+# One on its way and two that are being written meanwhile: 24 MiB of memory at most, with eight connections.
+SMALL_PER_CONNECTION = 3
 _BLOCK_BYTES = 1024 * 1024
 _MAX_RECEIPT_BYTES = 128
 
@@ -55,6 +59,8 @@ class Fetcher:
         self.meter = meter
         self._slots = slots or asyncio.Semaphore(config.connections)
         self._at_once = asyncio.Semaphore(config.connections)
+        self._small_at_once = asyncio.Semaphore(SMALL_PER_CONNECTION * config.connections)
+        self._batch = Batch(store.ingest)
 
     def check_room(self, files: Sequence[Wanted]) -> None:
         """Raise DiskFull unless there is room for what is not here yet."""
@@ -69,25 +75,34 @@ class Fetcher:
 
     async def fetch(self, file: Wanted) -> Digest:
         """Have the file as a blob; its digest. Raises DigestMismatch if what comes is twice not what was promised."""
+        if self._is_small(file):
+            # No lock: two processes that fetch it at once write the same bytes, which costs less than a file for each.
+            async with self._small_at_once:
+                return await self._fetch_unless_here(file, self._fetch_small)
         lock = self.store.locks / file.key
         async with self._at_once, locks.exclusive_in_turn(lock, lambda: self.meter.enter(Stage.WAITING)):
-            here = self.find(file)
-            if here is not None:
-                self.meter.add(file.size)
-                return here
-            for _ in range(2):
-                digest = await self._fetch_once(file)
-                if digest is not None:
-                    return digest
+            return await self._fetch_unless_here(file, self._fetch_resumable)
+
+    async def _fetch_unless_here(
+        self, file: Wanted, fetch_once: Callable[[Wanted], Awaitable[Digest | None]]
+    ) -> Digest:
+        here = self.find(file)
+        if here is not None:
+            self.meter.add(file.size)
+            return here
+        for _ in range(2):
+            digest = await fetch_once(file)
+            if digest is not None:
+                return digest
         promised = file.digest or f"the git digest {file.git_digest}"
         raise DigestMismatch(
             f"{file.remote.subject}: what is sent has another digest than {promised}, also the second time; the "
             "upload was damaged, or something on the way changes it. Upload the model again"
         )
 
-    async def _fetch_once(self, file: Wanted) -> Digest | None:
+    async def _fetch_resumable(self, file: Wanted) -> Digest | None:
         """Fetch the file, going on from what is there. None, and nothing kept, if the bytes are wrong."""
-        partial = await in_thread(Partial, self.store.ingest / f"{file.key}.partial", file.size)
+        partial = await in_thread(Partial, self._partial_path(file), file.size)
         try:
             if partial.claimed_bytes:
                 self.meter.enter(Stage.RESUMING)
@@ -105,10 +120,31 @@ class Fetcher:
         finally:
             partial.close()
 
+    def _is_small(self, file: Wanted) -> bool:
+        """Whether the file comes in one piece; not where a partial file is there to go on from."""
+        return file.size <= min(SMALL_BYTES, self.config.chunk_bytes) and not self._partial_path(file).exists()
+
+    async def _fetch_small(self, file: Wanted) -> Digest | None:
+        """Fetch the file in one piece. None, and nothing kept, if the bytes are wrong."""
+        self.meter.enter(Stage.FETCHING)
+        content = await fetch_small(file.remote, file.size, self.config, self._slots)
+        digest = digest_of(content)
+        if not _is_promised_content(content, digest, file):
+            return None
+        # The folder is flushed once for all of them, before a name stands for them: see `Store.tag`.
+        await self._batch.write(self.store.blob_path(digest), content)
+        if file.digest is None:
+            await in_thread(self._remember, file, digest)
+        self.meter.add(file.size)
+        return digest
+
     def _keep(self, partial: Partial, file: Wanted) -> None:
         partial.keep(self.store.blob_path(partial.digest))
         if file.digest is None:
-            write_atomically(self._receipt_path(file), partial.digest.encode(), scratch=self.store.ingest)
+            self._remember(file, partial.digest)
+
+    def _remember(self, file: Wanted, digest: Digest) -> None:
+        write_atomically(self._receipt_path(file), digest.encode(), scratch=self.store.ingest)
 
     def _receipt(self, file: Wanted) -> Digest | None:
         try:
@@ -116,6 +152,9 @@ class Fetcher:
                 return parse_digest(receipt.read(_MAX_RECEIPT_BYTES).decode(errors="replace"))
         except (FileNotFoundError, ValueError):
             return None
+
+    def _partial_path(self, file: Wanted) -> Path:
+        return self.store.ingest / f"{file.key}.partial"
 
     def _receipt_path(self, file: Wanted) -> Path:
         return self.store.ingest / f"{file.key}{RECEIPT_SUFFIX}"
@@ -136,17 +175,29 @@ def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
 
 def git_digest_of(path: Path, size: int) -> str:
     """The sha1 by which git knows a file of these bytes; not a proof against forgery, but against damage."""
-    sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    sha1 = _git_sha1(size)
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             sha1.update(block)
     return sha1.hexdigest()
 
 
+def _git_sha1(size: int) -> "hashlib._Hash":
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+
 def _is_promised(partial: Partial, file: Wanted) -> bool:
     if file.digest is not None:
         return partial.digest == file.digest
     return not file.git_digest or git_digest_of(partial.path, file.size) == file.git_digest
+
+
+def _is_promised_content(content: bytes, digest: Digest, file: Wanted) -> bool:
+    if file.digest is not None:
+        return digest == file.digest
+    sha1 = _git_sha1(file.size)
+    sha1.update(content)
+    return not file.git_digest or sha1.hexdigest() == file.git_digest
 
 
 def _allocated(store: Store, key: str, size: int) -> int:

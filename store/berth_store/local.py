@@ -19,20 +19,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from berth_api.artifact import Artifact
 from berth_store import index, locks
 from berth_store.digest import Digest, digest_of, hex_of
-from berth_store.durable import write_atomically, writing
+from berth_store.durable import flush_folder, write_atomically, writing
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound
 from berth_store.home import default_store
 from berth_store.manifest import MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Descriptor, Index, Manifest, parse_manifest
-from berth_store.model_config import ConfigFacts, parse_config
 from berth_store.reference import Reference
 from berth_store.sources.address import Name
 from berth_store.sweep import Removal, sweep
 from berth_store.unpack import unpack
 from berth_store.view import ensure_view, is_whole, plan_view
+
+if TYPE_CHECKING:
+    from berth_api.artifact import Artifact
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -45,7 +47,7 @@ class StoredModel:
     digest: Digest
     size_bytes: int
     created: datetime | None
-    artifact: Artifact | None
+    artifact: "Artifact | None"
 
 
 class Store:
@@ -77,6 +79,7 @@ class Store:
             described = Descriptor(
                 media_type=manifest.media_type, digest=digest, size=self.blob_path(digest).stat().st_size
             )
+            flush_folder(self.blobs)  # small blobs were renamed into it without, see `berth_store.fetch`
             with self._changing_index() as current:
                 self._write_index(index.with_name(current, reference, described))
 
@@ -214,6 +217,8 @@ class Store:
         write_atomically(self._index_path, index.render_index(changed), scratch=self.ingest)
 
     def _describe(self, entry: index.Entry) -> StoredModel:
+        from berth_store.model_config import ConfigFacts, parse_config  # noqa: PLC0415 - only a list needs its types
+
         size_bytes, facts = 0, ConfigFacts(None, None)
         try:
             manifest = self.manifest(entry.digest)

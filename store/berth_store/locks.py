@@ -4,7 +4,7 @@ The operating system releases them when a process dies, however it dies. Which l
 they may be taken (never the other way round, so that nobody waits in a circle):
 
 1. `store`      shared by everyone who writes content; exclusive, and only if free at once, for who sweeps it away;
-2. `<hex>`      one blob that is being fetched or unpacked: a second process waits, then finds it finished;
+2. `<hex>`      one blob that is fetched (small ones go without) or unpacked: a second process waits, and finds it;
 3. `view-<hex>` one view that is being built;
 4. `index`      `index.json`, for the moment of an update.
 

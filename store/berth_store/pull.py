@@ -2,7 +2,8 @@
 
 The manifest comes first and decides what is fetched; blobs that are here are not fetched again, ones that another
 process is fetching are waited for; the name is written last. So an interrupted pull leaves no half-named artifact, and
-the next one goes on where it was. What is no whole artifact of a registry gets a manifest here, see `sources.gather`.
+the next one goes on where it was. What is no whole artifact of a registry gets a manifest here, see `sources.gather`:
+it is imported when it is wanted, for an artifact of a registry needs none of the readers of formats that come with it.
 """
 
 import asyncio
@@ -20,7 +21,6 @@ from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.registry import Registry
 from berth_store.sources.address import Address, Name
-from berth_store.sources.gather import find_gathered, gather, gather_local
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
 from berth_store.unpack import unpack
@@ -48,6 +48,8 @@ async def pull(
         async with Transport(config) as transport:
             fetcher = Fetcher(store, config, meter, slots=slots)
             if isinstance(name, Address):
+                from berth_store.sources.gather import gather  # noqa: PLC0415 - see the module's docstring
+
                 digest = await gather(name, transport, fetcher)
             else:
                 digest = await _pull_artifact(name, transport, fetcher)
@@ -58,7 +60,9 @@ async def pull(
 def _already_here(store: Store, name: Name) -> Digest | None:
     """The digest, if asking could change nothing: the name is pinned, or one of this store only."""
     if isinstance(name, Address):
-        look = gather_local if name.is_local else find_gathered
+        from berth_store.sources import gather  # noqa: PLC0415 - see the module's docstring
+
+        look = gather.gather_local if name.is_local else gather.find_gathered
         return _unless_damaged(lambda: look(store, name))
     if name.digest is None and not name.is_local:
         return None

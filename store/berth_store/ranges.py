@@ -7,6 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+# Chunks are whole pages long: two connections that write into the same page of a file wait for each other.
+PAGE_BYTES = 4096
+
 
 @dataclass(frozen=True, order=True)
 class Range:
@@ -62,6 +65,19 @@ class Ranges:
         edges = [0, *(edge for known in self for edge in (known.start, known.stop)), size]
         gaps = (Range(start, min(stop, size)) for start, stop in zip(edges[::2], edges[1::2], strict=True))
         return tuple(gap for gap in gaps if gap.length > 0)
+
+
+def even_chunk_bytes(total_bytes: int, longest_bytes: int, connections: int) -> int:
+    """The length of chunks, at most `longest_bytes`, of which each connection gets as many as any other.
+
+    Twelve chunks on eight connections take as long as sixteen; so there are sixteen, a quarter shorter. What fits into
+    one chunk stays whole, and one connection is always busy.
+    """
+    if total_bytes <= longest_bytes or connections == 1:
+        return longest_bytes
+    rounds = -(-total_bytes // (longest_bytes * connections))
+    even = -(-total_bytes // (rounds * connections))
+    return min(longest_bytes, -(-even // PAGE_BYTES) * PAGE_BYTES)
 
 
 def plan_chunks(missing: tuple[Range, ...], chunk_bytes: int) -> tuple[Range, ...]:

@@ -41,6 +41,7 @@ class Transport:
 
     def __init__(self, config: RegistryConfig) -> None:
         self._config = config
+        self._proxies: dict[URL, Proxy | None] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -68,7 +69,7 @@ class Transport:
         A body that is a function is called for a fresh stream; its length must stand in `headers`. The caller then
         watches over the time itself, for the session's time-out would count from the first byte sent.
         """
-        proxy = proxy_for(url)
+        proxy = self._proxy_for(url)
         sent, proxy_headers = dict(headers or {}), None
         if proxy and url.scheme == "http":
             sent.update(proxy.headers)
@@ -88,6 +89,13 @@ class Transport:
                 yield response
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise network_failure(error, url.raw_authority.rpartition("@")[2]) from error
+
+    def _proxy_for(self, url: URL) -> Proxy | None:
+        """Found once for each origin: reading the environment takes a fifth of the time of a small request."""
+        origin = url.origin()
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(origin)
+        return self._proxies[origin]
 
     def _timeout_for(self, body: Body | None) -> aiohttp.ClientTimeout:
         read_seconds = None if callable(body) else self._config.stall_timeout_seconds

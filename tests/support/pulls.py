@@ -9,7 +9,7 @@ from berth_store.digest import digest_of, hex_of
 from berth_store.integrity import find_damage
 from berth_store.journal import read_journal
 from berth_store.local import Store
-from berth_store.ranges import Range
+from berth_store.ranges import Range, even_chunk_bytes
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.retry import RetryPolicy
@@ -23,6 +23,9 @@ QUICK = RegistryConfig(
     stall_timeout_seconds=0.3,
     retry=RetryPolicy(attempts=4, first_delay_seconds=0.001, longest_delay_seconds=0.01, longest_wait_seconds=1),
 )
+
+# How long the chunks are in which `QUICK` fetches `CONTENT`: twelve of them, three for each connection.
+EVEN = even_chunk_bytes(len(CONTENT), CHUNK, QUICK.connections)
 
 
 def of_weights(lie: Lie) -> Lie:

@@ -1,5 +1,6 @@
 """A store that is killed at any system call is whole, and the same work done again comes to the same end."""
 
+import asyncio
 import shutil
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from oci_artifacts import Layer, MadeArtifact, make_artifact, make_layers, rando
 from tar_builders import gzipped, tar_of
 
 from berth_store import mediatypes
+from berth_store.batch import Batch
 from berth_store.digest import digest_of
 from berth_store.evict import SPARED_SECONDS, evict, link_name
 from berth_store.holds import find_holds, take_hold
@@ -22,6 +24,7 @@ from berth_store.local import Store
 from berth_store.manifest import build_manifest
 from berth_store.partial import Partial
 from berth_store.reference import Reference
+from berth_store.tasks import run_all
 
 KEPT, CHANGED = Reference.parse("localhost/kept"), Reference.parse("localhost/changed")
 OLD = make_artifact({"model.gguf": random_bytes(30_000, seed=1), "LICENSE": b"free"})
@@ -102,7 +105,22 @@ def evict_old(store: Store) -> None:
     evict(store, store.root.parent, 1 << 40, own=OLD.digest, now=time.time() + 2 * SPARED_SECONDS)
 
 
-@pytest.mark.parametrize("work", [make_new, remove_old, evict_old, view_old, repair_view, unpack, ingest, fetch])
+def fetch_small(store: Store) -> None:
+    """What a pull does with small blobs, without the network."""
+
+    async def write() -> None:
+        batch = Batch(store.ingest)
+        await run_all(batch.write(store.blob_path(digest), content) for digest, content in NEW.blobs.items())
+
+    with store.using():
+        asyncio.run(write())
+        store.tag(CHANGED, store.write_blob(NEW.manifest).digest)
+
+
+WORKS = [make_new, remove_old, evict_old, view_old, repair_view, unpack, ingest, fetch, fetch_small]
+
+
+@pytest.mark.parametrize("work", WORKS)
 def test_a_kill_at_any_system_call_leaves_the_store_whole(tmp_path: Path, work: Callable[[Store], None]) -> None:
     base = Store(tmp_path / "base" / "store")
     put(base, KEPT, OLD)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact, random_bytes
-from pulls import CHUNK, CONTENT, QUICK, assert_whole, kept_bytes, of_weights
+from pulls import CHUNK, CONTENT, EVEN, QUICK, assert_whole, kept_bytes, of_weights
 
 from berth_store import download
 from berth_store.digest import digest_of
@@ -29,8 +29,8 @@ async def test_a_blob_is_fetched_in_ranges_each_byte_once(store: Store, artifact
         reference = registry.hold("a/model", artifact)
         assert await pull(store, reference, registries=QUICK) == artifact.digest
         spans = sorted(span for span in registry.spans() if span)
-    assert [span.length for span in spans] == [CHUNK] * 10 + [321]
-    assert [span.start for span in spans] == [CHUNK * number for number in range(11)]
+    assert [span.length for span in spans] == [EVEN] * 11 + [len(CONTENT) - 11 * EVEN]
+    assert [span.start for span in spans] == [EVEN * number for number in range(12)]
     assert_whole(store, reference, artifact)
 
 
@@ -61,10 +61,14 @@ async def test_a_pull_that_was_given_up_goes_on_where_it_was(store: Store, artif
 
 
 async def test_a_broken_request_goes_on_from_the_byte_that_it_reached(store: Store, artifact: MadeArtifact) -> None:
+    breaks = [lies.reset_midway]
+
+    async def breaking_once(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
+        return await (breaks.pop() if breaks else lies.honest)(request, content, span)
+
     async with LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
-        registry.lie(lies.honest)
-        registry.lie(lies.reset_midway)
+        registry.always(of_weights(breaking_once))
         await pull(store, reference, registries=replace(QUICK, connections=1))
         asked = [span for span in registry.spans() if span]
     broken, resumed = asked[:2]
@@ -78,7 +82,7 @@ async def test_a_server_that_gives_ranges_up_midway_is_read_once_more_and_not_tw
 ) -> None:
     async def giving_up(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
         # Two gaps are left then, and between them bytes that are there have to be passed over exactly.
-        while span and span.start in {0, 5 * CHUNK} and kept_bytes(store) < len(CONTENT) - 2 * CHUNK:
+        while span and span.start in {0, 5 * EVEN} and kept_bytes(store) < len(CONTENT) - 2 * EVEN:
             await asyncio.sleep(0.01)
         return await (lies.ignore_range if span and span.start == 0 else lies.honest)(request, content, span)
 
@@ -95,7 +99,7 @@ async def test_what_a_cancelled_pull_had_received_is_kept(
     store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "STRETCH_BYTES", 1)
-    patient, expected = replace(QUICK, stall_timeout_seconds=30), QUICK.connections * CHUNK // 2
+    patient, expected = replace(QUICK, stall_timeout_seconds=30), QUICK.connections * EVEN // 2
     async with LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
         registry.always(of_weights(lies.stall))

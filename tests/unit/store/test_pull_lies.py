@@ -140,7 +140,7 @@ async def test_no_credential_follows_a_redirect_to_another_host(store: Store, ar
         assert any(seen.authorization for seen in registry.seen)
         asked = [seen for seen in registry.seen if hex_of(digest_of(CONTENT)) in seen.path]
         fetched = [seen for seen in cdn.seen if hex_of(digest_of(CONTENT)) in seen.path]
-    assert len(fetched) == 11
+    assert len(fetched) == 12
     assert len(asked) <= 1 + QUICK.connections, "the address that a redirect gave is kept while it works"
     assert_whole(store, reference, artifact)
 
