@@ -18,7 +18,7 @@ from runtime_worker import Refused, running_worker
 from tiny_classifiers import ENTITY_LABELS, SENTIMENTS, write_tiny_classifier
 
 from berth_api.artifact import EngineType, Task
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import InvalidSpec, UnsupportedModel
 from berth_runtime.engines.protocol import (
     ClassificationRequest,
     EmbeddingRequest,
@@ -144,14 +144,16 @@ async def test_a_folder_that_can_not_be_written_is_enough(tmp_path: Path) -> Non
     assert sorted(os.listdir(folder)) == before
 
 
-async def test_a_language_model_in_safetensors_is_not_sent_to_the_engine_for_encoders(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", [Task.AUTO, Task.EMBEDDING])
+async def test_a_language_model_in_safetensors_is_not_sent_to_the_engine_for_encoders(
+    tmp_path: Path, task: Task
+) -> None:
     folder = write_tiny_classifier(
         tmp_path, "bert-rerank", architectures=["Qwen3ForCausalLM"], model_type="qwen3", id2label={}
     )
-    for task, words in ((Task.AUTO, "bring the model as GGUF"), (Task.EMBEDDING, "and this artifact's is qwen3")):
-        with pytest.raises(UnsupportedModel, match=words):
-            async with running_worker(folder, task=task):
-                pass
+    with pytest.raises(InvalidSpec, match=r"VLLM, which serves .* from Safetensors weights, wants a GPU"):
+        async with running_worker(folder, task=task):
+            pass
 
 
 async def test_of_several_formats_the_wanted_engine_takes_what_it_loads(tmp_path: Path) -> None:
