@@ -14,7 +14,6 @@ from aiohttp import web
 
 REPOSITORY = "bench/model"
 COMMIT = "0" * 40
-LISTING = "listing.json"
 
 
 class Front:

@@ -21,7 +21,7 @@ from aiohttp import web
 from oci_artifacts import MadeArtifact
 
 from berth_store import mediatypes
-from berth_store.digest import Digest, digest_of
+from berth_store.digest import digest_of
 from berth_store.ranges import Range
 from berth_store.reference import Reference
 
@@ -302,8 +302,3 @@ async def _begin(request: web.Request, content: bytes, span: Range | None, lengt
 def _span(request: web.Request) -> Range | None:
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
     return Range(int(match[1]), int(match[2]) + 1) if match else None
-
-
-def digest_in(path: str) -> Digest:
-    """The digest at the end of a blob's path."""
-    return Digest(path.rsplit("/", 1)[1])

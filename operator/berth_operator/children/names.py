@@ -17,7 +17,6 @@ MODELS_PATH: Final = "/models"
 MODEL_VIEW_PATH: Final = "/models/model"
 """Where the loader shows the artifact's files under their own names."""
 TEMPLATE_FOLDER: Final = "/etc/berth/chat-template"
-RESOLVER_COMPONENT: Final = "resolver"
 
 
 def engine_name(model: str) -> str:

@@ -25,7 +25,6 @@ LIKELY_TASKS = (
     Task.OBJECT_DETECTION,
     Task.TEXT_RECOGNITION,
 )
-POOLING_EXAMPLE = '1_Pooling/config.json with {"pooling_mode_mean_tokens": true} or another mode'
 
 
 def choose_graph(folder: ModelFolder, in_root: list[Path], in_onnx: list[Path]) -> Path:
