@@ -5,6 +5,7 @@
 | 400, 413, 415, 422 and every 4xx not named here | Rejected, with the fields of `details.causes` |
 | 500 "failed to create typed patch object", "failed to convert new object" | Rejected, as server-side apply says it |
 | 401, 403, 404, 410, 429 | Unauthorized, Forbidden, NotFound, Expired, Overloaded |
+| 403 with the cause NamespaceTerminating | NamespaceTerminating: nothing is to be made any more |
 | 400 or 422 of a webhook or policy that "denied the request" | Forbidden: the rule may change, the object need not |
 | 504 with the cause ResourceVersionTooLarge | Expired: the server's history begins anew, as after a restore |
 | 409 | AlreadyExists by its reason, else Conflict |
@@ -27,6 +28,7 @@ from berth_kube.errors import (
     Expired,
     FieldFault,
     Forbidden,
+    NamespaceTerminating,
     NotFound,
     Overloaded,
     Rejected,
@@ -73,7 +75,9 @@ def _error(  # noqa: PLR0911 - a table in the form of a match
         case 401:
             return Unauthorized(text, status=status)
         case 400 | 403 | 422 if status == 403 or _POLICY_FAULT.search(message) is not None:
-            return Forbidden(text, status=status, quota="exceeded quota" in message)
+            ends = _has_cause(document, "NamespaceTerminating")
+            kind = NamespaceTerminating if ends else Forbidden
+            return kind(text, status=status, quota="exceeded quota" in message)
         case 404:
             return NotFound(text, status=status)
         case 409 if document.get("reason") == "AlreadyExists":
@@ -86,7 +90,7 @@ def _error(  # noqa: PLR0911 - a table in the form of a match
             return Overloaded(text, status=status, retry_after_seconds=_retry_after(document, retry_after))
         case 500 if (fault := _PATCH_FAULT.match(message)) is not None:
             return Rejected(text, status=status, fields=_patch_faults(fault["faults"]))
-        case 504 if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in _causes(document)):
+        case 504 if _has_cause(document, "ResourceVersionTooLarge"):
             return Expired(text, status=status)
         case 422 if {fault.field for fault in _cause_faults(document)} == {"metadata.uid"}:
             return Conflict(text, status=status)
@@ -117,6 +121,10 @@ def _details(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _causes(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     causes = _details(document).get("causes")
     return [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
+
+
+def _has_cause(document: Mapping[str, Any], reason: str) -> bool:
+    return any(cause.get("reason") == reason for cause in _causes(document))
 
 
 def _cause_faults(document: Mapping[str, Any]) -> tuple[FieldFault, ...]:

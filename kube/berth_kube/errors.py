@@ -69,6 +69,10 @@ class Forbidden(ClusterError):
         super().__init__(message, status=status)
 
 
+class NamespaceTerminating(Forbidden):
+    """Nothing can be made in a namespace that is being deleted."""
+
+
 class Unauthorized(ClusterError):
     """The credentials are refused."""
 

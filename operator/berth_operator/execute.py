@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from berth_kube.cluster import Cluster
-from berth_kube.errors import ClusterError, Conflict, NotFound, Overloaded, Rejected, Unauthorized, Unreachable
+from berth_kube.errors import (
+    ClusterError,
+    Conflict,
+    NamespaceTerminating,
+    NotFound,
+    Overloaded,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+)
 from berth_kube.resources import PODS, Object
 from berth_operator.attempts import Attempt, ChildRef, Failures, ref_of
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
@@ -64,6 +73,8 @@ class Executor:
                 await self._delete(delete)
             for unlabel in plan.unlabels:
                 await self._unlabel(unlabel)
+        except NamespaceTerminating:
+            pass  # the subject goes with its namespace, and nothing is to be repaired until then
         except ClusterError as error:
             trouble = trouble or error
         return Writes(self.failures.of(subject), trouble)
@@ -115,6 +126,8 @@ class Executor:
                 write.resource.kind,
                 lambda: self._cluster.apply(write.resource, write.body, manager=FIELD_MANAGER),
             )
+        except NamespaceTerminating:
+            raise
         except ClusterError as error:
             self.failures.record(subject, ref, attempt, error)
             if isinstance(error, Unreachable | Overloaded | Unauthorized):

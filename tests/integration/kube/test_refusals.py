@@ -12,10 +12,10 @@ from cluster_contract import DEADLINE_SECONDS, config_map, deployment
 from berth_kube.client import HttpCluster, connect
 from berth_kube.cluster import Scope
 from berth_kube.credentials import Credentials
-from berth_kube.errors import Conflict, Forbidden, NotFound, Rejected, Unauthorized, Unreachable
+from berth_kube.errors import Conflict, Forbidden, NamespaceTerminating, NotFound, Rejected, Unauthorized, Unreachable
 from berth_kube.kubeconfig import read_kubeconfig
 from berth_kube.login import Login
-from berth_kube.resources import CONFIG_MAPS, DEPLOYMENTS, Key, Object, Resource
+from berth_kube.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, Key, Object, Resource
 
 pytestmark = pytest.mark.needs("kube")
 MODELS = Resource("berth.dev", "v1alpha1", "models", "Model")
@@ -49,6 +49,13 @@ async def test_a_field_that_is_refused_is_named(
     with pytest.raises(Rejected) as caught:
         await cluster.apply(DEPLOYMENTS, spoiled(namespace, spoil), manager="berth-operator")
     assert field in [fault.field for fault in caught.value.fields]
+
+
+async def test_in_a_namespace_that_goes_nothing_is_made(cluster: HttpCluster, namespace: str) -> None:
+    found = await cluster.get(NAMESPACES, Key("", namespace))
+    await cluster.delete(NAMESPACES, Key("", namespace), uid=found["metadata"]["uid"])
+    with pytest.raises(NamespaceTerminating):
+        await cluster.apply(DEPLOYMENTS, deployment(namespace, "a"), manager="berth-operator")
 
 
 async def test_a_bad_quantity_is_the_objects_fault(cluster: HttpCluster, namespace: str) -> None:

@@ -13,6 +13,7 @@ from berth_kube.errors import (
     Expired,
     FieldFault,
     Forbidden,
+    NamespaceTerminating,
     NotFound,
     Overloaded,
     Rejected,
@@ -34,6 +35,10 @@ def status(code: int, message: str = "", reason: str = "", **details: Any) -> Cl
     [
         (status(401, "Unauthorized", "Unauthorized"), Unauthorized),
         (status(403, 'pods is forbidden: User "x" cannot list resource', "Forbidden"), Forbidden),
+        (
+            status(403, "team is being terminated", "Forbidden", causes=[{"reason": "NamespaceTerminating"}]),
+            NamespaceTerminating,
+        ),
         (status(404, 'pods "x" not found', "NotFound"), NotFound),
         (status(409, 'configmaps "a" already exists', "AlreadyExists"), AlreadyExists),
         (status(409, "the object has been modified", "Conflict"), Conflict),

@@ -12,6 +12,7 @@ from berth_kube.errors import (
     Conflict,
     FieldFault,
     Forbidden,
+    NamespaceTerminating,
     NotFound,
     Overloaded,
     Rejected,
@@ -126,6 +127,13 @@ async def test_what_may_be_repaired_without_an_edit_is_trouble_and_a_failure(sce
     assert writes.trouble is error
     assert writes.failures == {("Deployment", "a"): error}
     assert scene.cluster.all_of(DEPLOYMENTS) == []
+
+
+async def test_a_namespace_that_goes_is_nobody_s_trouble_and_gets_no_more_of_this_plan(scene: Scene) -> None:
+    scene.cluster.fail_next(NamespaceTerminating("team is being terminated"), verb="apply")
+    writes = await scene.write(scene.child(name="a"), scene.child(name="b"))
+    assert (writes.failures, writes.trouble) == ({}, None)
+    assert scene.verbs() == ["apply"]
 
 
 async def test_a_failure_is_forgotten_once_the_child_is_as_it_should_be(scene: Scene) -> None:
