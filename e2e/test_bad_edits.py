@@ -9,7 +9,7 @@ from berth_api.names import child_name
 from berth_kube.resources import DEPLOYMENTS, PODS, SERVICES, Resource
 from e2e.conftest import MODELS_NAMESPACE
 from e2e.support.manifests import a_fleet_model, a_namespace, apply
-from e2e.support.objects import MODELS, Json, Objects, condition_of, is_true, uid_of
+from e2e.support.objects import MODELS, Json, Objects, condition_of, is_true, name_of, uid_of
 from e2e.support.programs import kubectl
 from e2e.support.release import Release
 from e2e.support.starts import Starts
@@ -18,6 +18,8 @@ from e2e.support.until import until
 
 NAMESPACE = "contested"
 TOLD_SECONDS = 5.0
+# Models whose child has a name that somebody else's object of this kind has.
+TAKEN = {"first": DEPLOYMENTS, "second": SERVICES}
 
 # The API server takes any word for an operator in a Model, and refuses it in a pod.
 NEAR = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}]}
@@ -95,23 +97,33 @@ def a_foreign(kind: str, name: str) -> Json:
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-@pytest.mark.parametrize(("resource", "model"), [(DEPLOYMENTS, "first"), (SERVICES, "second")])
-def test_an_object_that_is_not_ours_is_left_alone_and_named(objects: Objects, resource: Resource, model: str) -> None:
+def test_an_object_that_is_not_ours_is_left_alone_and_named(objects: Objects) -> None:
+    # Both at once: nobody tells Berth that a name is free, and each wait for its next look is long.
+    theirs = {model: put_in_the_way(objects, kind, model) for model, kind in TAKEN.items()}
+    apply(*(a_fleet_model(model, NAMESPACE) for model in TAKEN))
+    for model, kind in TAKEN.items():
+        left_alone_and_named(objects, model, theirs[model])
+        objects.delete(kind, NAMESPACE, name_of(theirs[model]))
+    until(
+        lambda: all(is_true(objects.read(MODELS, NAMESPACE, model), "Ready") for model in TAKEN),
+        seconds=30,
+        what="the names are free, so both serve",
+    )
+
+
+def put_in_the_way(objects: Objects, kind: Resource, model: str) -> Json:
+    """Somebody else's object under the name of the Model's child, as it stands once it is settled."""
     name = child_name(model, "engine")
-    apply(a_foreign(resource.kind, name))
-    theirs = until(lambda: settled(objects, resource, name), seconds=10, what="their object is settled")
-    apply(a_fleet_model(model, NAMESPACE))
+    apply(a_foreign(kind.kind, name))
+    return until(lambda: settled(objects, kind, name), seconds=10, what="their object is settled")
+
+
+def left_alone_and_named(objects: Objects, model: str, theirs: Json) -> None:
     condition = until(lambda: accepted_of(objects, NAMESPACE, model), seconds=TOLD_SECONDS, what="Accepted is said")
     assert (condition["status"], condition["reason"]) == ("False", "ChildNameTaken")
-    assert name in condition["message"]
+    assert name_of(theirs) in condition["message"]
     kubectl("annotate", "model", model, "-n", NAMESPACE, f"example.com/touched={time.time()}")
-    assert objects.read(resource, NAMESPACE, name) == theirs
-    objects.delete(resource, NAMESPACE, name)
-    until(
-        lambda: is_true(objects.read(MODELS, NAMESPACE, model), "Ready"),
-        seconds=30,
-        what="the name is free, so it serves",
-    )
+    assert objects.read(TAKEN[model], NAMESPACE, name_of(theirs)) == theirs
 
 
 def settled(objects: Objects, resource: Resource, name: str) -> Json | None:
