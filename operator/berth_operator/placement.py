@@ -15,11 +15,11 @@ from berth_api.model import Model
 from berth_api.model_status import MemoryFit
 from berth_api.quantity import Quantity
 from berth_api.scale import Accelerator
+from berth_api.sizes import size_words
 from berth_kube.resources import Object
 from berth_operator.conditions import holds, not_holds, unknown
 from berth_operator.nodes import free_devices, matching_nodes
 from berth_operator.settings import OperatorSettings, Profile
-from berth_operator.words import size_words
 
 
 @dataclass(frozen=True)

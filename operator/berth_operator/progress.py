@@ -7,6 +7,7 @@ from typing import Final
 
 from berth_api.conditions import Reason
 from berth_api.model_status import Loading, Stage, StageTime
+from berth_api.sizes import size_words
 from berth_kube.resources import Object
 from berth_operator.facts import PodProgress, first_model
 from berth_operator.findings import Finding
@@ -22,7 +23,6 @@ from berth_operator.pods import (
     oldest_first,
     read_time,
 )
-from berth_operator.words import size_words
 
 WRITE_EACH_PERCENT: Final = 10
 WRITE_EACH_SECONDS: Final = 15

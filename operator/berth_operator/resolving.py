@@ -13,6 +13,7 @@ from typing import Final
 from berth_api.conditions import Condition, ConditionType, Reason
 from berth_api.model import Model
 from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS
+from berth_api.sizes import size_words
 from berth_kube.resources import JOBS, Object, key_of, uid_of
 from berth_operator.children.metadata import is_leaving, is_owned
 from berth_operator.children.resolver_job import DEADLINE_SECONDS, build_resolver_job
@@ -24,7 +25,6 @@ from berth_operator.pod_rules import image_not_pulled, not_created, not_schedule
 from berth_operator.pods import Ending, condition_of, is_true, oldest_first, read_time, resolver_of
 from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_of, known_by_spec, read_report
 from berth_operator.settings import OperatorSettings
-from berth_operator.words import size_words
 
 FIRST_BACKOFF_SECONDS: Final = 10
 LONGEST_BACKOFF_SECONDS: Final = 600

@@ -9,7 +9,7 @@ from berth_api.artifact import EngineType
 from berth_api.errors import Unavailable
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.logs import set_up_logs
-from berth_runtime.resolution import resolve_model
+from berth_runtime.resolution import resolve_model, shares_of
 from berth_runtime.server import CannotListen, serve
 from berth_runtime.vllm.supervisor import run_vllm
 from berth_store.holds import Hold, join_hold
@@ -23,7 +23,8 @@ def main() -> None:
     _hold = _join(options.hold) if options.hold is not None else None
     if options.engine is EngineType.VLLM:
         sys.exit(run_vllm(options))
-    resolvers = {model.name: partial(resolve_model, model, options) for model in options.models}
+    shares = shares_of(options)
+    resolvers = {model.name: partial(resolve_model, model, options, shares) for model in options.models}
     try:
         status = asyncio.run(serve(options, resolvers))
     except CannotListen as error:

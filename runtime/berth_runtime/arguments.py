@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from berth_api.artifact import EngineType, Task
+from berth_api.quantity import parse_quantity
 
 MAX_NAME_LENGTH: Final = 50
 _NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")
@@ -44,6 +45,7 @@ class Options:
     adapters: Mapping[str, Path]
     log_requests: bool
     hold: Path | None = None
+    memory_bytes: int | None = None
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -60,6 +62,8 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         parser.error("two adapters have the same name; give each its own: --adapter NAME=PATH")
     if adapters and len(models) > 1:
         parser.error("--adapter belongs to one model, and several are to be served; start a process for each")
+    if given.memory is not None and given.engine is EngineType.VLLM:
+        parser.error("--memory bounds no vLLM; say --engine-arg gpu-memory-utilization=SHARE")
     return Options(
         models=models,
         host=given.host,
@@ -74,6 +78,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         adapters=adapters,
         log_requests=given.log_requests,
         hold=given.hold,
+        memory_bytes=given.memory,
     )
 
 
@@ -106,6 +111,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=PATH",
         help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
+    )
+    add(
+        "--memory",
+        type=_size,
+        metavar="SIZE",
+        help="what all models may fill, such as 8Gi (default: what this process may use)",
     )
     add("--log-requests", action="store_true", help="log one line for each request")
     add("--hold", type=Path, metavar="FILE", help="lock this file, so that the model is not freed from a shared store")
@@ -152,6 +163,16 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
     return seconds
+
+
+def _size(text: str) -> int:
+    try:
+        size = parse_quantity(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than a byte")
+    return int(size)
 
 
 def _pair(text: str) -> tuple[str, str]:

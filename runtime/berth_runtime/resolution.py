@@ -15,6 +15,7 @@ from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.engines import ENGINES
 from berth_runtime.engines.protocol import EngineSettings
 from berth_runtime.machine import usable_cores, usable_memory_bytes
+from berth_runtime.memory_shares import MemoryShares
 from berth_runtime.messages import LoadOrder
 from berth_runtime.served import ResolvedModel
 from berth_store.detect import DetectedModel, detect_bounded
@@ -22,13 +23,19 @@ from berth_store.detect import DetectedModel, detect_bounded
 _SERVED_HERE: Final = ", ".join(ENGINES)
 
 
-async def resolve_model(argument: ModelArgument, options: Options) -> ResolvedModel:
+def shares_of(options: Options) -> MemoryShares:
+    """The memory that the models of a command line share."""
+    return MemoryShares(options.memory_bytes or usable_memory_bytes(), len(options.models))
+
+
+async def resolve_model(argument: ModelArgument, options: Options, shares: MemoryShares | None = None) -> ResolvedModel:
     """What the path is and which engine gets it; raises `UnsupportedModel` or `InvalidSpec` with the reason.
 
-    Of a folder with several formats the one that the wanted engine loads is meant.
+    Of a folder with several formats the one that the wanted engine loads is meant. Without `shares` the model is alone.
     """
     model = await asyncio.to_thread(_detect, argument.path, options)
-    return plan_model(model, argument.name, options, threads=usable_cores(), memory_bytes=usable_memory_bytes())
+    memory_bytes = (shares or shares_of(options)).take(argument.name, model.artifact.size_bytes or 0)
+    return plan_model(model, argument.name, options, threads=usable_cores(), memory_bytes=memory_bytes)
 
 
 def plan_model(model: DetectedModel, name: str, options: Options, *, threads: int, memory_bytes: int) -> ResolvedModel:

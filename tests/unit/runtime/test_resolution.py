@@ -10,13 +10,27 @@ from onnx_builders import encoder_onnx
 from berth_api.artifact import EngineType, Format
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import parse_arguments
-from berth_runtime.resolution import resolve_model
+from berth_runtime.resolution import resolve_model, shares_of
 from berth_runtime.served import ResolvedModel
 
 
 async def resolve(*argv: str) -> ResolvedModel:
     options = parse_arguments(argv)
     return await resolve_model(options.models[0], options)
+
+
+async def test_models_that_share_a_process_share_its_memory(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_files(tmp_path / name, {"m.gguf": llama_gguf()})
+    size = (tmp_path / "a/m.gguf").stat().st_size
+    models = [f"--model={name}={tmp_path / name}/m.gguf" for name in ("a", "b")]
+    options = parse_arguments([*models, "--memory", str(2 * size - 1)])
+    shares = shares_of(options)
+    first, second = options.models
+    resolved = await resolve_model(first, options, shares)
+    assert resolved.order.settings.memory_bytes == size + (size - 1) // 2
+    with pytest.raises(UnsupportedModel, match="and a has"):
+        await resolve_model(second, options, shares)
 
 
 @pytest.fixture

@@ -65,6 +65,9 @@ def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
         ("--model /x --model /y --adapter a=/a", "--adapter belongs to one model"),
         ("--model /x --engine Nonsense", "invalid EngineType value: 'Nonsense'"),
         ("--model /x --drain-timeout -1", "no number of seconds"),
+        ("--model /x --memory much", "`much` is no quantity; write a Kubernetes quantity, such as `4Gi`"),
+        ("--model /x --memory 0", "0 is less than a byte"),
+        ("--model /x --engine VLLM --memory 8Gi", "--engine-arg gpu-memory-utilization=SHARE"),
     ],
 )
 def test_a_mistake_ends_it_with_a_sentence(argv: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
