@@ -29,6 +29,7 @@ from berth_store.sources.protocol import RemoteFile
 from berth_store.tasks import in_pool, in_thread, run_all
 
 HASH_BYTES = 8 * 1024 * 1024
+FLUSH_BYTES = 64 * 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16}|\*)")
 
 
@@ -56,13 +57,17 @@ class Download:
         self._slots = slots
         self._meter = meter
         self._written = asyncio.Event()
-        self._threads = ThreadPoolExecutor(config.connections, "download")
+        self._missing_bytes = 0
+        self._unflushed_bytes = 0
+        self._flush_due = asyncio.Event()
+        # One for each connection, and one that flushes.
+        self._threads = ThreadPoolExecutor(config.connections + 1, "download")
 
     async def run(self) -> None:
         """Fetch and hash whatever is missing. Raises the SourceError that was left after all retries."""
         missing = self._partial.done.missing(self._partial.size)
-        missing_bytes = sum(gap.length for gap in missing)
-        chunk_bytes = even_chunk_bytes(missing_bytes, self._config.chunk_bytes, self._config.connections)
+        self._missing_bytes = sum(gap.length for gap in missing)
+        chunk_bytes = even_chunk_bytes(self._missing_bytes, self._config.chunk_bytes, self._config.connections)
         with self._threads:
             await self._fetch(plan_chunks(missing, chunk_bytes))
 
@@ -77,7 +82,7 @@ class Download:
 
     async def _beside_hashing(self, fetching: Coroutine[Any, Any, None]) -> None:
         self._written.set()
-        await run_all([fetching, self._hash()])
+        await run_all([fetching, self._hash(), self._flush()])
 
     async def _hash(self) -> None:
         while not self._partial.is_whole:
@@ -85,6 +90,13 @@ class Download:
             self._written.clear()
             while await in_thread(self._partial.hash_some, HASH_BYTES):
                 pass
+
+    async def _flush(self) -> None:
+        """Have the disk write while the network delivers, for else all of it is left to be waited for at the end."""
+        while self._missing_bytes >= FLUSH_BYTES:
+            await self._flush_due.wait()
+            self._flush_due.clear()
+            await in_pool(self._threads, self._partial.flush)
 
     async def _fetch_ranges(self, chunks: tuple[Range, ...]) -> None:
         waiting = deque(chunks)
@@ -205,6 +217,11 @@ class Download:
         attempts.received(length)
         self._meter.add(length)
         self._written.set()
+        self._missing_bytes -= length
+        self._unflushed_bytes += length
+        if self._unflushed_bytes >= FLUSH_BYTES:
+            self._unflushed_bytes = 0
+            self._flush_due.set()
 
     def _ended_early(self, missing: int) -> SourceUnreachable:
         return SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")

@@ -104,6 +104,10 @@ class Partial:
             self._hashed += len(block)
         return True
 
+    def flush(self) -> None:
+        """Wait until the disk has what has been written so far."""
+        os.fdatasync(self._file)
+
     @property
     def is_whole(self) -> bool:
         """True when every byte is there and hashed."""
