@@ -6,9 +6,12 @@ as the retry policy says, going on from the byte that was reached. Whether the b
 """
 
 import asyncio
+import functools
 import re
 from collections import deque
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +19,17 @@ import aiohttp
 
 from berth_store.answers import TRICKLE_BYTES, check_whole, next_piece, retrying, watchdog
 from berth_store.errors import SourceUnreachable
-from berth_store.partial import Partial
+from berth_store.partial import STRETCH_BYTES, Partial
 from berth_store.progress import Meter
 from berth_store.ranges import Range, even_chunk_bytes, plan_chunks
 from berth_store.registries import RegistryConfig
 from berth_store.retry import Attempts
+from berth_store.socket_body import SocketBody, take_body
 from berth_store.sources.protocol import RemoteFile
-from berth_store.tasks import in_thread, run_all
+from berth_store.tasks import in_pool, in_thread, run_all
 
-STRETCH_BYTES = 1024 * 1024
 HASH_BYTES = 8 * 1024 * 1024
+FLUSH_BYTES = 64 * 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16}|\*)")
 
 
@@ -53,13 +57,21 @@ class Download:
         self._slots = slots
         self._meter = meter
         self._written = asyncio.Event()
+        self._missing_bytes = 0
+        self._unflushed_bytes = 0
+        self._flush_due = asyncio.Event()
+        # One for each connection, and one that flushes.
+        self._threads = ThreadPoolExecutor(config.connections + 1, "download")
 
     async def run(self) -> None:
         """Fetch and hash whatever is missing. Raises the SourceError that was left after all retries."""
         missing = self._partial.done.missing(self._partial.size)
-        total_bytes = sum(gap.length for gap in missing)
-        chunk_bytes = even_chunk_bytes(total_bytes, self._config.chunk_bytes, self._config.connections)
-        chunks = plan_chunks(missing, chunk_bytes)
+        self._missing_bytes = sum(gap.length for gap in missing)
+        chunk_bytes = even_chunk_bytes(self._missing_bytes, self._config.chunk_bytes, self._config.connections)
+        with self._threads:
+            await self._fetch(plan_chunks(missing, chunk_bytes))
+
+    async def _fetch(self, chunks: tuple[Range, ...]) -> None:
         if chunks == (Range(0, self._partial.size),):
             await self._beside_hashing(self._fetch_in_one_stream())
             return
@@ -70,7 +82,7 @@ class Download:
 
     async def _beside_hashing(self, fetching: Coroutine[Any, Any, None]) -> None:
         self._written.set()
-        await run_all([fetching, self._hash()])
+        await run_all([fetching, self._hash(), self._flush()])
 
     async def _hash(self) -> None:
         while not self._partial.is_whole:
@@ -78,6 +90,13 @@ class Download:
             self._written.clear()
             while await in_thread(self._partial.hash_some, HASH_BYTES):
                 pass
+
+    async def _flush(self) -> None:
+        """Have the disk write while the network delivers, for else all of it is left to be waited for at the end."""
+        while self._missing_bytes >= FLUSH_BYTES:
+            await self._flush_due.wait()
+            self._flush_due.clear()
+            await in_pool(self._threads, self._partial.flush)
 
     async def _fetch_ranges(self, chunks: tuple[Range, ...]) -> None:
         waiting = deque(chunks)
@@ -94,7 +113,11 @@ class Download:
             wanted = Range(cursor.position, cursor.stop)
             async with retrying(attempts), self._slots, self._source.open(wanted) as response:
                 promised = await self._check_range(response, cursor)
-                await self._stream(response, cursor, promised, attempts)
+                body = take_body(response, stall_seconds=self._config.stall_timeout_seconds)
+                if body is None:
+                    await self._stream(response, cursor, promised, attempts)
+                else:
+                    await self._receive(body, cursor, promised, attempts)
 
     async def _check_range(self, response: aiohttp.ClientResponse, cursor: _Cursor) -> int:
         """Where the answer ends; it may deliver less than was asked, but from where it was asked, and of this blob."""
@@ -142,8 +165,20 @@ class Download:
             finally:
                 await self._keep(cursor, pieces, attempts)
             if ended and cursor.position < promised:
-                missing = promised - cursor.position
-                raise SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")
+                raise self._ended_early(promised - cursor.position)
+
+    async def _receive(self, body: SocketBody, cursor: _Cursor, promised: int, attempts: Attempts) -> None:
+        """The same by a thread, from the connection itself."""
+        loop, begun = asyncio.get_running_loop(), cursor.position
+
+        def kept(length: int) -> None:
+            loop.call_soon_threadsafe(self._count, cursor, length, attempts)
+
+        with closing(body):
+            receive = functools.partial(body.receive, begun, promised, self._partial, kept)
+            end = await in_pool(self._threads, receive, interrupt=body.interrupt)
+        if end < promised:
+            raise self._ended_early(promised - end)
 
     async def _collect(self, content: aiohttp.StreamReader, pieces: list[bytes], limit: int, *, goes_on: bool) -> bool:
         """Gather a stretch into `pieces`, at most `limit` bytes; True if the body has ended."""
@@ -175,7 +210,18 @@ class Download:
         if length == 0:
             return
         await in_thread(self._partial.write, cursor.position, pieces)
+        self._count(cursor, length, attempts)
+
+    def _count(self, cursor: _Cursor, length: int, attempts: Attempts) -> None:
         cursor.position += length
         attempts.received(length)
         self._meter.add(length)
         self._written.set()
+        self._missing_bytes -= length
+        self._unflushed_bytes += length
+        if self._unflushed_bytes >= FLUSH_BYTES:
+            self._unflushed_bytes = 0
+            self._flush_due.set()
+
+    def _ended_early(self, missing: int) -> SourceUnreachable:
+        return SourceUnreachable(f"{self._source.subject}: the answer ended {missing} bytes early; try again")

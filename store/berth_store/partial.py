@@ -21,8 +21,12 @@ from berth_store.durable import publish
 from berth_store.journal import Journal, Record, read_journal
 from berth_store.ranges import Range, Ranges
 
+# What is journalled at once, and lost of each connection when the process is killed.
+STRETCH_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024
 _IOV_MAX = 512
+
+Piece = bytes | memoryview
 
 
 class Partial:
@@ -43,6 +47,9 @@ class Partial:
         # Read into again and again: small enough to be still in the processor's cache when it is hashed.
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._lock = threading.Lock()
+        # Held by who moves a block from a connection to the file. The kernel lets only one write to a file at a time,
+        # and several with a block each would push one another's out of the processor's cache.
+        self.turn = threading.Lock()
 
     @property
     def claimed_bytes(self) -> int:
@@ -62,21 +69,28 @@ class Partial:
             self._believed.clear()
         return not self._claimed
 
-    def write(self, start: int, pieces: Sequence[bytes]) -> None:
+    def write(self, start: int, pieces: Sequence[Piece]) -> None:
         """Put `pieces` where nothing is yet, and journal them. Only after `adopt` is done."""
-        span = Range(start, start + sum(map(len, pieces)))
+        stretch = self.begin(start)
+        stretch.write(pieces)
+        stretch.end()
+
+    def begin(self, start: int) -> "Stretch":
+        """A stretch from `start` on that is written piece by piece. Only after `adopt` is done."""
+        return Stretch(self, self._file, start)
+
+    def refuse_overlap(self, span: Range) -> None:
+        """ValueError if any of it is there: a file that changes after it was hashed is not what its digest says."""
         with self._lock:
-            # They may be hashed already: a file that changes after that is not what its digest says.
             if self.done.overlaps(span):
                 raise ValueError(f"bytes {span.start}-{span.stop} of {self.path.name} would be written twice")
-        _write_at(self._file, start, pieces)
-        crc = 0
-        for piece in pieces:
-            crc = zlib.crc32(piece, crc)
+
+    def note(self, record: Record) -> None:
+        """Journal a stretch that has been written, and count it as done."""
         with self._lock:
             assert self._journal is not None, "adopt comes first"
-            self._journal.append(Record(span, crc))
-            self.done.add(span)
+            self._journal.append(record)
+            self.done.add(record.span)
 
     def hash_some(self, budget_bytes: int) -> bool:
         """Hash on towards the end of the gapless prefix; False when there is nothing to do for now."""
@@ -89,6 +103,10 @@ class Partial:
             self._sha256.update(block)
             self._hashed += len(block)
         return True
+
+    def flush(self) -> None:
+        """Wait until the disk has what has been written so far."""
+        os.fdatasync(self._file)
 
     @property
     def is_whole(self) -> bool:
@@ -140,7 +158,32 @@ class Partial:
         return self._block[:count]
 
 
-def _write_at(file: int, start: int, pieces: Sequence[bytes]) -> None:
+class Stretch:
+    """Bytes that come one after the other, journalled together at the `end`; they count as done then."""
+
+    def __init__(self, partial: Partial, file: int, start: int) -> None:
+        self._partial = partial
+        self._file = file
+        self._start = start
+        self._stop = start
+        self._crc = 0
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Write what comes next."""
+        stop = self._stop + sum(map(len, pieces))
+        self._partial.refuse_overlap(Range(self._stop, stop))
+        _write_at(self._file, self._stop, pieces)
+        for piece in pieces:
+            self._crc = zlib.crc32(piece, self._crc)
+        self._stop = stop
+
+    def end(self) -> None:
+        """Journal what was written, if anything was."""
+        if self._stop > self._start:
+            self._partial.note(Record(Range(self._start, self._stop), self._crc))
+
+
+def _write_at(file: int, start: int, pieces: Sequence[Piece]) -> None:
     views = deque(memoryview(piece) for piece in pieces if piece)
     while views:
         written = os.pwritev(file, list(views)[:_IOV_MAX], start)

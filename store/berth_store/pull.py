@@ -97,7 +97,9 @@ async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fe
     with store.using(), writing(store.root):
         fetcher.check_room(missing)
         await run_all(fetcher.fetch(blob) for blob in missing)
-        plan_view(manifest, str(reference), await in_thread(unpack, store, manifest, str(reference)))
+        unpacked = await in_thread(unpack, store, manifest, str(reference))
+        if unpacked:  # The names of the other files have been checked with the manifest.
+            plan_view(manifest, str(reference), unpacked)
         await in_thread(store.write_blob, fetched.content)
         await in_thread(store.tag, reference, fetched.digest)
     return fetched.digest

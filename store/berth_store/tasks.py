@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
 _Parameters = ParamSpec("_Parameters")
@@ -28,6 +29,21 @@ async def in_thread(
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise
+
+
+async def in_pool(
+    pool: Executor, function: Callable[[], _Result], *, interrupt: Callable[[], None] = lambda: None
+) -> _Result:
+    """Run a function that blocks for long in a thread of `pool`. When cancelled, `interrupt` it, and wait for it."""
+    work = asyncio.get_running_loop().run_in_executor(pool, function)
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        interrupt()
+        await asyncio.wait([work])
+        work.exception()
+        raise
+    return work.result()
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -167,7 +167,7 @@ def _check_distinct(links: tuple[Link, ...], origin: str) -> None:
             raise NoModelInSource(
                 f"{origin}: the file names {str(other)!r} and {str(link.name)!r} collide; it is refused"
             )
-    for link in links:
-        for parent in link.name.parents:
+    for folder in dict.fromkeys(link.name.parent for link in links):
+        for parent in (folder, *folder.parents):
             if folded(str(parent)) in files:
                 raise NoModelInSource(f"{origin}: {str(parent)!r} is both a file and a folder; it is refused")

@@ -12,7 +12,7 @@ from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 from pulls import CHUNK, CONTENT, EVEN, QUICK, assert_whole, kept_bytes, of_weights
 
-from berth_store import download
+from berth_store import download, socket_body
 from berth_store.digest import digest_of
 from berth_store.errors import (
     DiskFull,
@@ -98,7 +98,7 @@ async def test_a_server_that_gives_ranges_up_midway_is_read_once_more_and_not_tw
 async def test_what_a_cancelled_pull_had_received_is_kept(
     store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "STRETCH_BYTES", 1)
+    monkeypatch.setattr(socket_body, "STRETCH_BYTES", 2048)
     patient, expected = replace(QUICK, stall_timeout_seconds=30), QUICK.connections * EVEN // 2
     async with LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
@@ -114,6 +114,26 @@ async def test_what_a_cancelled_pull_had_received_is_kept(
         registry.always(lies.honest)
         await pull(store, reference, registries=QUICK)
         assert sum(span.length for span in registry.spans() if span) == len(CONTENT) - expected
+    assert_whole(store, reference, artifact)
+
+
+async def test_the_disk_writes_while_the_network_delivers(
+    store: Store, artifact: MadeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed_before_all_had_come: list[bool] = []
+    done: list[int] = []
+    honest = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        honest(file)
+        flushed_before_all_had_come.append(not done or done[-1] < artifact.size_bytes)
+
+    monkeypatch.setattr(download, "FLUSH_BYTES", 2 * CHUNK)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    async with asyncio.timeout(20), LyingRegistry() as registry:
+        reference = registry.hold("a/model", artifact)
+        await pull(store, reference, registries=QUICK, progress=lambda moment: done.append(moment.bytes_done))
+    assert any(flushed_before_all_had_come)
     assert_whole(store, reference, artifact)
 
 

@@ -9,6 +9,7 @@ from lying_registry import Lie, LyingRegistry
 from oci_artifacts import MadeArtifact
 from pulls import CONTENT, QUICK, assert_whole, of_weights
 
+from berth_store import download
 from berth_store.digest import digest_of, hex_of
 from berth_store.errors import (
     DigestMismatch,
@@ -18,6 +19,15 @@ from berth_store.local import Store
 from berth_store.pull import pull
 
 
+@pytest.fixture(params=["from the socket", "by the session"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a body comes: a thread takes it from the socket, or the session reads it as it must where there is TLS."""
+    if request.param == "by the session":
+        monkeypatch.setattr(download, "take_body", lambda response, **_: None)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     "lie",
     [
@@ -87,6 +97,7 @@ async def test_wrong_bytes_twice_are_an_error_and_nothing_is_kept(
     assert not store.blob_path(digest_of(CONTENT)).exists()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("lie", [lies.reset_midway, lies.stall, lies.status(500), lies.compressed, lies.trickle])
 async def test_a_server_that_never_gets_better_is_given_up(store: Store, artifact: MadeArtifact, lie: Lie) -> None:
     async with LyingRegistry() as registry:
