@@ -91,6 +91,7 @@ class Reason(StrEnum):
     CONTAINER_NOT_CREATED = "ContainerNotCreated"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     DISK_FULL = "DiskFull"
+    CACHE_QUOTA_EXCEEDED = "CacheQuotaExceeded"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     OUT_OF_MEMORY = "OutOfMemory"
     OUT_OF_GPU_MEMORY = "OutOfGPUMemory"

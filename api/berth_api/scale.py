@@ -179,6 +179,13 @@ class Cache(Part):
             "give `type: OwnedClaim` together with `ownedClaim: {size: 50Gi}`",
             holds=lambda cache: (cache.owned_claim is not None) == (cache.type is CacheType.OWNED_CLAIM),
         ),
+        Rule(
+            "!has(self.quota) || self.type in ['Claim', 'OwnedClaim']",
+            "`quota` bounds what lies in a claim, and this Model has none",
+            "remove it, or take `type: Claim` or `type: OwnedClaim`",
+            field=".quota",
+            holds=lambda cache: cache.quota is None or cache.type in {CacheType.CLAIM, CacheType.OWNED_CLAIM},
+        ),
     )
 
     type: CacheType = Field(
@@ -189,3 +196,9 @@ class Cache(Part):
     )
     claim: ClaimCache | None = Field(default=None, description="The existing claim, with `type: Claim`.")
     owned_claim: OwnedClaimCache | None = Field(default=None, description="The claim to make, with `type: OwnedClaim`.")
+    quota: Quantity | None = Field(
+        default=None,
+        description="The most that Berth's folder of the claim may hold once this Model's weights have come. What no "
+        "running pod uses is freed for it, the longest unused first; where that is not enough, nothing is fetched.",
+        examples=["200Gi"],
+    )

@@ -95,8 +95,8 @@ async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fe
     meter.expect(manifest.size_bytes)
     meter.add(manifest.size_bytes - sum(blob.size for blob in missing))
     with store.using(), writing(store.root):
-        fetcher.check_room(missing)
-        await run_all(fetcher.fetch(blob) for blob in missing)
+        async with fetcher.room_for(missing, (blob.digest for blob in manifest.blobs)):
+            await run_all(fetcher.fetch(blob) for blob in missing)
         plan_view(manifest, str(reference), await in_thread(unpack, store, manifest, str(reference)))
         await in_thread(store.write_blob, fetched.content)
         await in_thread(store.tag, reference, fetched.digest)

@@ -97,12 +97,13 @@ def _in_owned_claim(model: Model, artifact: Artifact) -> Place:
 def _shared(model: Model, artifact: Artifact, claim: str, near: Manifest | None = None) -> Place:
     """The layout is that of `berth_store.loader.shared`; a test holds the two together."""
     assert artifact.digest is not None
-    name, digits = model.metadata.name, artifact.digest.removeprefix("sha256:")
+    name, digits, quota = model.metadata.name, artifact.digest.removeprefix("sha256:"), model.spec.cache.quota
+    bound = ("--quota", str(quota.bytes)) if quota is not None else ()
     return Place(
         volumes=({"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim}},),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH},),
         engine_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH, "subPath": _SUBPATH, "readOnly": True},),
-        program=("berth_store.loader", "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name),
+        program=("berth_store.loader", "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name, *bound),
         model_path=f"{MODELS_PATH}/sha256-{digits}",
         hold_path=f"{MODELS_PATH}/store/holds/{digits}.{name}",
         on_node=False,
