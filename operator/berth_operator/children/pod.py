@@ -13,7 +13,7 @@ from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar, PodOptions
 from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
-from berth_operator.children.loader import build_fetch_container, secret_volumes
+from berth_operator.children.loader import build_fetch_container, source_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
@@ -82,7 +82,11 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
         "initContainers": [_fetch(serving, settings)],
         "containers": [_engine(serving, settings)],
-        "volumes": [*_volumes(serving), *engine_volumes(serving.model, serving.launch.engine), temporary_volume()],
+        "volumes": [
+            *_volumes(serving, settings),
+            *engine_volumes(serving.model, serving.launch.engine),
+            temporary_volume(),
+        ],
         **dict(_chosen_by_user(serving, settings)),
     }
 
@@ -137,11 +141,11 @@ def _mounts(serving: Serving) -> Iterator[Manifest]:
         yield {"name": _TEMPLATE_VOLUME, "mountPath": TEMPLATE_FOLDER, "readOnly": True}
 
 
-def _volumes(serving: Serving) -> Iterator[Manifest]:
+def _volumes(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]:
     model = serving.model
     yield from serving.place.volumes
     if serving.place.fetches:
-        yield from secret_volumes(model)
+        yield from source_volumes(model, settings)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]
