@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from berth_kube.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from berth_kube.resources import DAEMON_SETS, PERSISTENT_VOLUME_CLAIMS, PODS
 from e2e.cluster.node import Node
 from e2e.support.client_pod import ClientPod
 from e2e.support.emptied import remove_namespace
@@ -24,6 +24,7 @@ NAMESPACE = "caching"
 FOLDER = Path("/var/lib/berth-caches")
 USER = 65532
 CLASS = "prepared-by-hand"
+PREFETCHED = {"type": "ImageVolume", "prefetch": True}
 SHARED = {"type": "Claim", "claim": {"claimName": "shared"}}
 
 
@@ -165,19 +166,48 @@ def test_a_claim_that_may_not_shrink_is_a_condition_and_the_model_serves_on(obje
     assert [uid_of(pod) for pod in pods_of(objects, "owned")] == before
 
 
-def test_a_model_in_an_image_is_mounted_by_the_node(
-    objects: Objects, node: Node, client: ClientPod, source: str
-) -> None:
+@pytest.fixture(scope="module")
+def image(node: Node, started: Starts) -> tuple[str, str]:
+    """A container image with the model that the shared claim has: its address and digest."""
     (view,) = (FOLDER / "shared/berth").glob("sha256-*")
     files = {f"models/{path.relative_to(view)}": path.read_bytes() for path in view.rglob("*") if path.is_file()}
-    digest = push_image(node.registry, "ai/minilm-image", files)
-    image = {"uri": f"oci://{node.registry}/ai/minilm-image:latest"}
-    apply(a_model("imaged", NAMESPACE, source=image, cache={"type": "ImageVolume"}))
+    return f"oci://{node.registry}/ai/minilm-image:latest", push_image(node.registry, "ai/minilm-image", files)
+
+
+def test_an_image_is_on_its_nodes_before_any_pod_of_the_model(objects: Objects, image: tuple[str, str]) -> None:
+    apply(a_model("imaged", NAMESPACE, source={"uri": image[0]}, cache=PREFETCHED, suspend=True))
+    prefetched = until(
+        lambda: found if (found := condition(objects, "imaged", "Prefetched"))["status"] == "True" else None,
+        seconds=60,
+        what="the node has the image",
+        seen=lambda: objects.read(MODELS, NAMESPACE, "imaged").get("status"),
+    )
+    assert prefetched["message"] == "the image is on 1 of 1 node"
+    assert pods_of(objects, "imaged") == []
+
+
+def test_a_model_in_an_image_is_mounted_by_the_node(
+    objects: Objects, client: ClientPod, image: tuple[str, str]
+) -> None:
+    uri, digest = image
+    apply(a_model("imaged", NAMESPACE, source={"uri": uri}, cache=PREFETCHED))
     start(objects, "imaged")
     assert objects.read(MODELS, NAMESPACE, "imaged")["status"]["artifact"]["digest"] == digest
     (pod,) = pods_of(objects, "imaged")
     assert "berth.dev/loading" not in pod["metadata"]["labels"]
     assert embeds(client, "imaged")
+
+
+def test_images_are_no_longer_kept_on_nodes_when_nobody_asks(objects: Objects, image: tuple[str, str]) -> None:
+    before = [uid_of(pod) for pod in pods_of(objects, "imaged")]
+    apply(a_model("imaged", NAMESPACE, source={"uri": image[0]}, cache={"type": "ImageVolume"}))
+    until(
+        lambda: objects.get(DAEMON_SETS, NAMESPACE, "imaged-prefetch") is None,
+        seconds=10,
+        what="the DaemonSet is gone",
+    )
+    assert [uid_of(pod) for pod in pods_of(objects, "imaged")] == before
+    assert condition_of(objects.read(MODELS, NAMESPACE, "imaged"), "Prefetched") is None
 
 
 def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: str) -> None:

@@ -27,6 +27,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     BACKENDS_READY = "BackendsReady"
     PROGRAMMED = "Programmed"
+    PREFETCHED = "Prefetched"
 
 
 class ConditionStatus(StrEnum):
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     READY = "Ready"
     BACKENDS_READY = "BackendsReady"
     PROGRAMMED = "Programmed"
+    PREFETCHED = "Prefetched"
     UNKNOWN = "Unknown"
 
     # Accepted: the user must act.
@@ -107,6 +109,9 @@ class Reason(StrEnum):
 
     # Programmed, False: a gateway replica does not have it yet.
     PROGRAMMING = "Programming"
+
+    # Prefetched, False: a node does not have it yet.
+    PREFETCHING = "Prefetching"
 
 
 MESSAGE_MAX = 4096

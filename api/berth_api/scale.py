@@ -186,6 +186,13 @@ class Cache(Part):
             field=".quota",
             holds=lambda cache: cache.quota is None or cache.type in {CacheType.CLAIM, CacheType.OWNED_CLAIM},
         ),
+        Rule(
+            "!has(self.prefetch) || !self.prefetch || self.type == 'ImageVolume'",
+            "`prefetch` is for images that nodes mount",
+            "remove it, or take `type: ImageVolume`",
+            field=".prefetch",
+            holds=lambda cache: not cache.prefetch or cache.type is CacheType.IMAGE_VOLUME,
+        ),
     )
 
     type: CacheType = Field(
@@ -201,4 +208,9 @@ class Cache(Part):
         description="The most that Berth's folder of the claim may hold once this Model's weights have come. What no "
         "running pod uses is freed for it, the longest unused first; where that is not enough, nothing is fetched.",
         examples=["200Gi"],
+    )
+    prefetch: bool = Field(
+        default=False,
+        description="With `type: ImageVolume`: every node that may run the Model pulls the image now and keeps it, so "
+        "that no pod waits for it. The condition `Prefetched` says how many have it.",
     )

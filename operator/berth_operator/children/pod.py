@@ -152,22 +152,27 @@ def _volumes(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]
         yield {"name": _TEMPLATE_VOLUME, "configMap": {"name": reference.name, "items": items}}
 
 
+def chosen_nodes(serving: Serving) -> Manifest:
+    """Which nodes the user and the profile allow, but for affinity."""
+    options, profile = serving.model.spec.pod, serving.placement.profile
+    tolerations = [as_given(toleration) for toleration in options.tolerations]
+    tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
+    selector = {**options.node_selector, **(profile.node_selector if profile else {})}
+    return {"nodeSelector": selector, "tolerations": tolerations}
+
+
 def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tuple[str, Any]]:
     """What the user and the profile say of the pod, each only if it says anything."""
     options, profile = serving.model.spec.pod, serving.placement.profile
-    selector = {**options.node_selector, **(profile.node_selector if profile else {})}
-    tolerations = [as_given(toleration) for toleration in options.tolerations]
-    tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
     runtime_class = options.runtime_class_name or (profile.runtime_class_name if profile else "")
     said = {
-        "nodeSelector": selector,
-        "tolerations": tolerations,
+        **chosen_nodes(serving),
         "affinity": _affinity(options, serving.place),
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,
         "serviceAccountName": options.service_account_name,
-        "imagePullSecrets": _pull_secrets(serving, settings),
+        "imagePullSecrets": node_pull_secrets(serving, settings),
     }
     return ((name, value) for name, value in said.items() if value)
 
@@ -182,8 +187,8 @@ def _affinity(options: PodOptions, place: Place) -> Manifest:
     return {**affinity, "podAffinity": {**pods, "requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 
-def _pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Manifest]:
-    """Where the node fetches the artifact, it needs the source's Secret too."""
+def node_pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Manifest]:
+    """What the node pulls images with. Where it fetches the artifact, it needs the source's Secret too."""
     found = pull_secrets(serving.model.spec.pod, settings)
     secret = serving.model.spec.source.secret_ref
     if serving.place.fetches or secret is None or {"name": secret.name} in found:
