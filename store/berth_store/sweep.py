@@ -1,7 +1,7 @@
 """Freeing what no name stands for any more: blobs, views, and what interrupted work has left behind.
 
-Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. Partial
-files of interrupted transfers stay for a week, so that they can be resumed; what somebody holds stays without a name.
+Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. What
+interrupted transfers left stays for a week, so that they can be resumed; what somebody holds stays without a name.
 """
 
 import re
@@ -121,7 +121,7 @@ def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
     for path in folder.iterdir():
         if path.suffix == RECEIPT_SUFFIX and path.read_bytes().decode(errors="replace")[-64:] in needed:
             continue
-        is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
+        is_resumable = path.suffix in {".partial", ".journal", ".upload"} and _HEX.fullmatch(path.stem)
         if path.is_dir():
             shutil.rmtree(path)
         elif not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
