@@ -142,6 +142,17 @@ def test_a_model_that_goes_lets_go_and_takes_nothing_from_the_other(left: Json, 
     assert embeds(client, "two")
 
 
+def test_a_quota_that_would_be_passed_is_told_and_nothing_is_fetched(objects: Objects, pushed: dict[str, str]) -> None:
+    (large,) = [uri for uri in pushed.values() if "smollm2" in uri]
+    before = blobs_of("shared")
+    apply(a_model("bound", NAMESPACE, source={"uri": large}, cache={**SHARED, "quota": "1Mi"}))
+    progressing = failed(objects, "bound")
+    assert progressing["reason"] == "CacheQuotaExceeded", progressing
+    assert "and the quota is 1,048,576; this model alone has more than that" in progressing["message"]
+    assert blobs_of("shared") == before
+    kubectl("delete", "model/bound", "-n", NAMESPACE)
+
+
 def test_a_claim_that_is_retained_outlives_its_model_and_serves_the_next_of_its_name(
     objects: Objects, left: Json, source: str
 ) -> None:
@@ -212,14 +223,7 @@ def test_images_are_no_longer_kept_on_nodes_when_nobody_asks(objects: Objects, i
 
 def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: str) -> None:
     apply(a_model("no-image", NAMESPACE, source={"uri": source}, cache={"type": "ImageVolume"}))
-    progressing = until(
-        lambda: (
-            found if (found := condition(objects, "no-image", "Progressing")) and found["status"] == "False" else None
-        ),
-        seconds=40,
-        what="the start is given up",
-        seen=lambda: objects.read(MODELS, NAMESPACE, "no-image").get("status"),
-    )
+    progressing = failed(objects, "no-image")
     assert progressing["reason"] == "NoModelInSource", progressing
     assert "spec.cache.type: Pod" in progressing["message"]
 
@@ -230,6 +234,16 @@ def test_a_claim_goes_with_its_model(objects: Objects) -> None:
         lambda: objects.get(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache") is None,
         seconds=30,
         what="the claim is gone",
+    )
+
+
+def failed(objects: Objects, name: str) -> Json:
+    """What is said of a start once it is given up."""
+    return until(
+        lambda: found if (found := condition(objects, name, "Progressing"))["status"] == "False" else None,
+        seconds=40,
+        what="the start is given up",
+        seen=lambda: objects.read(MODELS, NAMESPACE, name).get("status"),
     )
 
 
