@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from berth_kube.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from berth_kube.resources import DAEMON_SETS, PERSISTENT_VOLUME_CLAIMS, PODS
 from e2e.cluster.node import Node
 from e2e.support.client_pod import ClientPod
 from e2e.support.emptied import remove_namespace
@@ -24,6 +24,7 @@ NAMESPACE = "caching"
 FOLDER = Path("/var/lib/berth-caches")
 USER = 65532
 CLASS = "prepared-by-hand"
+PREFETCHED = {"type": "ImageVolume", "prefetch": True}
 SHARED = {"type": "Claim", "claim": {"claimName": "shared"}}
 
 
@@ -141,6 +142,17 @@ def test_a_model_that_goes_lets_go_and_takes_nothing_from_the_other(left: Json, 
     assert embeds(client, "two")
 
 
+def test_a_quota_that_would_be_passed_is_told_and_nothing_is_fetched(objects: Objects, pushed: dict[str, str]) -> None:
+    (large,) = [uri for uri in pushed.values() if "smollm2" in uri]
+    before = blobs_of("shared")
+    apply(a_model("bound", NAMESPACE, source={"uri": large}, cache={**SHARED, "quota": "1Mi"}))
+    progressing = failed(objects, "bound")
+    assert progressing["reason"] == "CacheQuotaExceeded", progressing
+    assert "and the quota is 1,048,576; this model alone has more than that" in progressing["message"]
+    assert blobs_of("shared") == before
+    kubectl("delete", "model/bound", "-n", NAMESPACE)
+
+
 def test_a_claim_that_is_retained_outlives_its_model_and_serves_the_next_of_its_name(
     objects: Objects, left: Json, source: str
 ) -> None:
@@ -165,14 +177,31 @@ def test_a_claim_that_may_not_shrink_is_a_condition_and_the_model_serves_on(obje
     assert [uid_of(pod) for pod in pods_of(objects, "owned")] == before
 
 
-def test_a_model_in_an_image_is_mounted_by_the_node(
-    objects: Objects, node: Node, client: ClientPod, source: str
-) -> None:
+@pytest.fixture(scope="module")
+def image(node: Node, started: Starts) -> tuple[str, str]:
+    """A container image with the model that the shared claim has: its address and digest."""
     (view,) = (FOLDER / "shared/berth").glob("sha256-*")
     files = {f"models/{path.relative_to(view)}": path.read_bytes() for path in view.rglob("*") if path.is_file()}
-    digest = push_image(node.registry, "ai/minilm-image", files)
-    image = {"uri": f"oci://{node.registry}/ai/minilm-image:latest"}
-    apply(a_model("imaged", NAMESPACE, source=image, cache={"type": "ImageVolume"}))
+    return f"oci://{node.registry}/ai/minilm-image:latest", push_image(node.registry, "ai/minilm-image", files)
+
+
+def test_an_image_is_on_its_nodes_before_any_pod_of_the_model(objects: Objects, image: tuple[str, str]) -> None:
+    apply(a_model("imaged", NAMESPACE, source={"uri": image[0]}, cache=PREFETCHED, suspend=True))
+    prefetched = until(
+        lambda: found if (found := condition(objects, "imaged", "Prefetched"))["status"] == "True" else None,
+        seconds=60,
+        what="the node has the image",
+        seen=lambda: objects.read(MODELS, NAMESPACE, "imaged").get("status"),
+    )
+    assert prefetched["message"] == "the image is on 1 of 1 node"
+    assert pods_of(objects, "imaged") == []
+
+
+def test_a_model_in_an_image_is_mounted_by_the_node(
+    objects: Objects, client: ClientPod, image: tuple[str, str]
+) -> None:
+    uri, digest = image
+    apply(a_model("imaged", NAMESPACE, source={"uri": uri}, cache=PREFETCHED))
     start(objects, "imaged")
     assert objects.read(MODELS, NAMESPACE, "imaged")["status"]["artifact"]["digest"] == digest
     (pod,) = pods_of(objects, "imaged")
@@ -180,16 +209,21 @@ def test_a_model_in_an_image_is_mounted_by_the_node(
     assert embeds(client, "imaged")
 
 
+def test_images_are_no_longer_kept_on_nodes_when_nobody_asks(objects: Objects, image: tuple[str, str]) -> None:
+    before = [uid_of(pod) for pod in pods_of(objects, "imaged")]
+    apply(a_model("imaged", NAMESPACE, source={"uri": image[0]}, cache={"type": "ImageVolume"}))
+    until(
+        lambda: objects.get(DAEMON_SETS, NAMESPACE, "imaged-prefetch") is None,
+        seconds=10,
+        what="the DaemonSet is gone",
+    )
+    assert [uid_of(pod) for pod in pods_of(objects, "imaged")] == before
+    assert condition_of(objects.read(MODELS, NAMESPACE, "imaged"), "Prefetched") is None
+
+
 def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: str) -> None:
     apply(a_model("no-image", NAMESPACE, source={"uri": source}, cache={"type": "ImageVolume"}))
-    progressing = until(
-        lambda: (
-            found if (found := condition(objects, "no-image", "Progressing")) and found["status"] == "False" else None
-        ),
-        seconds=40,
-        what="the start is given up",
-        seen=lambda: objects.read(MODELS, NAMESPACE, "no-image").get("status"),
-    )
+    progressing = failed(objects, "no-image")
     assert progressing["reason"] == "NoModelInSource", progressing
     assert "spec.cache.type: Pod" in progressing["message"]
 
@@ -200,6 +234,16 @@ def test_a_claim_goes_with_its_model(objects: Objects) -> None:
         lambda: objects.get(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "owned-cache") is None,
         seconds=30,
         what="the claim is gone",
+    )
+
+
+def failed(objects: Objects, name: str) -> Json:
+    """What is said of a start once it is given up."""
+    return until(
+        lambda: found if (found := condition(objects, name, "Progressing"))["status"] == "False" else None,
+        seconds=40,
+        what="the start is given up",
+        seen=lambda: objects.read(MODELS, NAMESPACE, name).get("status"),
     )
 
 

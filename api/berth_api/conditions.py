@@ -27,6 +27,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     BACKENDS_READY = "BackendsReady"
     PROGRAMMED = "Programmed"
+    PREFETCHED = "Prefetched"
 
 
 class ConditionStatus(StrEnum):
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     READY = "Ready"
     BACKENDS_READY = "BackendsReady"
     PROGRAMMED = "Programmed"
+    PREFETCHED = "Prefetched"
     UNKNOWN = "Unknown"
 
     # Accepted: the user must act.
@@ -91,6 +93,7 @@ class Reason(StrEnum):
     CONTAINER_NOT_CREATED = "ContainerNotCreated"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     DISK_FULL = "DiskFull"
+    CACHE_QUOTA_EXCEEDED = "CacheQuotaExceeded"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     OUT_OF_MEMORY = "OutOfMemory"
     OUT_OF_GPU_MEMORY = "OutOfGPUMemory"
@@ -106,6 +109,9 @@ class Reason(StrEnum):
 
     # Programmed, False: a gateway replica does not have it yet.
     PROGRAMMING = "Programming"
+
+    # Prefetched, False: a node does not have it yet.
+    PREFETCHING = "Prefetching"
 
 
 MESSAGE_MAX = 4096

@@ -179,6 +179,20 @@ class Cache(Part):
             "give `type: OwnedClaim` together with `ownedClaim: {size: 50Gi}`",
             holds=lambda cache: (cache.owned_claim is not None) == (cache.type is CacheType.OWNED_CLAIM),
         ),
+        Rule(
+            "!has(self.quota) || self.type in ['Claim', 'OwnedClaim']",
+            "`quota` bounds what lies in a claim, and this Model has none",
+            "remove it, or take `type: Claim` or `type: OwnedClaim`",
+            field=".quota",
+            holds=lambda cache: cache.quota is None or cache.type in {CacheType.CLAIM, CacheType.OWNED_CLAIM},
+        ),
+        Rule(
+            "!has(self.prefetch) || !self.prefetch || self.type == 'ImageVolume'",
+            "`prefetch` is for images that nodes mount",
+            "remove it, or take `type: ImageVolume`",
+            field=".prefetch",
+            holds=lambda cache: not cache.prefetch or cache.type is CacheType.IMAGE_VOLUME,
+        ),
     )
 
     type: CacheType = Field(
@@ -189,3 +203,14 @@ class Cache(Part):
     )
     claim: ClaimCache | None = Field(default=None, description="The existing claim, with `type: Claim`.")
     owned_claim: OwnedClaimCache | None = Field(default=None, description="The claim to make, with `type: OwnedClaim`.")
+    quota: Quantity | None = Field(
+        default=None,
+        description="The most that Berth's folder of the claim may hold once this Model's weights have come. What no "
+        "running pod uses is freed for it, the longest unused first; where that is not enough, nothing is fetched.",
+        examples=["200Gi"],
+    )
+    prefetch: bool = Field(
+        default=False,
+        description="With `type: ImageVolume`: every node that may run the Model pulls the image now and keeps it, so "
+        "that no pod waits for it. The condition `Prefetched` says how many have it.",
+    )

@@ -11,8 +11,10 @@ from berth_cli.failure import INTERRUPTED
 from berth_cli.show.screen import say
 from berth_cli.show.transfer import transfer_screen
 from berth_store.digest import Digest
+from berth_store.fetched import fetch_and_hold
+from berth_store.home import default_quota
 from berth_store.local import Store
-from berth_store.pull import pull
+from berth_store.progress import Report
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import stored_digest
@@ -26,10 +28,10 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
 
 def pull_shown(name: Name, console: Console) -> None:
     """Pulls and says the digest that a Model may pin. Raises `BerthError`."""
-    store = Store()
+    store = Store(quota_bytes=default_quota())
     with transfer_screen(console) as progress:
         digest = _run(
-            pull(store, name, progress=progress),
+            _pull(store, name, progress),
             f"What was fetched is kept: `berth pull {name.familiar}` goes on from there.",
         )
     is_gathered = isinstance(name, Address) and not isinstance(name.location, Reference)
@@ -46,6 +48,13 @@ def push_shown(reference: Reference, console: Console) -> None:
             f"What the registry has taken is not sent again: `berth push {reference.familiar}` goes on.",
         )
     say(console, f"{reference.familiar}: {digest}")
+
+
+async def _pull(store: Store, name: Name, progress: Report) -> Digest:
+    digest, hold = await fetch_and_hold(store, name, progress=progress)
+    if hold is not None:
+        hold.close()
+    return digest
 
 
 def _run(transfer: Coroutine[Any, Any, Digest], interrupted: str) -> Digest:

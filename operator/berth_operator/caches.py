@@ -14,6 +14,7 @@ from berth_api.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_MODEL, LABE
 from berth_kube.cluster import Cluster, Scope
 from berth_kube.reflector import OnChange, Reflector, keep_whole
 from berth_kube.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     JOBS,
@@ -32,7 +33,10 @@ from berth_operator.settings import OperatorSettings
 from berth_operator.trim import is_engine, is_same, keep_gateway_pod, keep_node, keep_pod
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-CHILDREN: Final = (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, JOBS)
+CHILDREN: Final = (
+    *(DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS),
+    *(DAEMON_SETS, JOBS),
+)
 GATEWAY_PODS: Final = f"{LABEL_NAME}={MANAGED_BY},{LABEL_COMPONENT}=gateway"
 
 
@@ -79,7 +83,7 @@ class Caches:
         }
 
     def pods_of(self, model: Key) -> tuple[Object, ...]:
-        """All pods of a Model in the order of their names: the engine's, and those of its Jobs."""
+        """All pods of a Model in the order of their names: the engine's, and those of its Jobs and its DaemonSet."""
         keys = sorted(key for resource, key in self._owned.get(model, ()) if resource is PODS)
         return tuple(self._stores[PODS][key] for key in keys)
 

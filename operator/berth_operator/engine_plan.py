@@ -12,6 +12,7 @@ from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
 from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_MODEL, LABEL_REVISION
 from berth_kube.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
@@ -26,6 +27,7 @@ from berth_operator.children.names import ENGINE_PORT, TEMPLATE_FOLDER
 from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
 from berth_operator.children.place import Place, build_place
 from berth_operator.children.pod import Serving, build_pod_template
+from berth_operator.children.prefetch import build_prefetch
 from berth_operator.children.probes import start_seconds
 from berth_operator.children.service import build_service
 from berth_operator.placement import Before, Hardware, Placement, place
@@ -68,7 +70,7 @@ def plan_engine(
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)
     deployment = build_deployment(serving, resolution, template, surge=surge)
-    writes = (*_before_pods(model, settings), Apply(DEPLOYMENTS, deployment), *_after_pods(model))
+    writes = (*_before_pods(model, settings), Apply(DEPLOYMENTS, deployment), *_after_pods(serving, settings))
     return EnginePlan(
         engine=engine,
         artifact=artifact,
@@ -102,10 +104,12 @@ def _before_pods(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
         yield Apply(PERSISTENT_VOLUME_CLAIMS, claim)
 
 
-def _after_pods(model: Model) -> Iterator[Apply]:
-    budget = build_disruption_budget(model)
+def _after_pods(serving: Serving, settings: OperatorSettings) -> Iterator[Apply]:
+    budget = build_disruption_budget(serving.model)
     if budget is not None:
         yield Apply(DISRUPTION_BUDGETS, budget)
+    if serving.model.spec.cache.prefetch:
+        yield Apply(DAEMON_SETS, build_prefetch(serving, settings))
 
 
 def _launch(model: Model, artifact: Artifact, resolution: Resolution, there: Place) -> Launch:

@@ -20,6 +20,7 @@ _LOADER_REASONS: Final[Mapping[str, Reason]] = {
         for reason in (
             Reason.CHECKSUM_MISMATCH,
             Reason.DISK_FULL,
+            Reason.CACHE_QUOTA_EXCEEDED,
             Reason.SOURCE_NOT_FOUND,
             Reason.SOURCE_UNAUTHORIZED,
             Reason.SOURCE_UNREACHABLE,

@@ -37,7 +37,8 @@ class ModelFacts:
     """Everything about one Model. `document` is the object as the API server has it.
 
     `children` holds the objects at the names of the Model's children by (kind, name), ours or not. `pods` are the
-    engine's pods, `jobs` the resolver Jobs of this Model, `job_pods` their pods. `nodes` is None where we may not see
+    engine's pods, `jobs` the resolver Jobs of this Model, `job_pods` their pods, `prefetch_pods` those that have its
+    image on nodes. `nodes` is None where we may not see
     nodes; `device_pods` are the engine pods of all Models that have a node, for counting the devices that are free.
     `failures` are child writes that failed and were not repaired since, by (kind, name).
     """
@@ -48,6 +49,7 @@ class ModelFacts:
     pods: tuple[Object, ...] = ()
     jobs: tuple[Object, ...] = ()
     job_pods: tuple[Object, ...] = ()
+    prefetch_pods: tuple[Object, ...] = ()
     nodes: tuple[Object, ...] | None = None
     device_pods: tuple[Object, ...] = ()
     progress: Mapping[str, PodProgress] = field(default_factory=dict)

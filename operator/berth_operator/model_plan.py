@@ -22,6 +22,7 @@ from berth_api.model import Model
 from berth_api.names import LABEL_LOADING
 from berth_api.support import unsupported_fields
 from berth_kube.resources import (
+    DAEMON_SETS,
     DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -52,7 +53,7 @@ DEVICES_SECONDS: Final = 30.0
 """How often a Model whose pods wait for GPUs is looked at: those that others give back may be of another profile."""
 POLL_SECONDS: Final = 2.0
 """How often pods that are under way are asked how far they have come."""
-_SWEPT: Final = {"PodDisruptionBudget": DISRUPTION_BUDGETS, "NetworkPolicy": NETWORK_POLICIES}
+_SWEPT: Final = {one.kind: one for one in (DISRUPTION_BUDGETS, NETWORK_POLICIES, DAEMON_SETS)}
 """Kinds of which a Model may want an object at one time and none at another."""
 
 

@@ -22,6 +22,7 @@ from berth_operator.facts import ModelFacts, PodProgress
 from berth_operator.failures import forbidden_child, refused_fields
 from berth_operator.plan import Notice
 from berth_operator.pods import revision_of
+from berth_operator.prefetching import describe_prefetch
 from berth_operator.progress import furthest, keep_loading, merge_stages, observe_loading, observe_stages
 from berth_operator.progressing import Newest, describe_progress, pods_on_the_way
 from berth_operator.resolution import artifact_of
@@ -53,7 +54,8 @@ def report_model(verdict: Verdict, scene: Scene) -> Report:
 def _status(shown: ModelStatus, verdict: Verdict, scene: Scene) -> ModelStatus:
     metadata, rollout, now = scene.facts.document["metadata"], scene.rollout, whole_seconds(scene.now)
     generation, engine, revision = int(metadata.get("generation") or 0), verdict.engine, _revision(verdict, rollout)
-    said = merge_conditions(shown.conditions, _conditions(verdict, scene.facts, rollout), now, generation=generation)
+    kept = [one for one in shown.conditions if not _is_over(one, verdict)]
+    said = merge_conditions(kept, _conditions(verdict, scene.facts, rollout), now, generation=generation)
     ready = ready_condition(said, generation=generation)
     return ModelStatus(
         observed_generation=generation,
@@ -86,6 +88,14 @@ def _conditions(verdict: Verdict, facts: ModelFacts, rollout: Rollout) -> Iterat
         yield unknown(ConditionType.FITS, "the artifact's size is not known yet")
     yield _progressing(verdict, facts, rollout, accepted)
     yield _available(verdict, rollout)
+    if verdict.model is not None and verdict.engine is not None and verdict.engine.writes:
+        yield from describe_prefetch(verdict.model, facts)
+
+
+def _is_over(condition: Condition, verdict: Verdict) -> bool:
+    """Whether nobody asks any more for what the condition speaks of."""
+    asks = verdict.model is None or verdict.model.spec.cache.prefetch
+    return condition.type == ConditionType.PREFETCHED and not asks
 
 
 def _resolved(resolving: Resolving, facts: ModelFacts) -> Condition:

@@ -106,6 +106,11 @@ def resolver_of(pod: Object) -> Container | None:
     return _named(pod.get("status", {}).get("containerStatuses"), RESOLVE_CONTAINER)
 
 
+def container_of(pod: Object, name: str) -> Container | None:
+    """Any other container, by its name."""
+    return _named(pod.get("status", {}).get("containerStatuses"), name)
+
+
 def condition_of(pod: Object, kind: str) -> Mapping[str, Any]:
     """A condition of a pod, Job or Deployment; empty where nothing was said."""
     found = pod.get("status", {}).get("conditions") or ()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from berth_kube.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     EVENTS,
@@ -41,6 +42,7 @@ RIGHTS: Final[Rights] = {
     # Owner references that block deletion ask for this where that admission plugin is on.
     _sub(MODELS, "finalizers"): ("update",),
     DEPLOYMENTS: _KEPT,
+    DAEMON_SETS: (*_KEPT, "delete"),
     SERVICES: _KEPT,
     PERSISTENT_VOLUME_CLAIMS: _KEPT,
     NETWORK_POLICIES: (*_KEPT, "delete"),

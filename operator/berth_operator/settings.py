@@ -40,10 +40,26 @@ class Variable(Section):
     value: str = ""
 
 
+class ConfigMapKey(Section):
+    """A key of a ConfigMap in the Model's own namespace; an empty name means none."""
+
+    name: str = ""
+    key: Annotated[str, Field(min_length=1)] = "ca.crt"
+
+
+class CABundle(Section):
+    """Where certificates of authorities stand that are trusted besides the public ones."""
+
+    config_map: ConfigMapKey = ConfigMapKey()
+
+
 class Loader(Section):
-    """How resolver and loader reach their sources: registries in plain HTTP, proxies by `env`, what they may use."""
+    """How resolver and loader reach their sources: registries in plain HTTP, authorities that are trusted besides the
+    public ones, proxies by `env`, what they may use.
+    """
 
     insecure_registries: tuple[str, ...] = ()
+    ca_bundle: CABundle = CABundle()
     env: tuple[Variable, ...] = ()
     resources: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from berth_api.names import LABEL_COMPONENT
 from berth_kube.resources import Object
+from berth_operator.children.names import PREFETCH_COMPONENT
 
 _IDENTITY: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
 _CONTAINER: Final = ("name", "image", "resources", "restartPolicy")
@@ -48,8 +49,17 @@ def is_same(old: Object | None, new: Object | None) -> bool:
 
 
 def is_engine(pod: Object) -> bool:
-    """Whether it is an engine's pod; those of Jobs belong to Models, too."""
-    return (pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == "engine"
+    """Whether it is an engine's pod; those of Jobs and DaemonSets belong to Models, too."""
+    return _component(pod) == "engine"
+
+
+def is_prefetch(pod: Object) -> bool:
+    """Whether it is there for the image of a Model on its node."""
+    return _component(pod) == PREFETCH_COMPONENT
+
+
+def _component(pod: Object) -> object:
+    return (pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT)
 
 
 def _ready_only(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -13,11 +13,12 @@
             ├── SourceUnreachable   DNS, connection, TLS, time-out, overload, a server that breaks the protocol
             ├── DigestMismatch      the bytes are not the ones that the digest names
             └── DiskFull            this machine's disk has not enough room
+                └── QuotaReached    the disk may have some, and the store may not have so much
 
 `reason` is the word of the Model's condition; the message says what, why and what to do.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from berth_api.errors import Unavailable, UnsupportedModel
 
@@ -69,14 +70,45 @@ class DigestMismatch(SourceError):
 class DiskFull(SourceError):
     """The store's file system has not enough room. `what` is the message without what to do about it.
 
-    `lacking_bytes` is how much would help, where that is known.
+    `lacking_bytes` is how much would help, where that is known; `is_final` is True where nothing that is freed helps.
+    `keeps` are the hexes of blobs that have come, whole or in part, and have no name yet: they are not to be freed.
     """
 
     reason: ClassVar[str] = "DiskFull"
+    remedy: ClassVar[str] = "free some, or move the store with BERTH_HOME"
 
     def __init__(
-        self, what: str, *, remedy: str = "free some, or move the store with BERTH_HOME", lacking_bytes: int = 0
+        self,
+        what: str,
+        *,
+        remedy: str = "",
+        lacking_bytes: int = 0,
+        is_final: bool = False,
+        keeps: frozenset[str] = frozenset(),
     ) -> None:
         self.what = what
         self.lacking_bytes = lacking_bytes
-        super().__init__(f"{what}; {remedy}")
+        self.is_final = is_final
+        self.keeps = keeps
+        self._remedy = remedy
+        super().__init__(f"{what}; {remedy or self.remedy}")
+
+    def with_remedy(self, remedy: str) -> Self:
+        """The same, with another way out."""
+        return self._changed(remedy, self.keeps)
+
+    def keeping(self, blobs: frozenset[str]) -> Self:
+        """The same, which keeps these blobs too."""
+        return self._changed(self._remedy, self.keeps | blobs)
+
+    def _changed(self, remedy: str, keeps: frozenset[str]) -> Self:
+        return type(self)(
+            self.what, remedy=remedy, lacking_bytes=self.lacking_bytes, is_final=self.is_final, keeps=keeps
+        )
+
+
+class QuotaReached(DiskFull):
+    """The store would have more bytes than its quota allows."""
+
+    reason: ClassVar[str] = "CacheQuotaExceeded"
+    remedy: ClassVar[str] = "raise the quota"

@@ -7,6 +7,7 @@ message says what failed, why, and what to do. `berth_store.transport` and `bert
 import json
 import os
 import ssl
+from collections.abc import Sequence
 
 import aiohttp
 
@@ -24,7 +25,10 @@ _NETWORK: tuple[tuple[tuple[type[Exception], ...], str, bool], ...] = (
     ),
     (
         (aiohttp.ClientConnectorCertificateError,),
-        "{host}: its TLS certificate is not trusted ({why}); name a bundle that holds its CA in SSL_CERT_FILE",
+        (
+            "{host}: its TLS certificate is not trusted ({why}); name a bundle that holds its CA in BERTH_CA_BUNDLE; "
+            "in a cluster, by loader.caBundle of the chart or the key ca.crt of the source's Secret{missing}"
+        ),
         True,
     ),
     (
@@ -52,10 +56,14 @@ _NETWORK: tuple[tuple[tuple[type[Exception], ...], str, bool], ...] = (
 )
 
 
-def network_failure(error: Exception, host: str) -> SourceUnreachable:
-    """The error for an exchange with `host` that ended without a whole answer."""
+def network_failure(error: Exception, host: str, *, missing_bundles: Sequence[str] = ()) -> SourceUnreachable:
+    """The error for an exchange with `host` that ended without a whole answer.
+
+    `missing_bundles` are files with certificates that were named and are not there.
+    """
     template, permanent = next((text, final) for kinds, text, final in _NETWORK if isinstance(error, kinds))
-    return SourceUnreachable(template.format(host=host, why=_why(error)), permanent=permanent)
+    missing = f" (not there: {', '.join(missing_bundles)})" if missing_bundles else ""
+    return SourceUnreachable(template.format(host=host, why=_why(error), missing=missing), permanent=permanent)
 
 
 def status_failure(

@@ -8,13 +8,14 @@ that what came whole is not fetched again after a kill.
 import asyncio
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from berth_store import locks
 from berth_store.batch import Batch
-from berth_store.digest import Digest, digest_of, parse_digest
+from berth_store.digest import Digest, digest_of, hex_of, parse_digest
 from berth_store.download import Download
 from berth_store.durable import write_atomically
 from berth_store.errors import DigestMismatch, DiskFull
@@ -22,10 +23,10 @@ from berth_store.local import Store
 from berth_store.manifest import Descriptor
 from berth_store.partial import Partial
 from berth_store.progress import Meter, Stage
+from berth_store.quota import RECEIPT_SUFFIX, arrived_bytes, reserved
 from berth_store.registries import RegistryConfig
 from berth_store.small import SMALL_BYTES, fetch_small
 from berth_store.sources.protocol import RemoteFile
-from berth_store.sweep import RECEIPT_SUFFIX
 from berth_store.tasks import in_thread
 
 ADOPT_BYTES = 64 * 1024 * 1024
@@ -62,9 +63,20 @@ class Fetcher:
         self._small_at_once = asyncio.Semaphore(SMALL_PER_CONNECTION * config.connections)
         self._batch = Batch(store.ingest)
 
-    def check_room(self, files: Sequence[Wanted]) -> None:
-        """Raise DiskFull unless there is room for what is not here yet."""
-        check_room(self.store, [(file.key, file.size) for file in files])
+    @asynccontextmanager
+    async def room_for(self, files: Sequence[Wanted], here: Iterable[Digest]) -> AsyncIterator[None]:
+        """While `files` come, which are not here yet. Raises DiskFull unless there is room, or QuotaReached.
+
+        `here` are blobs of the same artifact that have come before: room is not made of them.
+        """
+        named = [(file.key, file.size) for file in files]
+        async with AsyncExitStack() as stack:
+            try:
+                check_room(self.store, named)
+                await stack.enter_async_context(reserved(self.store, named))
+            except DiskFull as error:
+                raise error.keeping(frozenset(map(hex_of, here))) from error
+            yield
 
     def find(self, file: Wanted) -> Digest | None:
         """The digest, if the file is here."""
@@ -162,7 +174,7 @@ class Fetcher:
 
 def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
     """Raise DiskFull unless the file system has room for files, given by key and size, less what is there of them."""
-    needed = sum(size - _allocated(store, key, size) for key, size in files)
+    needed = sum(size - arrived_bytes(store, key, size) for key, size in files)
     disk = os.statvfs(store.root)
     free = disk.f_bavail * disk.f_frsize
     if needed and needed + SPARE_BYTES > free:
@@ -170,6 +182,7 @@ def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
             f"{store.root}: {needed:,} bytes are still to be fetched and {free:,} are free on this file system "
             f"({SPARE_BYTES:,} are left alone)",
             lacking_bytes=needed + SPARE_BYTES - free,
+            keeps=frozenset(key for key, _ in files),
         )
 
 
@@ -198,11 +211,3 @@ def _is_promised_content(content: bytes, digest: Digest, file: Wanted) -> bool:
     sha1 = _git_sha1(file.size)
     sha1.update(content)
     return not file.git_digest or sha1.hexdigest() == file.git_digest
-
-
-def _allocated(store: Store, key: str, size: int) -> int:
-    try:
-        status = (store.ingest / f"{key}.partial").stat()
-    except FileNotFoundError:
-        return 0
-    return min(size, status.st_blocks * 512)

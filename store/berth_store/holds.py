@@ -2,7 +2,8 @@
 
 It is locked, shared, by the loader of a pod while it fetches and by the engine while it runs: the operating system ends
 the lock with the process, however that dies. Its time of change is the artifact's last use. `<hex>` is of the digest
-that the Model pins, by which pods know the artifact too. `berth_store.evict` frees what nobody holds.
+that the Model pins, by which pods know the artifact too. `berth_store.evict` frees what nobody holds. On a laptop there
+is one file for each artifact that was fetched, see `berth_store.fetched`.
 """
 
 import os
@@ -84,3 +85,13 @@ def find_holds(root: Path) -> Iterator[HoldFile]:
         found = _NAME.fullmatch(path.name)
         if found is not None:
             yield HoldFile(path, Digest(f"sha256:{found[1]}"), found[2])
+
+
+def held_pins(root: Path) -> frozenset[Digest]:
+    """What anybody holds at this moment."""
+    held = set()
+    for file in find_holds(root):
+        with locks.exclusive_if_free(file.path) as free:
+            if not free:
+                held.add(file.pin)
+    return frozenset(held)

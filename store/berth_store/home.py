@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.quantity import Quantity, parse_quantity
 
 HOME_VARIABLE = "BERTH_HOME"
+QUOTA_VARIABLE = "BERTH_STORE_QUOTA"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -28,6 +30,19 @@ def default_home(environ: Mapping[str, str] = os.environ) -> Path:
 def default_store(environ: Mapping[str, str] = os.environ) -> Path:
     """The root of the default store."""
     return default_home(environ) / "store"
+
+
+def default_quota(environ: Mapping[str, str] = os.environ) -> int | None:
+    """How many bytes the default store may have, by `$BERTH_STORE_QUOTA`; None for no bound. Raises `InvalidSpec`."""
+    chosen = environ.get(QUOTA_VARIABLE, "").strip()
+    if not chosen:
+        return None
+    try:
+        parse_quantity(chosen)
+    except ValueError:
+        message, remedy = f"{chosen!r} is no quantity", "write one such as 100Gi, or unset it"
+        raise InvalidSpec(FieldError(QUOTA_VARIABLE, message, remedy)) from None
+    return Quantity(chosen).bytes
 
 
 def explain_os_error(error: OSError) -> str:

@@ -7,7 +7,7 @@
     unpacked/             what archives among the blobs hold; see `berth_store.unpack`
     views/<hex>/          an artifact's files under their own names, as links into the blobs
     locks/                see `berth_store.locks`
-    holds/                only where Models share it; see `berth_store.holds`
+    holds/                who uses what that may be fetched again; see `berth_store.holds`
 
 Every room that needs an artifact asks a `Store`. It never touches the network (`berth_store.pull` and `push` do), and
 any number of processes may use one root. What holds whenever somebody looks, also after a kill or a power cut: a name
@@ -51,10 +51,14 @@ class StoredModel:
 
 
 class Store:
-    """The store at `root`, which need not exist yet. Reading never writes; the first write makes the layout."""
+    """The store at `root`, which need not exist yet. Reading never writes; the first write makes the layout.
 
-    def __init__(self, root: Path | None = None) -> None:
+    `quota_bytes` bounds what is fetched into it, see `berth_store.quota`.
+    """
+
+    def __init__(self, root: Path | None = None, *, quota_bytes: int | None = None) -> None:
         self.root = root if root is not None else default_store()
+        self.quota_bytes = quota_bytes
         self.ingest = self.root / "ingest"
         self.locks = self.root / "locks"
         self.views = self.root / "views"

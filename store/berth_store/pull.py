@@ -95,8 +95,8 @@ async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fe
     meter.expect(manifest.size_bytes)
     meter.add(manifest.size_bytes - sum(blob.size for blob in missing))
     with store.using(), writing(store.root):
-        fetcher.check_room(missing)
-        await run_all(fetcher.fetch(blob) for blob in missing)
+        async with fetcher.room_for(missing, (blob.digest for blob in manifest.blobs)):
+            await run_all(fetcher.fetch(blob) for blob in missing)
         unpacked = await in_thread(unpack, store, manifest, str(reference))
         if unpacked:  # The names of the other files have been checked with the manifest.
             plan_view(manifest, str(reference), unpacked)

@@ -1,10 +1,12 @@
 """Pushing an artifact: from the store of this machine to a registry.
 
-What the registry has is not sent again; what another of its repositories has is mounted. The manifest comes last, so
-that nobody can pull half of an artifact, and the registry's digest of it is compared with ours.
+What the registry has is not sent again, nor what it has of a blob in whose middle an earlier push was killed; what
+another of its repositories has is mounted. The manifest comes last, so that nobody can pull half of an artifact, and
+the registry's digest of it is compared with ours.
 """
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 from berth_api.errors import FieldError, InvalidSpec
 from berth_store import index
@@ -20,7 +22,8 @@ from berth_store.registry import Registry
 from berth_store.retry import with_retries
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
-from berth_store.upload import Upload
+from berth_store.upload import Upload, takes_chunks
+from berth_store.upload_session import KEPT_BYTES, UploadSession, upload_session
 
 
 async def push(
@@ -101,16 +104,23 @@ class _Push:
             if await with_retries(retry, lambda: self._registry.has_blob(self._repository, blob.digest, self._scopes)):
                 self._meter.add(blob.size)
                 return
-            upload = Upload(
-                self._registry,
-                self._repository,
-                self._scopes,
-                blob,
-                self._store.blob_path(blob.digest),
-                meter=self._meter,
-            )
             others = await in_thread(repositories_with, self._store, self._registry.name, self._repository, blob.digest)
-            await upload.run(mount_from=others[0] if others else None)
+            with self._session_of(blob) as session:
+                upload = Upload(
+                    self._registry,
+                    self._repository,
+                    self._scopes,
+                    blob,
+                    self._store.blob_path(blob.digest),
+                    meter=self._meter,
+                    kept=session,
+                )
+                await upload.run(mount_from=others[0] if others else None)
+
+    def _session_of(self, blob: Descriptor) -> AbstractContextManager[UploadSession]:
+        if blob.size < KEPT_BYTES or not takes_chunks(self._registry.name):
+            return nullcontext(UploadSession(None))
+        return upload_session(self._store, self._registry.name, self._repository, blob.digest)
 
     async def _put_manifest(self, digest: Digest, manifest: Manifest, content: bytes) -> None:
         where = f"{self._repository}/manifests/{self._reference.tag or digest}"

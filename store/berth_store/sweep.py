@@ -1,7 +1,7 @@
 """Freeing what no name stands for any more: blobs, views, and what interrupted work has left behind.
 
-Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. Partial
-files of interrupted transfers stay for a week, so that they can be resumed.
+Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. What
+interrupted transfers left stays for a week, so that they can be resumed; what somebody holds stays without a name.
 """
 
 import re
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from berth_store import locks
 from berth_store.digest import Digest, hex_of
 from berth_store.errors import NoModelInSource, SourceError
+from berth_store.holds import held_pins
 from berth_store.manifest import MAX_MANIFEST_BYTES, Index, parse_manifest
+from berth_store.quota import RECEIPT_SUFFIX
 from berth_store.unpack import read_inventory
 
 if TYPE_CHECKING:
     from berth_store.local import Store
 
 PARTIAL_AGE_SECONDS = 7 * 24 * 3600
-# See `berth_store.fetch`.
-RECEIPT_SUFFIX = ".receipt"
 _HEX = re.compile(r"(?:view-)?[0-9a-f]{64}")
 
 
@@ -35,8 +35,11 @@ class Removal:
     postponed: bool = False
 
 
-def sweep(store: "Store", *, now: float | None = None) -> Removal:
-    """Delete what is not needed; `now` (seconds since the epoch) decides which partial files are too old."""
+def sweep(store: "Store", *, now: float | None = None, keeps: frozenset[str] = frozenset()) -> Removal:
+    """Delete what is not needed; `now` (seconds since the epoch) decides which partial files are too old.
+
+    `keeps` are the hexes of blobs that are kept besides.
+    """
     store.prepare()
     with locks.exclusive_if_free(store.locks / "store") as free:
         if not free:
@@ -44,7 +47,7 @@ def sweep(store: "Store", *, now: float | None = None) -> Removal:
         needed = _needed(store)
         if needed is None:
             return Removal(postponed=True)
-        needed = _with_unpacked(store.unpacked, needed)
+        needed = _with_unpacked(store.unpacked, needed | keeps | _held(store))
         _sweep_views(store, needed)
         _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
         _sweep_locks(store.locks)
@@ -68,6 +71,18 @@ def _needed(store: "Store") -> frozenset[str] | None:
             waiting += [entry.digest for entry in parsed.manifests]
         else:
             found.update(blob.digest for blob in parsed.blobs)
+    return frozenset(map(hex_of, found))
+
+
+def _held(store: "Store") -> frozenset[str]:
+    """The same of what is held, if it is a manifest; where files came without one, their names have the pin."""
+    found: set[Digest] = set()
+    for pin in held_pins(store.root):
+        try:
+            manifest = store.manifest(pin)
+        except (SourceError, NoModelInSource):
+            continue
+        found.update((pin, *(blob.digest for blob in manifest.blobs)))
     return frozenset(map(hex_of, found))
 
 
@@ -106,7 +121,7 @@ def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
     for path in folder.iterdir():
         if path.suffix == RECEIPT_SUFFIX and path.read_bytes().decode(errors="replace")[-64:] in needed:
             continue
-        is_resumable = path.suffix in {".partial", ".journal"} and _HEX.fullmatch(path.stem)
+        is_resumable = path.suffix in {".partial", ".journal", ".upload"} and _HEX.fullmatch(path.stem)
         if path.is_dir():
             shutil.rmtree(path)
         elif not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:

@@ -19,11 +19,13 @@ import aiohttp
 from yarl import URL
 
 from berth_api.errors import FieldError, InvalidSpec
+from berth_store.errors import SourceUnreachable
 from berth_store.failures import network_failure
 from berth_store.registries import RegistryConfig, is_loopback
 
 USER_AGENT = "berth"
 READ_BUFFER_BYTES = 256 * 1024
+BUNDLES_VARIABLE = "BERTH_CA_BUNDLE"
 
 Body = Callable[[], AsyncIterator[bytes]] | bytes
 
@@ -88,7 +90,8 @@ class Transport:
             ) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise network_failure(error, url.raw_authority.rpartition("@")[2]) from error
+            missing = [str(bundle) for bundle in _bundles() if not bundle.is_file()]
+            raise network_failure(error, url.raw_authority.rpartition("@")[2], missing_bundles=missing) from error
 
     def _proxy_for(self, url: URL) -> Proxy | None:
         """Found once for each origin: reading the environment takes a fifth of the time of a small request."""
@@ -136,15 +139,33 @@ def _proxy_headers(address: URL) -> Mapping[str, str]:
 
 
 def tls_context() -> ssl.SSLContext:
-    """The default trust, which OpenSSL takes from SSL_CERT_FILE and SSL_CERT_DIR where they are set."""
+    """The default trust, which OpenSSL takes from SSL_CERT_FILE and SSL_CERT_DIR where they are set, and besides it the
+    bundles that BERTH_CA_BUNDLE lists with colons. Of these, one that is not there is passed over: a Model whose source
+    needs none must not wait for it. Raises SourceUnreachable for one that can't be read.
+    """
     bundle = os.environ.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         raise InvalidSpec(FieldError("SSL_CERT_FILE", f"{bundle!r} is no file", "name a PEM bundle, or unset it"))
-    changed = Path(bundle).stat().st_mtime_ns if bundle else 0
-    return _load_tls_context(bundle, os.environ.get("SSL_CERT_DIR", ""), changed)
+    there = (Path(bundle), *_bundles()) if bundle else _bundles()
+    changed = tuple((str(path), path.stat().st_mtime_ns) for path in there if path.is_file())
+    return _load_tls_context(os.environ.get("SSL_CERT_DIR", ""), _bundles(), changed)
+
+
+def _bundles() -> tuple[Path, ...]:
+    return tuple(Path(one) for one in os.environ.get(BUNDLES_VARIABLE, "").split(os.pathsep) if one)
 
 
 @lru_cache(maxsize=4)
-def _load_tls_context(*_what_it_depends_on: str | int) -> ssl.SSLContext:
+def _load_tls_context(_folder: str, bundles: tuple[Path, ...], _changed: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
     """Reading a bundle takes a tenth of a second, so the same one is read once."""
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    for bundle in filter(Path.is_file, bundles):
+        try:
+            context.load_verify_locations(bundle)
+        except OSError as error:  # what OpenSSL says is one, too
+            raise SourceUnreachable(
+                f"{bundle}: no certificates can be read from it ({error.strerror or error}); it must hold those of "
+                "authorities, in PEM form",
+                permanent=True,
+            ) from error
+    return context

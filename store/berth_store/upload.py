@@ -2,7 +2,8 @@
 
 Chunks need more round trips and not every registry takes them (Google's has none, GitHub's refuses large ones, Amazon's
 ends after the first), so one streamed request is the rule. If its connection breaks, or something on the way refuses a
-body of that size, the upload goes on in chunks from the byte that the registry says it has.
+body of that size, the upload goes on in chunks from the byte that the registry says it has. So does a later process
+with what a killed one has left (`berth_store.upload_session`); where the registry has forgotten it, it begins anew.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from berth_store.ranges import Range
 from berth_store.registry import Registry
 from berth_store.retry import Attempts
 from berth_store.tasks import in_thread
+from berth_store.upload_session import UploadSession
 
 READ_BYTES = 1024 * 1024
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -36,7 +38,15 @@ class Upload:
     """The upload of one blob of the store to a repository."""
 
     def __init__(
-        self, registry: Registry, repository: str, scopes: Scopes, blob: Descriptor, path: Path, *, meter: Meter
+        self,
+        registry: Registry,
+        repository: str,
+        scopes: Scopes,
+        blob: Descriptor,
+        path: Path,
+        *,
+        meter: Meter,
+        kept: UploadSession,
     ) -> None:
         self._registry = registry
         self._repository = repository
@@ -44,6 +54,7 @@ class Upload:
         self._blob = blob
         self._path = path
         self._meter = meter
+        self._kept = kept
         self._counted = 0
         self._chunk_bytes = CHUNK_BYTES
         self._subject = f"{registry.name}/{repository}@{blob.digest}"
@@ -53,18 +64,38 @@ class Upload:
         if mount_from is not None and await self._mount(mount_from):
             self._count_to(self._blob.size)
             return
+        session = await self._left_over()
+        try:
+            await self._send(session)
+        except DigestMismatch:
+            if session is None:
+                raise
+            # What the registry had of it was not the beginning of this blob.
+            await self._send(None)
+        self._count_to(self._blob.size)
+        await in_thread(self._kept.forget)
+
+    async def _left_over(self) -> URL | None:
+        """The upload that an earlier process has begun, if its address is one of the registry itself."""
+        session = await in_thread(self._kept.read)
+        is_ours = session is not None and session.origin() == (await self._registry.base()).origin()
+        return session if is_ours else None
+
+    async def _send(self, session: URL | None) -> None:
+        """Send the blob, over trouble that may pass; with `session` from the byte on that the registry has of it."""
         attempts = Attempts(self._registry.config.retry)
-        session: URL | None = None
-        in_chunks, received, confirmed, has_failed = False, 0, 0, False
+        in_chunks, received, confirmed, has_failed = session is not None, 0, 0, False
         while True:
             try:
                 # An upload whose answer was lost may have come to its end all the same.
                 if has_failed and await self._registry.has_blob(self._repository, self._blob.digest, self._scopes):
-                    break
-                if session is None:
-                    session, received = await self._open(), 0
-                elif in_chunks:
-                    session, received = await self._ask_progress(session)
+                    return
+                known = await self._ask_progress(session) if session is not None and in_chunks else None
+                if known is None:
+                    session, received, in_chunks = await self._open(), 0, in_chunks and has_failed
+                else:
+                    session, received = known
+                await in_thread(self._kept.keep, session)
                 # Only what the registry has confirmed is progress: else an upload that always breaks would never end.
                 attempts.received(max(0, received - confirmed))
                 confirmed = max(confirmed, received)
@@ -78,8 +109,7 @@ class Upload:
                 session = session if in_chunks else None
                 await attempts.pause_after(error)
             else:
-                break
-        self._count_to(self._blob.size)
+                return
 
     async def _mount(self, other: str) -> bool:
         """Whether the registry has taken the blob over from another of its repositories."""
@@ -100,12 +130,12 @@ class Upload:
                 self._chunk_bytes = max(CHUNK_BYTES, min(int(smallest), MAX_CHUNK_BYTES))
             return self._registry.resolve(response)
 
-    async def _ask_progress(self, session: URL) -> tuple[URL, int]:
-        """Where to go on, and from which byte; from the start with a new upload if the registry has lost this one."""
+    async def _ask_progress(self, session: URL) -> tuple[URL, int] | None:
+        """Where to go on, and from which byte; None if the registry has lost this upload."""
         async with self._request("GET", session) as response:
             if response.status == 204:
                 return self._next_session(response, session), self._received(response)
-        return await self._open(), 0
+        return None
 
     async def _send_whole(self, session: URL) -> None:
         async with self._sending("PUT", self._with_digest(session), Range(0, self._blob.size)) as response:
@@ -122,6 +152,7 @@ class Upload:
                 raise SourceUnreachable(f"{self._subject}: the registry says it has {now} bytes of {chunk.stop} sent")
             received = now
             self._count_to(received)
+            await in_thread(self._kept.keep, session)
         async with self._request("PUT", self._with_digest(session)) as response:
             await self._check_created(response)
 

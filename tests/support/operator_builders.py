@@ -186,6 +186,7 @@ class World:
     children: dict[tuple[str, str], Json] = field(default_factory=dict)
     pods: list[Json] = field(default_factory=list)
     job_pods: list[Json] = field(default_factory=list)
+    prefetch_pods: list[Json] = field(default_factory=list)
     progress: dict[str, PodProgress] = field(default_factory=dict)
     failures: dict[tuple[str, str], ClusterError] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
@@ -202,6 +203,7 @@ class World:
             pods=tuple(self.pods),
             jobs=jobs,
             job_pods=tuple(self.job_pods),
+            prefetch_pods=tuple(self.prefetch_pods),
             nodes=self.nodes,
             device_pods=tuple(self.pods),
             progress=self.progress,

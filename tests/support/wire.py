@@ -39,6 +39,7 @@ class Wire:
         self.uploaded_bytes = 0
         self._target = port
         self._pace = bytes_per_second
+        self._up_pace: float | None = None
         self._free_at = 0.0
         self._cut_at: int | None = None
         self._cuts = 0
@@ -65,6 +66,16 @@ class Wire:
     def cut_uploads(self, *, after_bytes: int, times: int = 1) -> None:
         """Break the connection when so many more bytes have gone up, so many times."""
         self._cut_at, self._cuts, self._cut_every = self.uploaded_bytes + after_bytes, times, after_bytes
+
+    def pace_uploads(self, bytes_per_second: float | None) -> None:
+        """Let no more go up in a second, over all connections together; None for as much as comes."""
+        self._up_pace = bytes_per_second
+
+    async def wait_for_uploaded(self, count_bytes: int) -> None:
+        """Return when so many bytes have gone up."""
+        while self.uploaded_bytes < count_bytes:
+            self._moved.clear()
+            await self._moved.wait()
 
     def lose_answers(self, status: int, times: int = 1) -> None:
         """Break the connection in place of the next answers with this status."""
@@ -112,8 +123,10 @@ class Wire:
                 self._cuts -= 1
                 self._cut_at += self._cut_every
                 raise ConnectionError("cut")
+            await self._keep_pace(len(data), self._up_pace)
             upstream.write(data)
             await upstream.drain()
+            self._moved.set()
         if upstream.can_write_eof():
             upstream.write_eof()
 
@@ -124,18 +137,18 @@ class Wire:
             if self._losses and data.startswith(self._lost):
                 self._losses -= 1
                 raise ConnectionError("lost")
-            await self._keep_pace(len(data))
+            await self._keep_pace(len(data), self._pace)
             client.write(data)
             await client.drain()
             self.downloaded_bytes += len(data)
             self._moved.set()
         up.cancel()
 
-    async def _keep_pace(self, count: int) -> None:
-        if self._pace is None:
+    async def _keep_pace(self, count: int, pace: float | None) -> None:
+        if pace is None:
             return
         now = asyncio.get_running_loop().time()
-        self._free_at = max(now, self._free_at) + count / self._pace
+        self._free_at = max(now, self._free_at) + count / pace
         await asyncio.sleep(self._free_at - now)
 
     def _note(self, data: bytes) -> Asked:

@@ -22,20 +22,22 @@ from berth_cli.laptop.view import ModelStage
 from berth_store.detect import DetectedModel, detect_bounded
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch, SourceNotFound
+from berth_store.fetched import fetch_and_hold, hold_fetched, pin_of
+from berth_store.holds import Hold
 from berth_store.local import Store
 from berth_store.progress import Progress, Stage
-from berth_store.pull import pull
 from berth_store.reference import DIGEST_FIELD
 from berth_store.registries import RegistryConfig
 from berth_store.sources.address import Name, source_name
 
 
 class LocalPreparer:
-    """Prepares with the store of this machine."""
+    """Prepares with the store of this machine, and holds there what it has prepared until this process ends."""
 
     def __init__(self, store: Store, registries: RegistryConfig) -> None:
         self._store = store
         self._registries = registries
+        self._held: dict[Digest, Hold] = {}
 
     async def prepare(self, model: Model, report: Report) -> Preparation:
         """See `berth_cli.laptop.parts.Preparer`."""
@@ -56,7 +58,7 @@ class LocalPreparer:
 
     async def _resolve(self, model: Model, report: Report) -> Digest:
         name = wanted_name(model)
-        here = await asyncio.to_thread(self._find, name)
+        here = await asyncio.to_thread(self._find_and_hold, name)
         if here is not None:
             return here
         meter = RateMeter()
@@ -69,7 +71,23 @@ class LocalPreparer:
                 transfer = meter.measure(moment.bytes_done, moment.bytes_total, loop.time())
                 report(ModelStage.PULLING, "", transfer)
 
-        return await pull(self._store, name, registries=self._registries, progress=progress)
+        digest, hold = await fetch_and_hold(self._store, name, registries=self._registries, progress=progress)
+        if hold is not None:
+            self._keep(pin_of(name, digest), hold)
+        return digest
+
+    def _find_and_hold(self, name: Name) -> Digest | None:
+        """What is here and can't be freed any more. Until it is held it could, so it is looked for again after."""
+        digest = self._find(name)
+        hold = hold_fetched(self._store, name, digest) if digest is not None else None
+        if digest is not None and hold is not None:
+            self._keep(pin_of(name, digest), hold)
+        return self._find(name)
+
+    def _keep(self, pin: Digest, hold: Hold) -> None:
+        before = self._held.setdefault(pin, hold)
+        if before is not hold:
+            hold.close()
 
     def _find(self, name: Name) -> Digest | None:
         """The digest of an artifact that is here with all its blobs; one that lost some is pulled again."""

@@ -24,6 +24,7 @@ from berth_cli.laptop.service import InstanceService
 from berth_cli.laptop.settings import UpSettings
 from berth_cli.laptop.stopping import StopSignals
 from berth_gateway.settings import GatewaySettings
+from berth_store.home import default_quota
 from berth_store.local import Store
 from berth_store.registries import RegistryConfig
 
@@ -82,7 +83,7 @@ async def _build(settings: UpSettings, record: InstanceRecord, stack: AsyncExitS
     await gateway.start()
     probe = HttpProbe()
     stack.push_async_callback(probe.close)
-    store = await asyncio.to_thread(Store, settings.home / "store")
+    store = Store(settings.home / "store", quota_bytes=default_quota())
     return Instance(
         Parts(
             preparer=LocalPreparer(store, RegistryConfig.from_environment()),

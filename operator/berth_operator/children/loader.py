@@ -1,4 +1,5 @@
-"""What resolver and loader share: which sources they may reach in which way, and the pull Secret of their Model.
+"""What resolver and loader share: which sources they may reach in which way, the pull Secret of their Model, and whose
+certificates they trust.
 
 Both are programs of the `fetch` image; their command lines are the contract with `berth_store`.
 """
@@ -38,13 +39,21 @@ class _Login:
     files: Mapping[str, str]
 
 
+_AUTHORITIES: Final = "ca.crt"
+"""The key of the source's Secret, and the file, with certificates of authorities."""
+_BUNDLE_VOLUME: Final = "ca-bundle"
+_BUNDLE_PATH: Final = "/etc/berth/ca-bundle"
 _REGISTRY: Final = _Login(
-    "registry", "/var/run/secrets/berth/registry", "DOCKER_CONFIG", {".dockerconfigjson": "config.json"}
+    "registry",
+    "/var/run/secrets/berth/registry",
+    "DOCKER_CONFIG",
+    {".dockerconfigjson": "config.json", _AUTHORITIES: _AUTHORITIES},
 )
 
 
 def _source_login(*keys: str) -> _Login:
-    return _Login("source", "/var/run/secrets/berth/source", "BERTH_SOURCE_SECRET", {key: key for key in keys})
+    files = {key: key for key in (*keys, _AUTHORITIES)}
+    return _Login("source", "/var/run/secrets/berth/source", "BERTH_SOURCE_SECRET", files)
 
 
 _LOGINS: Final = {
@@ -85,19 +94,23 @@ def build_resolver_container(model: Model, settings: OperatorSettings) -> Manife
     return _build_container(RESOLVE_CONTAINER, [str(part) for part in command], model, settings)
 
 
-def secret_volumes(model: Model) -> list[Manifest]:
-    """The source's Secret, if the Model names one: of a registry Docker's own file, of others the keys they know.
+def source_volumes(model: Model, settings: OperatorSettings) -> Iterator[Manifest]:
+    """What it takes to reach the source: its Secret, if the Model names one (of a registry Docker's own file, of others
+    the keys they know), and the installation's bundle of authorities, if it has one.
 
-    It is optional for the kubelet: a pod without it starts and says that the source refuses it, whereas a mount
-    that fails would tell nobody but those who read the pod's events.
+    Both are optional for the kubelet: a pod without them starts and says that the source refuses it, or is not trusted,
+    whereas a mount that fails would tell nobody but those who read the pod's events. A source that needs neither must
+    not wait for them.
     """
-    secret = model.spec.source.secret_ref
-    if secret is None:
-        return []
-    login = _login_of(model)
-    items = [{"key": key, "path": path} for key, path in login.files.items()]
-    content = {"secretName": secret.name, "items": items, "defaultMode": _GROUP_MAY_READ, "optional": True}
-    return [{"name": login.volume, "secret": content}]
+    secret, bundle = model.spec.source.secret_ref, settings.loader.ca_bundle.config_map
+    if secret is not None:
+        login = _login_of(model)
+        items = [{"key": key, "path": path} for key, path in login.files.items()]
+        content = {"secretName": secret.name, "items": items, "defaultMode": _GROUP_MAY_READ, "optional": True}
+        yield {"name": login.volume, "secret": content}
+    if bundle.name:
+        items = [{"key": bundle.key, "path": _AUTHORITIES}]
+        yield {"name": _BUNDLE_VOLUME, "configMap": {"name": bundle.name, "items": items, "optional": True}}
 
 
 def _source_options(source: Source, digest: str | None) -> list[str]:
@@ -112,7 +125,7 @@ def _login_of(model: Model) -> _Login:
 def _build_container(
     name: str, command: list[str], model: Model, settings: OperatorSettings, *, logs_in: bool = True
 ) -> Manifest:
-    container: Manifest = {
+    return {
         "name": name,
         "image": settings.images.fetch,
         "imagePullPolicy": settings.image_pull_policy,
@@ -120,13 +133,17 @@ def _build_container(
         "env": list(_environment(model, settings, logs_in=logs_in)),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": [temporary_mount()],
+        "volumeMounts": [temporary_mount(), *(_source_mounts(model, settings) if logs_in else ())],
         "resources": _plain(settings.loader.resources or _RESOURCES),
     }
-    if logs_in and model.spec.source.secret_ref is not None:
+
+
+def _source_mounts(model: Model, settings: OperatorSettings) -> Iterator[Manifest]:
+    if model.spec.source.secret_ref is not None:
         login = _login_of(model)
-        container["volumeMounts"].append({"name": login.volume, "mountPath": login.path, "readOnly": True})
-    return container
+        yield {"name": login.volume, "mountPath": login.path, "readOnly": True}
+    if settings.loader.ca_bundle.config_map.name:
+        yield {"name": _BUNDLE_VOLUME, "mountPath": _BUNDLE_PATH, "readOnly": True}
 
 
 def _environment(model: Model, settings: OperatorSettings, *, logs_in: bool) -> Iterator[Manifest]:
@@ -136,6 +153,9 @@ def _environment(model: Model, settings: OperatorSettings, *, logs_in: bool) -> 
     if logs_in and model.spec.source.secret_ref is not None:
         login = _login_of(model)
         ours[login.variable] = login.path
+    bundles = [f"{mount['mountPath']}/{_AUTHORITIES}" for mount in _source_mounts(model, settings)] if logs_in else []
+    if bundles:
+        ours["BERTH_CA_BUNDLE"] = ":".join(bundles)
     for name, value in ours.items():
         yield {"name": name, "value": value}
     for variable in settings.loader.env:

@@ -7,6 +7,9 @@ from berth_api.names import child_name
 ENGINE_CONTAINER: Final = "engine"
 FETCH_CONTAINER: Final = "fetch"
 RESOLVE_CONTAINER: Final = "resolve"
+PREFETCH_CONTAINER: Final = "prefetch"
+PREFETCH_COMPONENT: Final = "prefetch"
+"""The label by which pods that are there for an image alone are told from engines."""
 ENGINE_PORT: Final = 8000
 ENGINE_PORT_NAME: Final = "http"
 PROGRESS_PORT: Final = 8001
@@ -34,6 +37,11 @@ def claim_name(model: str) -> str:
     return child_name(model, "cache")
 
 
+def prefetch_name(model: str) -> str:
+    """The DaemonSet by which nodes have the Model's image before its pods come."""
+    return child_name(model, "prefetch")
+
+
 def resolver_name(model: str, inputs: str, attempt: int) -> str:
     """The resolver Job for these inputs. Each attempt has its own name: the next may begin while one goes."""
     return child_name(model, "resolve", inputs, *([str(attempt)] if attempt > 1 else []))
@@ -49,4 +57,5 @@ def child_identities(model: str) -> tuple[tuple[str, str], ...]:
         ("NetworkPolicy", engine),
         ("NetworkPolicy", loading_name(model)),
         ("PersistentVolumeClaim", claim_name(model)),
+        ("DaemonSet", prefetch_name(model)),
     )

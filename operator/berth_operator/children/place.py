@@ -21,7 +21,7 @@ _VOLUME: Final = "models"
 _SUBPATH: Final = "berth"
 """Our folder of a claim: the loader makes it, by its own rights, and the engine sees nothing else of the claim."""
 _IMAGE_VOLUME: Final = "image"
-_IMAGE_PATH: Final = "/image"
+IMAGE_PATH: Final = "/image"
 _LINK_SIZE: Final = "1Mi"
 _SCHEME: Final = "oci://"
 
@@ -66,6 +66,13 @@ def image_reference(uri: str, digest: str | None) -> str:
     return f"{host}/{repository}@{found}" if found else f"{host}/{repository}:{tag or 'latest'}"
 
 
+def image_volume(model: Model, artifact: Artifact) -> tuple[Manifest, Manifest]:
+    """The source as a volume, and where a container sees it."""
+    reference = image_reference(model.spec.source.uri, artifact.digest)
+    volume = {"name": _IMAGE_VOLUME, "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
+    return volume, {"name": _IMAGE_VOLUME, "mountPath": IMAGE_PATH, "readOnly": True}
+
+
 def _in_pod(_: Model, artifact: Artifact) -> Place:
     size = artifact.size_bytes
     return Place(
@@ -97,12 +104,13 @@ def _in_owned_claim(model: Model, artifact: Artifact) -> Place:
 def _shared(model: Model, artifact: Artifact, claim: str, near: Manifest | None = None) -> Place:
     """The layout is that of `berth_store.loader.shared`; a test holds the two together."""
     assert artifact.digest is not None
-    name, digits = model.metadata.name, artifact.digest.removeprefix("sha256:")
+    name, digits, quota = model.metadata.name, artifact.digest.removeprefix("sha256:"), model.spec.cache.quota
+    bound = ("--quota", str(quota.bytes)) if quota is not None else ()
     return Place(
         volumes=({"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim}},),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH},),
         engine_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH, "subPath": _SUBPATH, "readOnly": True},),
-        program=("berth_store.loader", "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name),
+        program=("berth_store.loader", "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name, *bound),
         model_path=f"{MODELS_PATH}/sha256-{digits}",
         hold_path=f"{MODELS_PATH}/store/holds/{digits}.{name}",
         on_node=False,
@@ -114,19 +122,15 @@ def _shared(model: Model, artifact: Artifact, claim: str, near: Manifest | None 
 
 def _in_image(model: Model, artifact: Artifact) -> Place:
     """The node fetches. The small volume has a link to where in the image the model was found."""
-    reference = image_reference(model.spec.source.uri, artifact.digest)
-    seen = {"name": _IMAGE_VOLUME, "mountPath": _IMAGE_PATH, "readOnly": True}
+    volume, seen = image_volume(model, artifact)
     what = ["--task", str(artifact.task), "--format", str(artifact.format)]
     if model.spec.chat_template is not None:
         what.append("--own-template")
     return Place(
-        volumes=(
-            {"name": _VOLUME, "emptyDir": {"sizeLimit": _LINK_SIZE}},
-            {"name": _IMAGE_VOLUME, "image": {"reference": reference, "pullPolicy": "IfNotPresent"}},
-        ),
+        volumes=({"name": _VOLUME, "emptyDir": {"sizeLimit": _LINK_SIZE}}, volume),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH}, seen),
         engine_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH, "readOnly": True}, seen),
-        program=("berth_store.loader.check", "--volume", _IMAGE_PATH, "--into", MODELS_PATH, *what),
+        program=("berth_store.loader.check", "--volume", IMAGE_PATH, "--into", MODELS_PATH, *what),
         fetches=False,
         on_node=False,
     )

@@ -13,7 +13,7 @@ from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar, PodOptions
 from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
-from berth_operator.children.loader import build_fetch_container, secret_volumes
+from berth_operator.children.loader import build_fetch_container, source_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
@@ -82,7 +82,11 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
         "initContainers": [_fetch(serving, settings)],
         "containers": [_engine(serving, settings)],
-        "volumes": [*_volumes(serving), *engine_volumes(serving.model, serving.launch.engine), temporary_volume()],
+        "volumes": [
+            *_volumes(serving, settings),
+            *engine_volumes(serving.model, serving.launch.engine),
+            temporary_volume(),
+        ],
         **dict(_chosen_by_user(serving, settings)),
     }
 
@@ -137,33 +141,38 @@ def _mounts(serving: Serving) -> Iterator[Manifest]:
         yield {"name": _TEMPLATE_VOLUME, "mountPath": TEMPLATE_FOLDER, "readOnly": True}
 
 
-def _volumes(serving: Serving) -> Iterator[Manifest]:
+def _volumes(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]:
     model = serving.model
     yield from serving.place.volumes
     if serving.place.fetches:
-        yield from secret_volumes(model)
+        yield from source_volumes(model, settings)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]
         yield {"name": _TEMPLATE_VOLUME, "configMap": {"name": reference.name, "items": items}}
 
 
+def chosen_nodes(serving: Serving) -> Manifest:
+    """Which nodes the user and the profile allow, but for affinity."""
+    options, profile = serving.model.spec.pod, serving.placement.profile
+    tolerations = [as_given(toleration) for toleration in options.tolerations]
+    tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
+    selector = {**options.node_selector, **(profile.node_selector if profile else {})}
+    return {"nodeSelector": selector, "tolerations": tolerations}
+
+
 def _chosen_by_user(serving: Serving, settings: OperatorSettings) -> Iterator[tuple[str, Any]]:
     """What the user and the profile say of the pod, each only if it says anything."""
     options, profile = serving.model.spec.pod, serving.placement.profile
-    selector = {**options.node_selector, **(profile.node_selector if profile else {})}
-    tolerations = [as_given(toleration) for toleration in options.tolerations]
-    tolerations += [dict(one) for one in (profile.tolerations if profile else ()) if dict(one) not in tolerations]
     runtime_class = options.runtime_class_name or (profile.runtime_class_name if profile else "")
     said = {
-        "nodeSelector": selector,
-        "tolerations": tolerations,
+        **chosen_nodes(serving),
         "affinity": _affinity(options, serving.place),
         "topologySpreadConstraints": list(_spread(serving.model)),
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": runtime_class,
         "serviceAccountName": options.service_account_name,
-        "imagePullSecrets": _pull_secrets(serving, settings),
+        "imagePullSecrets": node_pull_secrets(serving, settings),
     }
     return ((name, value) for name, value in said.items() if value)
 
@@ -178,8 +187,8 @@ def _affinity(options: PodOptions, place: Place) -> Manifest:
     return {**affinity, "podAffinity": {**pods, "requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 
-def _pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Manifest]:
-    """Where the node fetches the artifact, it needs the source's Secret too."""
+def node_pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Manifest]:
+    """What the node pulls images with. Where it fetches the artifact, it needs the source's Secret too."""
     found = pull_secrets(serving.model.spec.pod, settings)
     secret = serving.model.spec.source.secret_ref
     if serving.place.fetches or secret is None or {"name": secret.name} in found:

@@ -5,7 +5,7 @@ from typing import Final
 from berth_api.model import Model
 from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS, LABEL_LOADING
 from berth_kube.resources import JOBS
-from berth_operator.children.loader import build_resolver_container, secret_volumes
+from berth_operator.children.loader import build_resolver_container, source_volumes
 from berth_operator.children.metadata import Manifest, owner_reference, resolver_labels, with_hash
 from berth_operator.children.names import resolver_name
 from berth_operator.children.options import as_given, pull_secrets
@@ -53,7 +53,7 @@ def _pod(model: Model, settings: OperatorSettings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "containers": [build_resolver_container(model, settings)],
-        "volumes": [temporary_volume(), *secret_volumes(model)],
+        "volumes": [temporary_volume(), *source_volumes(model, settings)],
     }
     options = model.spec.pod
     # It may run anywhere, but where every node is tainted, it must tolerate what the Model's own pods do.

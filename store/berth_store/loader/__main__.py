@@ -65,7 +65,8 @@ def choose_load(options: Options) -> Callable[..., Awaitable[Digest]]:
     """How it is loaded: alone in the folder, or beside other Models."""
     if not options.shared_by:
         return load
-    tenant = Tenant(options.shared_by, parse_digest(options.digest or "", path="--digest"))
+    pin = parse_digest(options.digest or "", path="--digest")
+    tenant = Tenant(options.shared_by, pin, options.quota_bytes)
     return partial(load_shared, tenant=tenant)
 
 

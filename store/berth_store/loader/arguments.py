@@ -25,6 +25,7 @@ class Options:
     patience_seconds: float
     termination_log: Path
     shared_by: str = ""
+    quota_bytes: int | None = None
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -33,6 +34,8 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     given = parser.parse_args(argv)
     if given.shared_by and not given.digest:
         parser.error("--shared-by keeps artifacts apart by their digests: give --digest too")
+    if given.quota is not None and not given.shared_by:
+        parser.error("--quota bounds a folder that Models share: give --shared-by too")
     return Options(
         source=given.source,
         digest=given.digest,
@@ -43,6 +46,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         patience_seconds=given.patience,
         termination_log=given.termination_log,
         shared_by=given.shared_by or "",
+        quota_bytes=given.quota,
     )
 
 
@@ -74,6 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="other Models use the folder too: hold the artifact for this one, show it as sha256-<hex>, and where room "
         "lacks free what no pod holds",
     )
+    add(
+        "--quota",
+        type=_bytes,
+        metavar="BYTES",
+        help="with --shared-by: fetch only if the folder then has no more than this",
+    )
     return parser
 
 
@@ -88,6 +98,12 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port; ports are 0 to 65535")
     return port
+
+
+def _bytes(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

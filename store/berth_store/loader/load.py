@@ -38,13 +38,14 @@ async def load(
     clock: Callable[[], float],
     back_off: RetryPolicy = BACK_OFF,
     link: str = MODEL_NAME,
+    quota_bytes: int | None = None,
 ) -> Digest:
     """Bring the artifact to `into`, where `link` shows its files, and return its digest.
 
     Trouble that may pass is told to `board` and tried again, until not a byte has come for `patience_seconds`. Raises
     what `berth_store.errors` lists; what had come by then lies in the store for the next attempt.
     """
-    store = Store(into / STORE_NAME)
+    store = Store(into / STORE_NAME, quota_bytes=quota_bytes)
     failures = 0
     while True:
         begun_at = board.moved_at
@@ -52,7 +53,7 @@ async def load(
             digest = await pull(store, name, registries=registries, progress=board.report)
             await in_thread(link_model, store, digest, into, link)
         except DiskFull as error:
-            raise DiskFull(error.what, remedy=ROOM_REMEDY, lacking_bytes=error.lacking_bytes) from error
+            raise error.with_remedy(ROOM_REMEDY) from error
         except SourceError as error:
             failures = 1 if board.moved_at > begun_at else failures + 1
             pause_seconds = max(

@@ -5,6 +5,7 @@ the same files give the same digest whatever source they came from.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from berth_api.artifact import Artifact, Format, Task
@@ -87,12 +88,12 @@ async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Di
 
         with writing(store.root):
             fetcher.meter.expect(listing.archives_bytes + sum(file.size for file in wanted))
-            fetcher.check_room([item for item in wanted.values() if fetcher.find(item) is None])
-            # What has no digest yet comes first: then all are known, and a wrong pin is told before the weights come.
-            await run_all(fetch(file) for file in wanted if file.digest is None)
-            if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
-                _check_pin(address, files, digests)
-            await run_all(fetch(file) for file in wanted if file.digest is not None)
+            async with _room_for(fetcher, tuple(wanted.values())):
+                # What has no digest yet comes first: then all are known, and a wrong pin is told before the weights.
+                await run_all(fetch(file) for file in wanted if file.digest is None)
+                if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
+                    _check_pin(address, files, digests)
+                await run_all(fetch(file) for file in wanted if file.digest is not None)
             return await in_thread(_keep, store, address, files, digests)
 
 
@@ -103,9 +104,14 @@ async def _look_into(listing: Listing, source: Source, fetcher: Fetcher, origin:
     wanted = [_wanted(source, archive_file(layer)) for layer in listing.archives]
     with writing(fetcher.store.root):
         fetcher.meter.expect(listing.archives_bytes)
-        fetcher.check_room([item for item in wanted if fetcher.find(item) is None])
-        await run_all(fetcher.fetch(item) for item in wanted)
+        async with _room_for(fetcher, wanted):
+            await run_all(fetcher.fetch(item) for item in wanted)
         return list_inside(await in_thread(unpack, fetcher.store, listing.manifest, origin))
+
+
+def _room_for(fetcher: Fetcher, wanted: Sequence[Wanted]) -> AbstractAsyncContextManager[None]:
+    found = {item: fetcher.find(item) for item in wanted}
+    return fetcher.room_for([item for item, digest in found.items() if digest is None], filter(None, found.values()))
 
 
 def check_names(files: Sequence[ListedFile], origin: str) -> None:

@@ -70,6 +70,7 @@ def test_settings_reach_the_operator_as_they_were_given(tmp_path: Path) -> None:
             "profiles": {"l4": {"memory": "24Gi", "tolerations": [toleration], "nodeSelector": {"gpu": "l4"}}},
             "loader": {
                 "insecureRegistries": ["registry:5000"],
+                "caBundle": {"configMap": {"name": "authorities"}},
                 "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
                 "resources": {"requests": {"cpu": "2"}},
             },
@@ -83,6 +84,8 @@ def test_settings_reach_the_operator_as_they_were_given(tmp_path: Path) -> None:
     assert settings.image_pull_secrets == ("mirror",)
     assert settings.profiles["l4"].tolerations == (toleration,)
     assert settings.loader.env[0].value == "http://proxy:3128"
+    bundle = settings.loader.ca_bundle.config_map
+    assert (bundle.name, bundle.key) == ("authorities", "ca.crt")
     assert settings.loader.resources == {"requests": {"cpu": "2"}}
     assert settings.limits.writes_per_second == 7.5
     assert settings.monitoring_labels == {"app": "prometheus"}

@@ -9,6 +9,7 @@ from operator_process import Town
 
 from berth_kube.errors import Forbidden, Rejected
 from berth_kube.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     JOBS,
@@ -30,7 +31,10 @@ pytestmark = pytest.mark.needs("kube")
 
 RESOURCES = {
     one.kind: one
-    for one in (DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, SERVICES)
+    for one in (
+        *(DAEMON_SETS, DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS),
+        *(NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, SERVICES),
+    )
 }
 MANAGER = "berth-operator"
 NO_TERMS: Json = {"requiredDuringSchedulingIgnoredDuringExecution": []}
@@ -79,6 +83,11 @@ MODELS_TO_TRY: dict[str, Json] = {
         "cache": {"type": "OwnedClaim", "ownedClaim": {"size": "1Gi", "deletionPolicy": "Retain"}}
     },
     "a model in an image": {"cache": {"type": "ImageVolume"}},
+    "a model in an image that is on its nodes beforehand": {
+        "source": {"uri": "oci://r.example/m:1", "secretRef": {"name": "token"}},
+        "cache": {"type": "ImageVolume", "prefetch": True},
+        "pod": {"affinity": {"nodeAffinity": None}, "tolerations": [{"operator": "Exists"}], "annotations": {"a": "b"}},
+    },
     "a model on a GPU": {"accelerator": {"profiles": ["l4"], "count": 2, "sharedMemory": "1Gi"}, "suspend": True},
 }
 WRONG: dict[str, tuple[Json, str]] = {
@@ -140,7 +149,7 @@ async def test_every_pod_is_admitted_where_pod_security_is_restricted(town: Town
     for spec in MODELS_TO_TRY.values():
         world = await settled(town, **spec)
         for write in (*world.plan().writes, *World(world.document).plan().writes):
-            if write.body["kind"] in ("Deployment", "Job"):
+            if write.body["kind"] in ("Deployment", "Job", "DaemonSet"):
                 template = write.body["spec"]["template"]
                 metadata = {**template["metadata"], "name": f"pod-{next(_numbers)}", "namespace": town.namespace}
                 pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

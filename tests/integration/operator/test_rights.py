@@ -12,7 +12,7 @@ from operator_parts import a_child
 from operator_process import DIGEST, Town, running_operator
 
 from berth_kube.client import connect
-from berth_kube.resources import DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PODS, Key, Object
+from berth_kube.resources import DAEMON_SETS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PODS, Key, Object
 from berth_operator.rights import HOME_RIGHTS, NODE_RIGHTS, RIGHTS, Rights
 from berth_operator.subject import MODEL_ROUTES
 
@@ -111,6 +111,7 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
     ):
         town = Town(cluster, "default")
         await town.declare_unknown("qwen", replicas=2, cache=OWNED)
+        await town.declare("imaged", cache={"type": "ImageVolume", "prefetch": True})
         await town.declare_route("chat")
 
         async def has_job() -> bool:
@@ -119,6 +120,12 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
         await operator.until(has_job)
         (job,) = await town.all_of(JOBS)
         await town.end_resolver(job, json.dumps(REPORT))
+
+        async def has_daemon_set() -> bool:
+            return bool(await town.all_of(DAEMON_SETS))
+
+        await operator.until(has_daemon_set)
+        await town.declare("imaged", cache={"type": "ImageVolume"})
 
         async def has_budget() -> bool:
             return bool(await town.all_of(DISRUPTION_BUDGETS)) and not await town.all_of(JOBS)
@@ -132,7 +139,8 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
 
         async def is_swept() -> bool:
             policies = await town.all_of(NETWORK_POLICIES)
-            return not await town.all_of(DISRUPTION_BUDGETS) and "qwen-of-old" not in policies
+            budgets_and_sets = {*await town.all_of(DISRUPTION_BUDGETS), *await town.all_of(DAEMON_SETS)}
+            return not budgets_and_sets and "qwen-of-old" not in policies
 
         async def has_closed() -> bool:
             return "berth.dev/loading" not in (await cluster.get(PODS, pod))["metadata"]["labels"]

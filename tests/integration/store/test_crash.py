@@ -15,7 +15,7 @@ from tar_builders import gzipped, tar_of
 from berth_store import mediatypes
 from berth_store.batch import Batch
 from berth_store.digest import digest_of
-from berth_store.evict import SPARED_SECONDS, evict, link_name
+from berth_store.evict import SPARED_SECONDS, Wish, evict, link_name
 from berth_store.holds import find_holds, take_hold
 from berth_store.ingest import ingest_file
 from berth_store.integrity import find_damage
@@ -102,7 +102,7 @@ def fetch(store: Store) -> None:
 
 def evict_old(store: Store) -> None:
     """Room is made by what a Model has left long ago; KEPT is what the evicting Model has itself."""
-    evict(store, store.root.parent, 1 << 40, own=OLD.digest, now=time.time() + 2 * SPARED_SECONDS)
+    evict(store, Wish(1 << 40, OLD.digest, into=store.root.parent), now=time.time() + 2 * SPARED_SECONDS)
 
 
 def fetch_small(store: Store) -> None:

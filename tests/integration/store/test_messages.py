@@ -93,20 +93,22 @@ def tls_registry(tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.Monk
 async def test_a_certificate_that_nobody_here_trusts(store: Store, tls_registry: RunningRegistry) -> None:
     message = await told(store, tls_registry.reference("a/model:1"))
     assert "its TLS certificate is not trusted" in message
-    assert "SSL_CERT_FILE" in message
+    assert "BERTH_CA_BUNDLE" in message
 
 
 @pytest.mark.needs("registry")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "BERTH_CA_BUNDLE"])
 async def test_a_private_authority_is_trusted_by_its_bundle(
     store: Store,
     tls_registry: RunningRegistry,
     authority: trustme.CA,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    variable: str,
 ) -> None:
     bundle = tmp_path / "bundle.pem"
     authority.cert_pem.write_to_path(bundle)
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv(variable, str(bundle))
     reference = tls_registry.reference("a/model:1")
     origin = Store(tmp_path / "origin")
     with origin.using():

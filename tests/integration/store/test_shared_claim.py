@@ -18,7 +18,7 @@ from wire import Wire
 from berth_store import locks
 from berth_store.convert.encoder import convert_encoder
 from berth_store.digest import Digest
-from berth_store.evict import SPARED_SECONDS, evict, link_name
+from berth_store.evict import SPARED_SECONDS, Wish, evict, link_name
 from berth_store.holds import hold_path
 from berth_store.local import Store
 
@@ -46,6 +46,22 @@ async def test_two_loaders_at_once_fetch_the_artifact_once(tmp_path: Path, real_
     assert (tmp_path / "models" / link_name(artifact.digest) / "model.gguf").stat().st_size == SIZE
 
 
+async def test_a_quota_that_is_reached_is_told_before_a_byte_is_fetched(
+    tmp_path: Path, real_registry: RunningRegistry
+) -> None:
+    artifact = make_artifact({"model.gguf": random_bytes(100_000, seed=7)})
+    source = await push_artifact(real_registry, "team/small:1", artifact, tmp_path / "origin")
+    asked = (tmp_path, source, "--digest", artifact.digest, "--shared-by", "one", "--quota")
+    async with start_loader(*asked, "60000") as loader:
+        assert await loader.ended() == 1
+        word = loader.last_word()
+    assert word["reason"] == "CacheQuotaExceeded"
+    assert "and the quota is 60,000; this model alone has more than that; raise spec.cache.quota" in word["message"]
+    assert list((tmp_path / "models/store/blobs/sha256").iterdir()) == []
+    async with start_loader(*asked, "200000") as loader:
+        assert await loader.ended() == 0
+
+
 async def test_a_killed_loader_holds_nothing(tmp_path: Path, real_registry: RunningRegistry) -> None:
     artifact = make_artifact({"model.gguf": random_bytes(SIZE, seed=6)})
     await push_artifact(real_registry, "team/big:1", artifact, tmp_path / "origin")
@@ -69,11 +85,11 @@ async def test_an_engine_keeps_its_model_until_it_is_killed(tmp_path: Path, real
     age(hold)
     async with start_runtime("--model", f"one={model}", "--hold", str(hold)) as runtime:
         await runtime.wait_for_states({"one": "Ready"})
-        assert evict(store, claim, 1, own=OWN).held_by == ("one",)
+        assert evict(store, Wish(1, OWN, into=claim)).held_by == ("one",)
         assert (await runtime.status())["one"]["state"] == "Ready"
         await runtime.end(signal.SIGKILL)
     age(hold)
-    assert evict(store, claim, 1, own=OWN).pins == (artifact.digest,)
+    assert evict(store, Wish(1, OWN, into=claim)).pins == (artifact.digest,)
     assert not model.exists()
 
 

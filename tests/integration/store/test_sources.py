@@ -169,7 +169,7 @@ async def test_behind_tls_a_bundle_is_needed_and_named(tmp_path: Path) -> None:
     async with site:
         status, word = await run_resolver(tmp_path, site.uri("/model.gguf"))
         assert (status, word["reason"]) == (1, "SourceUnreachable")
-        assert "name a bundle that holds its CA in SSL_CERT_FILE" in word["message"]
+        assert "name a bundle that holds its CA in BERTH_CA_BUNDLE" in word["message"]
         assert site.seen == [], "nothing is asked in plain HTTP of a host that speaks TLS"
         status, word = await run_resolver(tmp_path, site.uri("/model.gguf"), environ={"SSL_CERT_FILE": str(bundle)})
         assert status == 0, word

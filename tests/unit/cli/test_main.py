@@ -175,6 +175,13 @@ def test_a_reference_that_is_none_is_explained(capsys: pytest.CaptureFixture[str
     assert "did you mean 'upper/case'?" in err
 
 
+def test_a_quota_that_is_none_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTH_STORE_QUOTA", "plenty")
+    code, _, err = run(capsys, "pull", "localhost/nothing")
+    assert code == 2
+    assert "BERTH_STORE_QUOTA: 'plenty' is no quantity\n      write one such as 100Gi" in err
+
+
 def test_a_local_name_that_is_not_here_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "pull", "localhost/nothing")
     assert code == 1

@@ -18,7 +18,8 @@ from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation
 from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_name
 from berth_cli.laptop.view import ModelStage, Transfer
-from berth_store.errors import SourceNotFound
+from berth_store.errors import QuotaReached, SourceNotFound
+from berth_store.fetched import fetch_and_hold
 from berth_store.local import Store
 from berth_store.package import package
 from berth_store.reference import Reference
@@ -83,6 +84,22 @@ async def test_what_is_not_here_is_pulled_with_progress(machine: Machine) -> Non
         asked = len(registry.seen)
         await machine.prepare(a_model("m", source={"uri": f"oci://{reference}"}))
         assert len(registry.seen) == asked
+
+
+async def test_what_is_served_is_not_freed_for_what_is_pulled(machine: Machine) -> None:
+    artifacts = [
+        make_artifact({"m.gguf": machine.file.read_bytes(), "seed": bytes([seed]) * 50_000}) for seed in (1, 2)
+    ]
+    machine.store.quota_bytes = artifacts[0].size_bytes * 3 // 2
+    preparer = LocalPreparer(machine.store, machine.registries)
+    async with LyingRegistry() as registry:
+        served, pulled = (registry.hold(f"team/{seed}", artifact) for seed, artifact in enumerate(artifacts))
+        model = a_model("m", source={"uri": f"oci://{served}"})
+        await preparer.prepare(model, lambda *_: None)
+        await preparer.prepare(model, lambda *_: None)
+        with pytest.raises(QuotaReached, match="what is left is served by `berth up`"):
+            await fetch_and_hold(machine.store, pulled)
+    assert machine.store.view(artifacts[0].digest).is_dir()
 
 
 async def test_a_local_name_that_is_missing_may_come_later(machine: Machine) -> None:

@@ -61,6 +61,11 @@ TROUBLE: dict[str, tuple[Json, str, str]] = {
         "the files could not be fetched: the layer is damaged",
     ),
     "the volume is full": (a_pod(fetch=ended(1, a_refusal("DiskFull", "no space"))), "DiskFull", "no space"),
+    "the claim's quota is reached": (
+        a_pod(fetch=ended(1, a_refusal("CacheQuotaExceeded", "the quota is 9"))),
+        "CacheQuotaExceeded",
+        "the quota is 9",
+    ),
     "the source is gone meanwhile": (
         a_pod(fetch=ended(1, a_refusal("SourceNotFound", "no such tag"))),
         "SourceNotFound",

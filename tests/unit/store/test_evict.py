@@ -11,7 +11,7 @@ from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 from berth_api.errors import Unavailable
 from berth_store import index, locks
 from berth_store.digest import Digest
-from berth_store.evict import SPARED_SECONDS, evict, link_name
+from berth_store.evict import SPARED_SECONDS, Eviction, Wish, evict, link_name
 from berth_store.holds import find_holds, hold_path, join_hold, take_hold
 from berth_store.integrity import find_damage
 from berth_store.loader.load import link_model
@@ -69,9 +69,13 @@ def claim(tmp_path: Path) -> Claim:
     return Claim(tmp_path)
 
 
+def free(claim: Claim, lacking_bytes: int, *, own: Digest = OWN, now: float | None = None) -> Eviction:
+    return evict(claim.store, Wish(lacking_bytes, own, into=claim.folder), now=now)
+
+
 def test_the_longest_unused_goes_first_and_no_more_than_must(claim: Claim) -> None:
     old, older = claim.bring("old", 1, seconds_ago=2 * LONG_AGO), claim.bring("older", 2, seconds_ago=3 * LONG_AGO)
-    done = evict(claim.store, claim.folder, SIZE, own=OWN)
+    done = free(claim, SIZE)
     assert done.pins == (older.digest,)
     assert done.freed_bytes >= SIZE
     assert (claim.has(older), claim.has(old)) == (False, True)
@@ -80,20 +84,20 @@ def test_the_longest_unused_goes_first_and_no_more_than_must(claim: Claim) -> No
 
 def test_as_much_goes_as_is_lacking(claim: Claim) -> None:
     made = [claim.bring(f"m{seed}", seed) for seed in range(4)]
-    assert evict(claim.store, claim.folder, 3 * SIZE, own=OWN).freed_bytes >= 3 * SIZE
+    assert free(claim, 3 * SIZE).freed_bytes >= 3 * SIZE
     assert sum(map(claim.has, made)) == 1
 
 
 def test_what_another_process_holds_is_spared_until_that_is_killed(claim: Claim) -> None:
     artifact = claim.bring("held", 1)
     with holding(claim.hold(artifact, "held")) as process:
-        done = evict(claim.store, claim.folder, SIZE, own=OWN)
+        done = free(claim, SIZE)
         assert (done.pins, done.held_by, done.freed_bytes) == ((), ("held",), 0)
         assert claim.has(artifact)
         process.kill()
         process.wait()
         claim.used(artifact, "held", LONG_AGO)
-        assert evict(claim.store, claim.folder, SIZE, own=OWN).pins == (artifact.digest,)
+        assert free(claim, SIZE).pins == (artifact.digest,)
     assert not claim.has(artifact)
 
 
@@ -101,35 +105,35 @@ def test_one_of_two_models_is_enough_to_keep_what_both_use(claim: Claim) -> None
     artifact = claim.bring("one", 1)
     claim.bring("two", 1)
     with holding(claim.hold(artifact, "two")):
-        assert evict(claim.store, claim.folder, SIZE, own=OWN).held_by == ("two",)
+        assert free(claim, SIZE).held_by == ("two",)
     assert claim.has(artifact)
 
 
 def test_who_is_seen_to_hold_has_used_it_now(claim: Claim) -> None:
     artifact = claim.bring("held", 1)
     with holding(claim.hold(artifact, "held")):
-        evict(claim.store, claim.folder, SIZE, own=OWN)
-    done = evict(claim.store, claim.folder, SIZE, own=OWN)
+        free(claim, SIZE)
+    done = free(claim, SIZE)
     assert (done.pins, done.recent_of) == ((), ("held",))
 
 
 def test_between_the_loader_and_the_engine_it_is_spared(claim: Claim) -> None:
     artifact = claim.bring("starting", 1, seconds_ago=0)
-    assert evict(claim.store, claim.folder, SIZE, own=OWN).recent_of == ("starting",)
+    assert free(claim, SIZE).recent_of == ("starting",)
     later = time.time() + SPARED_SECONDS + 1
-    assert evict(claim.store, claim.folder, SIZE, own=OWN, now=later).pins == (artifact.digest,)
+    assert free(claim, SIZE, now=later).pins == (artifact.digest,)
 
 
 def test_what_the_evicting_model_itself_has_is_not_sacrificed(claim: Claim) -> None:
     artifact = claim.bring("mine", 1)
-    assert evict(claim.store, claim.folder, SIZE, own=artifact.digest).pins == ()
+    assert free(claim, SIZE, own=artifact.digest).pins == ()
     assert claim.has(artifact)
 
 
 def test_while_others_fetch_nobody_looks(claim: Claim) -> None:
     artifact = claim.bring("old", 1)
     with locks.shared(claim.store.locks / "store"):
-        done = evict(claim.store, claim.folder, SIZE, own=OWN)
+        done = free(claim, SIZE)
     assert (done.postponed, done.pins) == (True, ())
     assert claim.has(artifact)
 
@@ -143,14 +147,14 @@ def test_blobs_that_another_artifact_needs_stay(claim: Claim) -> None:
             claim.store.write_blob(blob)
         claim.store.tag(Reference.parse(f"r.example/ai/gone@{gone.digest}"), gone.digest)
     with holding(claim.hold(kept, "kept")):
-        assert evict(claim.store, claim.folder, SIZE, own=OWN).pins == (gone.digest,)
+        assert free(claim, SIZE).pins == (gone.digest,)
     assert claim.has(kept)
     assert find_damage(claim.store) == ()
 
 
 def test_an_engine_whose_model_was_freed_says_what_to_do(claim: Claim) -> None:
     artifact = claim.bring("late", 1)
-    evict(claim.store, claim.folder, SIZE, own=OWN)
+    free(claim, SIZE)
     with pytest.raises(Unavailable, match="Delete this pod"):
         join_hold(claim.hold(artifact, "late"))
 

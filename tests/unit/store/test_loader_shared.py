@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,9 +13,9 @@ from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 from pulls import QUICK
 
-from berth_store import locks
-from berth_store.digest import Digest
-from berth_store.errors import DiskFull
+from berth_store import locks, make_room
+from berth_store.digest import Digest, digest_of
+from berth_store.errors import DiskFull, QuotaReached
 from berth_store.evict import SPARED_SECONDS, link_name
 from berth_store.holds import find_holds, hold_path
 from berth_store.loader import shared as shared_module
@@ -41,13 +42,15 @@ class Claim:
         artifact = make_artifact({"model.gguf": random_bytes(SIZE, seed=seed)})
         return self.registry.hold(f"ai/{name}", artifact).with_digest(artifact.digest), artifact
 
-    async def load(self, model: str, reference: Reference, *, patience_seconds: float = 600) -> Digest:
+    async def load(
+        self, model: str, reference: Reference, *, patience_seconds: float = 600, quota_bytes: int | None = None
+    ) -> Digest:
         assert reference.digest is not None
         return await load_shared(
             reference,
             self.folder,
             Board(time.monotonic),
-            tenant=Tenant(model, reference.digest),
+            tenant=Tenant(model, reference.digest, quota_bytes),
             registries=QUICK,
             patience_seconds=patience_seconds,
             clock=time.monotonic,
@@ -160,7 +163,7 @@ async def test_a_full_claim_says_which_models_hold_it(claim: Claim) -> None:
 
 @pytest.mark.usefixtures("room_for_two")
 async def test_room_is_made_once_others_have_done_fetching(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_module, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(make_room, "LOOK_AGAIN_SECONDS", 0.01)
     (a, _), (b, _), (c, third) = (claim.push(f"m{seed}", seed) for seed in range(3))
     await claim.load("one", a)
     await claim.load("two", b)
@@ -175,13 +178,76 @@ async def test_room_is_made_once_others_have_done_fetching(claim: Claim, monkeyp
 
 @pytest.mark.usefixtures("room_for_two")
 async def test_who_waits_in_vain_for_others_gives_up(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_module, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(make_room, "LOOK_AGAIN_SECONDS", 0.01)
     (a, _), (b, _), (c, _) = (claim.push(f"m{seed}", seed) for seed in range(3))
     await claim.load("one", a)
     await claim.load("two", b)
     claim.age()
     with locks.shared(claim.store.locks / "store"), pytest.raises(DiskFull):
         await claim.load("three", c, patience_seconds=0.05)
+
+
+async def test_a_quota_is_kept_by_freeing_the_longest_unused(claim: Claim) -> None:
+    made = [claim.push(f"m{seed}", seed) for seed in range(4)]
+    for number, (reference, _) in enumerate(made):
+        claim.age(3600)
+        await claim.load(f"m{number}", reference, quota_bytes=5 * SIZE // 2)
+    assert [claim.path_of(artifact).exists() for _, artifact in made] == [False, False, True, True]
+    assert sum(path.stat().st_size for path in claim.store.blobs.iterdir()) <= 5 * SIZE // 2
+
+
+async def test_a_quota_never_takes_what_a_pod_holds_and_says_whose_it_is(claim: Claim) -> None:
+    (a, first), (b, second) = (claim.push(f"m{seed}", seed) for seed in range(2))
+    await claim.load("held-one", a)
+    claim.age()
+    asked = len(claim.registry.seen)
+    with (
+        holding(hold_path(claim.store.root, first.digest, "held-one")),
+        pytest.raises(QuotaReached) as full,
+    ):
+        await claim.load("new", b, quota_bytes=SIZE + 1000)
+    assert full.value.reason == "CacheQuotaExceeded"
+    assert re.search(
+        r"store: 400,\d\d\d bytes are still to be fetched, 400,\d\d\d lie there, and the quota is 401,000",
+        str(full.value),
+    )
+    assert "running pods hold what the Models held-one use. Raise spec.cache.quota, or" in str(full.value)
+    assert claim.path_of(first).exists()
+    assert not [seen for seen in claim.registry.seen[asked:] if "/blobs/" in seen.path], "nothing was fetched"
+    await claim.load("new", b, quota_bytes=3 * SIZE)
+    assert claim.path_of(second).exists()
+
+
+async def test_for_what_never_fits_nothing_is_freed(claim: Claim) -> None:
+    (a, first), (b, _) = (claim.push(f"m{seed}", seed) for seed in range(2))
+    await claim.load("old", a)
+    claim.age()
+    with pytest.raises(QuotaReached, match=r"this model alone has more than that; raise spec\.cache\.quota"):
+        await claim.load("large", b, quota_bytes=SIZE - 1)
+    assert claim.path_of(first).exists()
+
+
+async def test_room_is_not_made_of_what_has_come_already(claim: Claim) -> None:
+    a, first = claim.push("a", 1)
+    shards = make_artifact({"1.gguf": random_bytes(SIZE, seed=2), "2.gguf": random_bytes(SIZE, seed=3)})
+    sharded = claim.registry.hold("ai/sharded", shards).with_digest(shards.digest)
+    await claim.load("old", a)
+    claim.age()
+    here = digest_of(random_bytes(SIZE, seed=2))
+    with claim.store.using():
+        claim.store.write_blob(shards.blobs[here])  # A loader that was killed had it whole.
+    await claim.load("sharded", sharded, quota_bytes=5 * SIZE // 2)
+    assert not claim.path_of(first).exists()
+    assert not [seen for seen in claim.registry.seen if seen.path.endswith(here)]
+
+
+async def test_each_model_is_bound_by_its_own_quota(claim: Claim) -> None:
+    (a, first), (b, second), (c, third) = (claim.push(f"m{seed}", seed) for seed in range(3))
+    await claim.load("one", a)
+    await claim.load("two", b)
+    claim.age()
+    await claim.load("modest", c, quota_bytes=SIZE + 10_000)
+    assert [claim.path_of(each).exists() for each in (first, second, third)] == [False, False, True]
 
 
 ALONE = ("--source", "oci://r.example/a/b:1", "--into", "/models")
@@ -195,6 +261,8 @@ def test_a_loader_that_is_told_of_nobody_else_is_alone() -> None:
     ("options", "said"),
     [
         (("--shared-by", "qwen"), "give --digest too"),
+        (("--quota", "1000"), "give --shared-by too"),
+        (("--shared-by", "qwen", "--digest", "sha256:" + "1" * 64, "--quota", "1Gi"), "no number of bytes"),
         (("--shared-by", "../qwen", "--digest", "sha256:" + "1" * 64), "no name of a Model"),
     ],
 )

@@ -58,7 +58,7 @@ async def test_each_is_asked_for_once_and_leaves_nothing_beside_it(store: Store)
     assert store.resolve(reference) == SMALL.digest
     assert find_damage(store) == ()
     assert list(store.ingest.iterdir()) == []
-    assert {path.name for path in store.locks.iterdir()} == {"store", "index"}
+    assert {path.name for path in store.locks.iterdir()} == {"store", "quota", "index"}
     assert {oct(path.stat().st_mode & 0o777) for path in store.blobs.iterdir()} == {"0o444"}
     assert reported == sorted(reported)
     assert reported[-1] == SMALL.size_bytes

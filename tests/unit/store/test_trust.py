@@ -205,3 +205,30 @@ async def test_a_proxy_gets_its_own_password_and_the_registry_does_not(
         ):
             assert response.status == 200
     assert proxied == [("http://registry.example/v2/", "Basic bWU6c2VjcmV0")]
+
+
+async def test_bundles_are_trusted_besides_one_another_and_renewed_when_they_change(
+    tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, bundle = trustme.CA(), tmp_path / "others.pem"
+    monkeypatch.setenv("BERTH_CA_BUNDLE", f"{tmp_path / 'none.pem'}:{bundle}")
+    async with serving(Host(), authority) as trusted, serving(Host(), other) as host:
+        assert await ask(RegistryConfig(), trusted) == 200, "by SSL_CERT_FILE, which is not replaced"
+        quick = RegistryConfig(retry=RetryPolicy(attempts=1))
+        with pytest.raises(SourceUnreachable, match=rf"not trusted .* \(not there: .*none.pem, {bundle}\)"):
+            await ask(quick, host)
+        other.cert_pem.write_to_path(bundle)
+        assert await ask(quick, host) == 200
+        assert await ask(quick, trusted) == 200
+
+
+async def test_a_bundle_that_holds_no_certificate_is_named(
+    tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.crt").write_text("soon")
+    monkeypatch.setenv("BERTH_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    async with serving(Host(), authority) as host:
+        with pytest.raises(SourceUnreachable, match=r"ca\.crt: no certificates can be read from it") as refused:
+            await ask(RegistryConfig(), host)
+        assert refused.value.permanent
+        assert host.seen == []

@@ -164,8 +164,9 @@ def test_every_child_is_owned_by_the_model_and_labelled() -> None:
 
 
 def test_all_children_but_jobs_have_names_that_are_known_beforehand() -> None:
-    world = a_resolved_world(replicas=2, cache={"type": "OwnedClaim", "ownedClaim": {"size": "5Gi"}})
-    assert set(world.children) == set(child_identities("qwen"))
+    claimed = a_resolved_world(replicas=2, cache={"type": "OwnedClaim", "ownedClaim": {"size": "5Gi"}})
+    imaged = a_resolved_world(replicas=2, cache={"type": "ImageVolume", "prefetch": True})
+    assert {*claimed.children, *imaged.children} == set(child_identities("qwen"))
 
 
 def test_a_long_name_still_names_every_child() -> None:

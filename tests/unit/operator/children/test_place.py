@@ -74,6 +74,13 @@ def test_the_engines_path_in_a_claim_is_the_loaders_by_digest(cache: Json) -> No
     assert option(engine, "--hold") == f"{MODELS_PATH}/{hold_path(store, DIGEST, asked.shared_by)}"
 
 
+@pytest.mark.parametrize("cache", [CLAIM, owned()])
+def test_a_quota_reaches_the_loader_in_bytes(cache: Json) -> None:
+    _, fetch, _ = parts({**cache, "quota": "1.5Gi"})
+    assert parse_arguments(fetch["command"][3:]).quota_bytes == 3 << 29
+    assert "--quota" not in parts(cache)[1]["command"]
+
+
 def test_a_named_engine_is_shown_its_file_there() -> None:
     _, _, engine = parts(CLAIM, engine={"type": "LlamaCpp"})
     assert f"qwen=/models/sha256-{HEX}/model.gguf" in engine["command"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from operator_builders import DIGEST, Json, World, a_node, a_report, a_resolved_world, some_settings
 
-from berth_operator.settings import Loader, Variable
+from berth_operator.settings import CABundle, ConfigMapKey, Loader, Variable
 
 MEBI = 1 << 20
 
@@ -148,7 +148,10 @@ def test_the_pull_secret_is_for_the_loader_alone() -> None:
     assert "registry" in [mount["name"] for mount in init["volumeMounts"]]
     assert "registry" not in [mount["name"] for mount in container["volumeMounts"]]
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "registry"]
-    assert volume["secret"]["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
+    assert volume["secret"]["items"] == [
+        {"key": ".dockerconfigjson", "path": "config.json"},
+        {"key": "ca.crt", "path": "ca.crt"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_of_another_sources_secret_the_loader_gets_what_that_source_knows_and_no
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "source"]
     assert volume["secret"] == {
         "secretName": "login",
-        "items": [{"key": key, "path": key} for key in keys],
+        "items": [{"key": key, "path": key} for key in (*keys, "ca.crt")],
         "defaultMode": 0o440,
         "optional": True,
     }
@@ -191,6 +194,28 @@ def test_the_installation_says_how_registries_are_reached() -> None:
     env = fetch(settings=some_settings(loader=loader))["env"]
     assert {"name": "BERTH_INSECURE_REGISTRIES", "value": "a:5000,b"} in env
     assert {"name": "HTTPS_PROXY", "value": "http://p"} in env
+
+
+def test_who_fetches_trusts_the_installations_authorities_and_the_secrets() -> None:
+    loader = Loader(ca_bundle=CABundle(config_map=ConfigMapKey(name="authorities", key="ca-certificates.crt")))
+    source = {"uri": "oci://r.example/m:1", "secretRef": {"name": "token"}}
+    pod = template(source=source, settings=some_settings(loader=loader))["spec"]
+    init, container = pod["initContainers"][0], pod["containers"][0]
+    paths = "/var/run/secrets/berth/registry/ca.crt:/etc/berth/ca-bundle/ca.crt"
+    assert {"name": "BERTH_CA_BUNDLE", "value": paths} in init["env"]
+    assert {"name": "ca-bundle", "mountPath": "/etc/berth/ca-bundle", "readOnly": True} in init["volumeMounts"]
+    items = [{"key": "ca-certificates.crt", "path": "ca.crt"}]
+    bundle = {"name": "authorities", "items": items, "optional": True}
+    assert {"name": "ca-bundle", "configMap": bundle} in pod["volumes"]
+    assert "ca-bundle" not in [mount["name"] for mount in container["volumeMounts"]]
+
+
+def test_where_nobody_fetches_or_names_a_bundle_there_is_none() -> None:
+    loader = Loader(ca_bundle=CABundle(config_map=ConfigMapKey(name="authorities")))
+    mounted = template(cache={"type": "ImageVolume"}, settings=some_settings(loader=loader))["spec"]
+    for pod in (mounted, template()["spec"]):
+        assert "ca-bundle" not in [volume["name"] for volume in pod["volumes"]]
+        assert "BERTH_CA_BUNDLE" not in [variable["name"] for variable in pod["initContainers"][0]["env"]]
 
 
 def test_the_loader_gets_what_the_administrator_gives_it_and_modest_resources_otherwise() -> None:
