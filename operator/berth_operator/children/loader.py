@@ -18,6 +18,7 @@ from berth_operator.children.names import (
 )
 from berth_operator.children.place import Place
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
+from berth_operator.children.signature import signature_mounts, signature_options
 from berth_operator.resolution import pinned_digest
 from berth_operator.settings import OperatorSettings
 
@@ -102,7 +103,8 @@ def secret_volumes(model: Model) -> list[Manifest]:
 
 def _source_options(source: Source, digest: str | None) -> list[str]:
     patterns = [f"--files={pattern}" for pattern in source.files]
-    return ["--source", source.uri, *(["--digest", digest] if digest else []), *patterns]
+    pinned = ["--digest", digest] if digest else []
+    return ["--source", source.uri, *pinned, *patterns, *signature_options(source.signature)]
 
 
 def _login_of(model: Model) -> _Login:
@@ -126,6 +128,8 @@ def _build_container(
     if logs_in and model.spec.source.secret_ref is not None:
         login = _login_of(model)
         container["volumeMounts"].append({"name": login.volume, "mountPath": login.path, "readOnly": True})
+    if logs_in:
+        container["volumeMounts"] += signature_mounts(model)
     return container
 
 

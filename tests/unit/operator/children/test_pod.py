@@ -177,6 +177,26 @@ def test_of_another_sources_secret_the_loader_gets_what_that_source_knows_and_no
     }
 
 
+def test_the_loader_gets_the_key_that_stands_in_the_model_as_one_word() -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nMFkw$\n-----END PUBLIC KEY-----\n"
+    pod = template(source={"uri": "oci://r.example/m:1", "signature": {"key": {"pem": pem}}})["spec"]
+    assert f"--signed-by-key={pem.replace('$', '$$')}" in pod["initContainers"][0]["command"]
+    assert "signature" not in [volume["name"] for volume in pod["volumes"]]
+
+
+@pytest.mark.parametrize(("way", "option"), [("key", "--signed-by-key"), ("certificate", "--signed-by-authority")])
+def test_of_a_config_map_the_loader_alone_sees_the_one_key_that_is_named(way: str, option: str) -> None:
+    reference = {"name": "model-keys", "key": "release.pem"}
+    pod = template(source={"uri": "oci://r.example/m:1", "signature": {way: {"configMapRef": reference}}})["spec"]
+    init, container = pod["initContainers"][0], pod["containers"][0]
+    assert f"{option}=/etc/berth/signature/release.pem" in init["command"]
+    assert {"name": "signature", "mountPath": "/etc/berth/signature", "readOnly": True} in init["volumeMounts"]
+    assert "signature" not in [mount["name"] for mount in container["volumeMounts"]]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "signature"]
+    items = [{"key": "release.pem", "path": "release.pem"}]
+    assert volume["configMap"] == {"name": "model-keys", "items": items, "optional": True}
+
+
 def test_a_branch_is_fetched_at_the_commit_that_was_resolved() -> None:
     report = json.dumps(json.loads(a_report()) | {"revision": "c0ffee" * 6 + "c0ff"})
     command = fetch(source={"uri": "hf://Qwen/Qwen3-8B", "files": ["*.json", "-x"]}, report=report)["command"]
