@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from berth_api.bounds import ListOf
 from berth_api.engine import ConfigMapKeyReference
 from berth_api.part import Part
 from berth_api.rules import Rule
@@ -41,6 +42,20 @@ CertificatesPem = Annotated[
         ),
     ),
 ]
+SignerName = Annotated[
+    str,
+    Text(
+        256,
+        (
+            Rule(
+                "self != ''",
+                "an empty name is nobody's",
+                "write it as the certificate has it, such as `release@example.com`",
+                holds=bool,
+            ),
+        ),
+    ),
+]
 _ONE_PLACE = Rule(
     "has(self.pem) != has(self.configMapRef)",
     "its text stands in exactly one place",
@@ -60,7 +75,7 @@ class SigningKey(Part):
 
 
 class SigningCertificate(Part):
-    """The authorities whose certificates signers have: whoever has one for signing is accepted, while it is valid."""
+    """The authorities whose certificates signers have: such as are for signing and valid now. And which of them may."""
 
     invariants = (_ONE_PLACE,)
 
@@ -68,6 +83,12 @@ class SigningCertificate(Part):
         default=None, description="The certificates of the authorities as PEM text, one after the other."
     )
     config_map_ref: ConfigMapKeyReference | None = Field(default=None, description=_IN_CONFIG_MAP)
+    signers: Annotated[tuple[SignerName, ...], ListOf(16, "set")] = Field(
+        default=(),
+        description="The names of those who may sign: an alternative name of their certificate (e-mail address, URI, "
+        "DNS name) or, where it has none, the common name or whole subject. Without it whoever has a certificate may.",
+        examples=[["release@example.com"]],
+    )
 
 
 class Signature(Part):

@@ -17,6 +17,7 @@ SIGN_KEY: Final = "--sign-key"
 SIGN_CERTIFICATE: Final = "--sign-certificate"
 VERIFY_KEY: Final = "--verify-key"
 VERIFY_AUTHORITY: Final = "--verify-authority"
+VERIFY_SIGNER: Final = "--verify-signer"
 ENV_PASSPHRASE = "BERTH_SIGN_PASSPHRASE"  # noqa: S105 - the name of a variable
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -31,10 +32,12 @@ def sign_options(command: _Command) -> _Command:
 
 
 def verify_options(command: _Command) -> _Command:
-    """Give a command `verify_key` and `verify_authority`."""
+    """Give a command `verify_key`, `verify_authority` and `verify_signer`."""
     authority = "Refuse it unless it is signed with a certificate of this authority (PEM)."
     key = "Refuse it unless it is signed by this public key (PEM)."
-    with_authority = click.option(VERIFY_AUTHORITY, type=_FILE, metavar="FILE", help=authority)(command)
+    signer = f"Of these only one of this name, such as an e-mail address; with {VERIFY_AUTHORITY}. May be repeated."
+    with_signer = click.option(VERIFY_SIGNER, multiple=True, metavar="NAME", help=signer)(command)
+    with_authority = click.option(VERIFY_AUTHORITY, type=_FILE, metavar="FILE", help=authority)(with_signer)
     return click.option(VERIFY_KEY, type=_FILE, metavar="FILE", help=key)(with_authority)
 
 
@@ -54,13 +57,17 @@ def read_signer(key: Path | None, certificate: Path | None) -> "Signer | None":
     )
 
 
-def read_demand(key: Path | None, authority: Path | None) -> Demand | None:
-    """The demand that is made, if one is. Raises `click.UsageError` for two."""
+def read_demand(key: Path | None, authority: Path | None, signers: tuple[str, ...]) -> Demand | None:
+    """The demand that is made, if one is. Raises `click.UsageError` for two, or half of one."""
+    if signers and authority is None:
+        raise click.UsageError(f"{VERIFY_SIGNER} chooses among whom an authority knows: give {VERIFY_AUTHORITY} too")
     if key is not None and authority is not None:
         raise click.UsageError(f"{VERIFY_KEY} and {VERIFY_AUTHORITY} exclude each other")
     if key is not None:
         return Demand(VERIFY_KEY, is_key=True, path=key)
-    return Demand(VERIFY_AUTHORITY, is_key=False, path=authority) if authority is not None else None
+    if authority is None:
+        return None
+    return Demand(VERIFY_AUTHORITY, is_key=False, path=authority, signers=signers)
 
 
 def _read(path: Path, option: str) -> bytes:

@@ -7,7 +7,7 @@ rules, part by part, so that one part can be wrong: no code of ours builds them.
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,9 +56,9 @@ def by_key(key: Key) -> Demand:
     return Demand("spec.source.signature.key.pem", is_key=True, pem=public_pem(key))
 
 
-def by_authority(authority: x509.Certificate) -> Demand:
-    """The demand for a signature with one of its certificates."""
-    return Demand("spec.source.signature.certificate.pem", is_key=False, pem=pem_of(authority))
+def by_authority(authority: x509.Certificate, *signers: str) -> Demand:
+    """The demand for a signature with one of its certificates, of one of these names if there are any."""
+    return Demand("spec.source.signature.certificate.pem", is_key=False, pem=pem_of(authority), signers=signers)
 
 
 def a_statement(files: Mapping[str, bytes], **changed: Any) -> dict[str, Any]:
@@ -113,6 +113,7 @@ def a_certificate(
     authority: bool = False,
     signs: bool = True,
     days: tuple[int, int] = (-1, 30),
+    alternatives: Sequence[x509.GeneralName] = (),
 ) -> x509.Certificate:
     """A certificate for the key, valid from and to so many days from now."""
     usage = x509.KeyUsage(
@@ -126,9 +127,9 @@ def a_certificate(
         encipher_only=False,
         decipher_only=False,
     )
-    return (
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(hash_number(name, issuer))
@@ -136,8 +137,10 @@ def a_certificate(
         .not_valid_after(_NOW + timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .sign(issuer_key, hashes.SHA256())
     )
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=not name)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def an_authority(name: str = "Model Root", number: int = 90) -> x509.Certificate:

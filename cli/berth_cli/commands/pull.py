@@ -17,13 +17,20 @@ from berth_store.sources.address import Address, Name
 @click.argument("name", metavar="NAME", type=NAME)
 @click.option("--files", multiple=True, metavar="PATTERN", help="Only the files that match; may be repeated.")
 @verify_options
-def command(name: Name, files: tuple[str, ...], verify_key: Path | None, verify_authority: Path | None) -> None:
+def command(
+    *,
+    name: Name,
+    files: tuple[str, ...],
+    verify_key: Path | None,
+    verify_authority: Path | None,
+    verify_signer: tuple[str, ...],
+) -> None:
     """Fetch a model into this machine's store, or renew it. An interrupted pull goes on where it was.
 
     NAME is a reference such as ghcr.io/team/model:1, or hf://organisation/model, https://host/model.gguf,
     s3://bucket/folder.
     """
-    pull_shown(_choosing(name, files), Console(), read_demand(verify_key, verify_authority))
+    pull_shown(_choosing(name, files), Console(), read_demand(verify_key, verify_authority, verify_signer))
 
 
 def _choosing(name: Name, files: tuple[str, ...]) -> Name:

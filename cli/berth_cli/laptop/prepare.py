@@ -101,9 +101,11 @@ def wanted_signature(model: Model) -> Demand | None:
     signature = model.spec.source.signature
     if signature is None:
         return None
-    field, part = ("key", signature.key) if signature.key is not None else ("certificate", signature.certificate)
-    pem = part.pem if part is not None else None
-    return Demand(f"spec.source.signature.{field}.pem", is_key=field == "key", pem=pem or "")
+    if signature.key is not None:
+        return Demand("spec.source.signature.key.pem", is_key=True, pem=signature.key.pem or "")
+    assert signature.certificate is not None, "a rule of the API"
+    pem, signers = signature.certificate.pem or "", signature.certificate.signers
+    return Demand("spec.source.signature.certificate.pem", is_key=False, pem=pem, signers=signers)
 
 
 def local_path(model: Model) -> Path:

@@ -16,13 +16,14 @@ _PATH: Final = "/etc/berth/signature"
 
 
 def signature_options(signature: Signature | None) -> list[str]:
-    """The option of the command line. It is one word, for a text in PEM begins like an option."""
+    """The options of the command line. Each is one word, for a text in PEM begins like an option."""
     if signature is None:
         return []
     if signature.key is not None:
         return [f"--signed-by-key={signature.key.pem or _path(signature.key.config_map_ref)}"]
     assert signature.certificate is not None
-    return [f"--signed-by-authority={signature.certificate.pem or _path(signature.certificate.config_map_ref)}"]
+    authority = signature.certificate.pem or _path(signature.certificate.config_map_ref)
+    return [f"--signed-by-authority={authority}", *(f"--signer={name}" for name in signature.certificate.signers)]
 
 
 def signature_volumes(model: Model) -> list[Manifest]:

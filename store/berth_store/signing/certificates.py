@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 from berth_api.errors import FieldError, InvalidSpec
@@ -85,7 +85,19 @@ def check_chain(
 
 def describe(certificate: x509.Certificate) -> str:
     """Whom a certificate names, and who says so, for people."""
-    return f"the certificate {_name(certificate.subject)}, issued by {_name(certificate.issuer)}"
+    subject = certificate.subject.rfc4514_string() or next(iter(_alternative_names(certificate)), "")
+    return f"the certificate {_printable(subject)}, issued by {_printable(certificate.issuer.rfc4514_string())}"
+
+
+def names_of(certificate: x509.Certificate) -> frozenset[str]:
+    """The names by which a certificate knows its owner: alternative ones or, where it has none, those of the subject.
+
+    Authorities that check the first often let the other be whatever is asked for.
+    """
+    if alternative := _alternative_names(certificate):
+        return frozenset(alternative)
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return frozenset({certificate.subject.rfc4514_string(), *(str(attribute.value) for attribute in common)})
 
 
 @contextmanager
@@ -103,9 +115,17 @@ def _whole(certificate: x509.Certificate) -> x509.Certificate:
     return certificate
 
 
-def _name(name: x509.Name) -> str:
-    text = name.rfc4514_string()
-    return "".join(character if character.isprintable() else " " for character in text)[:_MAX_NAME] or "without a name"
+def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    kinds = (x509.RFC822Name, x509.UniformResourceIdentifier, x509.DNSName)
+    return tuple(name.value for name in found if isinstance(name, kinds))
+
+
+def _printable(name: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in name)[:_MAX_NAME] or "without a name"
 
 
 def _is_authority(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:

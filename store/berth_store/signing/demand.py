@@ -14,7 +14,8 @@ _NO_FILE = "name a PEM file"
 class Demand:
     """A public key (`is_key`) or the certificates of authorities, as PEM text or in a file.
 
-    `field` names it in errors, `remedy` says what to do where there is no such file.
+    `field` names it in errors, `remedy` says what to do where there is no such file. `signers` are the names of those
+    with a certificate who may sign; none means all.
     """
 
     field: str
@@ -22,3 +23,4 @@ class Demand:
     pem: str = ""
     path: Path | None = None
     remedy: str = _NO_FILE
+    signers: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ _IN_POD: Final = "make the ConfigMap that it names, with that key, in the Model'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--signed-by-key` and `--signed-by-authority`, of which one may be given."""
+    """`--signed-by-key` and `--signed-by-authority`, of which one may be given, and `--signer` beside the latter."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--signed-by-key", default="", metavar="PEM|FILE", help="who has to have signed: a public key")
     either.add_argument(
@@ -19,6 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="PEM|FILE",
         help="whose certificates signers have to have: the authority's own",
+    )
+    parser.add_argument(
+        "--signer", action="append", default=[], metavar="NAME", help="of those only one of this name; may be repeated"
     )
 
 
@@ -30,5 +33,5 @@ def read_demand(given: argparse.Namespace) -> Demand | None:
     is_key = bool(given.signed_by_key)
     field = f"spec.source.signature.{'key' if is_key else 'certificate'}"
     if text.lstrip().startswith(_PEM):
-        return Demand(f"{field}.pem", is_key, pem=text)
-    return Demand(f"{field}.configMapRef", is_key, path=Path(text), remedy=_IN_POD)
+        return Demand(f"{field}.pem", is_key, pem=text, signers=tuple(given.signer))
+    return Demand(f"{field}.configMapRef", is_key, path=Path(text), remedy=_IN_POD, signers=tuple(given.signer))

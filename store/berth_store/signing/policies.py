@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from berth_api.errors import FieldError, InvalidSpec
 from berth_store.signing.bundle import Bundle, UnusableSignatureError
-from berth_store.signing.certificates import check_chain, describe, load_certificates, parse_chain
+from berth_store.signing.certificates import check_chain, describe, load_certificates, names_of, parse_chain
 from berth_store.signing.demand import Demand
 from berth_store.signing.keys import fingerprint, has_signed, load_public_key
 
@@ -58,15 +58,19 @@ class KeyPolicy:
 
 @dataclass(frozen=True)
 class AuthorityPolicy:
-    """Authorities: whoever has a certificate of theirs for signing, may sign. `now` is asked at each judgement."""
+    """Authorities: whoever has a certificate of theirs for signing, may sign, or of these who bears one of the names
+    `signers`. `now` is asked at each judgement.
+    """
 
     authorities: tuple[x509.Certificate, ...]
+    signers: frozenset[str] = frozenset()
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     @property
     def wanted(self) -> str:
         """See `Policy`."""
-        return f"a certificate that goes back to {describe(self.authorities[0]).partition(', issued by')[0]}"
+        whose = f" of {' or '.join(sorted(self.signers))}" if self.signers else ""
+        return f"a certificate{whose} that goes back to {describe(self.authorities[0]).partition(', issued by')[0]}"
 
     def signer_of(self, bundle: Bundle) -> str:
         """See `Policy`."""
@@ -75,6 +79,8 @@ class AuthorityPolicy:
         chain = parse_chain(bundle.certificates)
         if not has_signed(check_chain(chain, self.authorities, self.now()), bundle):
             raise UnusableSignatureError(f"the signature is not of {describe(chain[0])}: {_FORGED}", rank=1)
+        if self.signers and not self.signers & names_of(chain[0]):
+            raise UnusableSignatureError(f"it is signed by {describe(chain[0])}, which is nobody's who may", rank=1)
         return describe(chain[0])
 
 
@@ -83,7 +89,7 @@ def build_policy(demand: Demand) -> Policy:
     pem = _read(demand)
     if demand.is_key:
         return KeyPolicy(load_public_key(pem, demand.field))
-    return AuthorityPolicy(load_certificates(pem, demand.field))
+    return AuthorityPolicy(load_certificates(pem, demand.field), frozenset(demand.signers))
 
 
 def _read(demand: Demand) -> bytes:

@@ -20,7 +20,7 @@ from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation
 from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_name
 from berth_cli.laptop.view import ModelStage, Transfer
-from berth_store.errors import SignatureMissing, SourceNotFound
+from berth_store.errors import SignatureInvalid, SignatureMissing, SourceNotFound
 from berth_store.local import Store
 from berth_store.package import package
 from berth_store.reference import Reference
@@ -113,9 +113,16 @@ async def test_an_authority_in_the_model_may_vouch_for_the_signer(machine: Machi
     package(machine.store, machine.file, Reference.parse("localhost/m:1"))
     own = a_certificate("release@example.com", a_key(), "Model Root", a_key(90))
     sign_artifact(machine.store, Reference.parse("localhost/m:1"), Signer(a_key(), (own,)))
-    source = {"uri": "oci://localhost/m:1", "signature": {"certificate": {"pem": pem_of(an_authority())}}}
-    prepared = await machine.prepare(a_model("m", source=source))
+
+    def signed_by(*signers: str) -> Model:
+        certificate = {"pem": pem_of(an_authority()), "signers": signers}
+        return a_model("m", source={"uri": "oci://localhost/m:1", "signature": {"certificate": certificate}})
+
+    prepared = await machine.prepare(signed_by())
     assert prepared.artifact.signer == "the certificate CN=release@example.com, issued by CN=Model Root"
+    assert await machine.prepare(signed_by("release@example.com"))
+    with pytest.raises(SignatureInvalid, match="which is nobody's who may"):
+        await machine.prepare(signed_by("other@example.com"))
 
 
 async def test_a_local_name_that_is_missing_may_come_later(machine: Machine) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tools
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
@@ -363,6 +364,38 @@ def test_a_certificate_that_proves_nothing_is_refused(made: Callable[[], bytes],
     assert says in refusal([made()], by_authority(ROOT))
 
 
+@pytest.mark.parametrize("name", ["release@example.com", "CN=release@example.com"])
+def test_of_those_whom_an_authority_knows_some_may_be_named(name: str) -> None:
+    assert judge([bundle(**chain_material(SIGNER, BETWEEN))], by_authority(ROOT, "other@example.com", name))
+
+
+def test_whom_nobody_named_is_told() -> None:
+    said = refusal([bundle(**chain_material(SIGNER, BETWEEN))], by_authority(ROOT, "b@example.com", "a@example.com"))
+    assert "a certificate of a@example.com or b@example.com that goes back to the certificate CN=Model Root" in said
+    assert "it is signed by the certificate CN=release@example.com, issued by CN=Between, which is nobody's who" in said
+
+
+ALTERNATIVES = (
+    x509.RFC822Name("release@example.com"),
+    x509.UniformResourceIdentifier("https://ci.example.com/models/release.yml"),
+    x509.DNSName("build.example.com"),
+)
+
+
+@pytest.mark.parametrize("name", [alternative.value for alternative in ALTERNATIVES])
+def test_a_signer_may_be_named_by_an_alternative_name(name: str) -> None:
+    own = a_certificate("", KEY, "Model Root", ROOT_KEY, alternatives=ALTERNATIVES)
+    said = judge([bundle(**chain_material(own))], by_authority(ROOT, name))
+    assert said == "the certificate release@example.com, issued by CN=Model Root"
+
+
+def test_beside_alternative_names_the_subject_names_nobody() -> None:
+    """Some authorities check the one and let the other be whatever is asked for."""
+    own = a_certificate("boss@example.com", KEY, "Model Root", ROOT_KEY, alternatives=ALTERNATIVES)
+    for name in ("boss@example.com", "CN=boss@example.com"):
+        assert "nobody's who may" in refusal([bundle(**chain_material(own))], by_authority(ROOT, name))
+
+
 def test_a_certificate_is_not_accepted_where_a_key_is_demanded() -> None:
     said = refusal([bundle(**chain_material(SIGNER, BETWEEN))])
     assert "it is signed by the certificate CN=release@example.com, issued by CN=Between" in said
@@ -422,6 +455,8 @@ def test_who_has_to_have_signed_is_told_once() -> None:
         parser.parse_args(["--signed-by-key=k", "--signed-by-authority=a"])
     assert read_demand(parser.parse_args([])) is None
     assert read_demand(parser.parse_args([f"--signed-by-key={public_pem(KEY)}"])) == by_key(KEY)
+    words = [f"--signed-by-authority={pem_of(ROOT)}", "--signer=-a", "--signer=b"]
+    assert read_demand(parser.parse_args(words)) == by_authority(ROOT, "-a", "b")
 
 
 # Signing
