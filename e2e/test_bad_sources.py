@@ -1,14 +1,19 @@
 """Sources that can't be had: each says why, in a condition that names the cause. Leaves nothing."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from signatures import a_key, fingerprint, private_pem, public_pem
 
+from berth_store.local import Store
+from berth_store.reference import Reference
 from e2e.cluster.addresses import NODE_ADDRESS
 from e2e.cluster.node import Node
 from e2e.support.manifests import a_model, a_namespace, apply
 from e2e.support.objects import MODELS, Json, Objects, condition_of, is_true
-from e2e.support.programs import kubectl
+from e2e.support.programs import berth, kubectl
 from e2e.support.release import Release
 from e2e.support.until import until
 
@@ -78,3 +83,30 @@ def test_a_source_that_comes_back_is_found_without_an_edit(
         what="the resolver was tried again and found it",
         seen=lambda: objects.read(MODELS, NAMESPACE, "back-again")["status"],
     )
+
+
+def test_what_nobody_has_signed_is_named_and_served_once_somebody_has(
+    objects: Objects, node: Node, pushed: dict[str, str], tmp_path: Path
+) -> None:
+    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
+    there, key = f"{node.registry}/ai/signed:1", tmp_path / "key.pem"
+    key.write_bytes(private_pem(a_key()))
+    environment = {**os.environ, "BERTH_HOME": str(tmp_path), "BERTH_INSECURE_REGISTRIES": node.registry}
+    berth("pull", uri.removeprefix("oci://"), environment=environment)
+    store = Store(tmp_path / "store")
+    digest = store.resolve(Reference.parse(uri))
+    assert digest is not None
+    store.tag(Reference.parse(there), digest)
+    berth("push", there, environment=environment)
+    signature = {"key": {"pem": public_pem(a_key())}}
+    apply(a_model("signed", NAMESPACE, source={"uri": f"oci://{there}", "signature": signature}))
+    assert fingerprint(a_key()) in resolved(objects, "signed", "SignatureMissing")["message"]
+    berth("push", there, "--sign-key", str(key), environment=environment)
+    until(
+        lambda: is_true(objects.read(MODELS, NAMESPACE, "signed"), "Ready"),
+        seconds=120,
+        what="the signature was found without an edit, and the model answers",
+        seen=lambda: objects.read(MODELS, NAMESPACE, "signed")["status"],
+    )
+    artifact = objects.read(MODELS, NAMESPACE, "signed")["status"]["artifact"]
+    assert artifact["signer"] == f"the key sha256:{fingerprint(a_key())}"

@@ -67,3 +67,6 @@ class Artifact(StatusPart):
         default=None, ge=1, description="Bytes of KV cache for each token of a sequence, at 16 bits for a number."
     )
     size_bytes: int | None = Field(default=None, ge=0, description="Bytes of all files together.")
+    signer: Annotated[str, Clipped(512)] | None = Field(
+        default=None, description="Who has signed it, where `spec.source.signature` asks for a signature."
+    )

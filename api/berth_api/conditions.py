@@ -70,6 +70,8 @@ class Reason(StrEnum):
     LICENSE_GATED = "LicenseGated"
     SOURCE_UNREACHABLE = "SourceUnreachable"
     DIGEST_MISMATCH = "DigestMismatch"
+    SIGNATURE_MISSING = "SignatureMissing"
+    SIGNATURE_INVALID = "SignatureInvalid"
     NO_MODEL_IN_SOURCE = "NoModelInSource"
 
     # Fits.

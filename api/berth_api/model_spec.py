@@ -43,6 +43,13 @@ class ModelSpec(Part):
             field=".source.files",
             holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or not spec.source.files,
         ),
+        Rule(
+            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.source.signature)",
+            "with `type: ImageVolume` the node fetches, which looks at no signature of a model",
+            "take `type: Pod`, or remove `spec.source.signature`",
+            field=".source.signature",
+            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.source.signature is None,
+        ),
     )
 
     source: Source = Field(description="Where the weights are.")

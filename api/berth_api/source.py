@@ -10,6 +10,7 @@ from berth_api.bounds import ListOf
 from berth_api.part import Part
 from berth_api.rules import Rule
 from berth_api.scalars import Digest, Name, ObjectName, Text, form
+from berth_api.signature import Signature
 
 SCHEMES = ("hf", "oci", "https", "s3", "gs", "pvc", "file")
 _PASSWORD = re.compile(r"(https|s3|gs)://[^/]*@")
@@ -90,6 +91,12 @@ class Source(Part):
         "that the Secret itself names: for `oci://` of type kubernetes.io/dockerconfigjson; else with the keys `host`, "
         "and `token` or `username` and `password`; for `s3://` accessKeyId, secretAccessKey, sessionToken, endpoint, "
         "region.",
+    )
+    signature: Signature | None = Field(
+        default=None,
+        description="Who must have signed the files, by OpenSSF model signing: as `model.sig` beside them, or attached "
+        "to the OCI artifact. Before anything of it becomes visible to a pod, every file is compared with what was "
+        "signed. Without it nobody has to have signed.",
     )
 
 

@@ -81,6 +81,12 @@ LAPTOP_MODEL: tuple[Refused, ...] = (
         _ONE_MACHINE.format("Secrets"),
         "remove it, and log in with Docker's or Podman's own `login`, or set HF_TOKEN or the AWS_* variables",
     ),
+    Refused("spec.source.signature.key.configMapRef", _ONE_MACHINE.format("ConfigMaps"), "write the key into `pem`"),
+    Refused(
+        "spec.source.signature.certificate.configMapRef",
+        _ONE_MACHINE.format("ConfigMaps"),
+        "write the certificates into `pem`",
+    ),
     Refused("spec.artifact.format", _LOOKED_AT),
     Refused("spec.artifact.task", _LOOKED_AT, "use `spec.task`"),
     Refused("spec.artifact.parameters", _LOOKED_AT),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -16,8 +16,12 @@ from berth_store.home import default_quota
 from berth_store.local import Store
 from berth_store.progress import Report
 from berth_store.reference import Reference
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import stored_digest
+
+if TYPE_CHECKING:
+    from berth_store.signing.sign import Signer
 
 
 class Interrupted(BerthError):  # noqa: N818 - said as what happened
@@ -26,22 +30,33 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
     exit_code = INTERRUPTED
 
 
-def pull_shown(name: Name, console: Console) -> None:
-    """Pulls and says the digest that a Model may pin. Raises `BerthError`."""
+def pull_shown(name: Name, console: Console, demand: Demand | None = None) -> None:
+    """Pulls and says the digest that a Model may pin, and who has signed it if that is asked. Raises `BerthError`."""
     store = Store(quota_bytes=default_quota())
     with transfer_screen(console) as progress:
         digest = _run(
-            _pull(store, name, progress),
+            _pull(store, name, progress, demand),
             f"What was fetched is kept: `berth pull {name.familiar}` goes on from there.",
         )
     is_gathered = isinstance(name, Address) and not isinstance(name.location, Reference)
     say(console, f"{name.familiar}: {stored_digest(store.manifest(digest)) if is_gathered else digest}")
+    if demand is not None:
+        say(console, f"signed by {signer_of(store, name, digest, demand)}")
 
 
-def push_shown(reference: Reference, console: Console) -> None:
-    """Pushes and says the digest. Raises `BerthError`."""
+def signer_of(store: Store, name: Name, digest: Digest, demand: Demand) -> str:
+    """Who has signed what was pulled as demanded."""
+    from berth_store.signing.judge import Judge  # noqa: PLC0415 - it takes the library for keys with it
+
+    return Judge(demand).signer_of(store, name, digest)
+
+
+def push_shown(reference: Reference, console: Console, signer: "Signer | None" = None) -> None:
+    """Signs if a signer is given, pushes, and says the digest. Raises `BerthError`."""
     from berth_store.push import push  # noqa: PLC0415 - a pull starts sooner without it
 
+    if signer is not None:
+        sign_shown(reference, signer, console)
     with transfer_screen(console) as progress:
         digest = _run(
             push(Store(), reference, progress=progress),
@@ -50,8 +65,16 @@ def push_shown(reference: Reference, console: Console) -> None:
     say(console, f"{reference.familiar}: {digest}")
 
 
-async def _pull(store: Store, name: Name, progress: Report) -> Digest:
-    digest, hold = await fetch_and_hold(store, name, progress=progress)
+def sign_shown(reference: Reference, signer: "Signer", console: Console) -> None:
+    """Signs an artifact of the store and says by whom. Raises `BerthError`."""
+    from berth_store.signing.sign import sign_artifact  # noqa: PLC0415 - as above
+
+    sign_artifact(Store(), reference, signer)
+    say(console, f"signed by {signer.name}")
+
+
+async def _pull(store: Store, name: Name, progress: Report, demand: Demand | None) -> Digest:
+    digest, hold = await fetch_and_hold(store, name, progress=progress, demand=demand)
     if hold is not None:
         hold.close()
     return digest

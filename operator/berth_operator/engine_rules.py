@@ -19,6 +19,8 @@ _LOADER_REASONS: Final[Mapping[str, Reason]] = {
         reason: reason
         for reason in (
             Reason.CHECKSUM_MISMATCH,
+            Reason.SIGNATURE_MISSING,
+            Reason.SIGNATURE_INVALID,
             Reason.DISK_FULL,
             Reason.CACHE_QUOTA_EXCEEDED,
             Reason.SOURCE_NOT_FOUND,

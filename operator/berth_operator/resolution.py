@@ -39,6 +39,8 @@ _REFUSALS: Final = frozenset(
         Reason.LICENSE_GATED,
         Reason.SOURCE_UNREACHABLE,
         Reason.DIGEST_MISMATCH,
+        Reason.SIGNATURE_MISSING,
+        Reason.SIGNATURE_INVALID,
         Reason.NO_MODEL_IN_SOURCE,
         Reason.DISK_FULL,
     }
@@ -80,8 +82,9 @@ def inputs_of(spec: ModelSpec) -> str:
     # A Model without patterns, or without a template of its own, asks what it asked before there were any.
     files = [list(spec.source.files)] if spec.source.files else []
     own_template = ["own template"] if spec.chat_template else []
+    signed = [spec.source.signature.model_dump(mode="json")] if spec.source.signature else []
     source = [spec.source.uri, spec.source.digest, secret, *files]
-    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format, *own_template], _INPUTS_LENGTH)
+    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format, *own_template, *signed], _INPUTS_LENGTH)
 
 
 def pinned_digest(source: Source) -> str | None:
@@ -95,10 +98,10 @@ def pinned_digest(source: Source) -> str | None:
 
 
 def known_by_spec(spec: ModelSpec) -> Resolution | None:
-    """The resolution of a Model that pins digest, format and task: nothing has to be looked up."""
+    """The resolution of a Model that pins digest, format and task: nothing has to be looked up but who has signed."""
     digest = pinned_digest(spec.source)
     task = spec.artifact.task or (None if spec.task is Task.AUTO else spec.task)
-    if digest is None or spec.artifact.format is None or task is None:
+    if digest is None or spec.artifact.format is None or task is None or spec.source.signature is not None:
         return None
     return Resolution(inputs_of(spec), Artifact(format=spec.artifact.format, task=task, digest=digest))
 

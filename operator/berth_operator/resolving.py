@@ -173,8 +173,9 @@ def _resolved(model: Model, resolution: Resolution) -> Condition:
         parts.append(artifact.quantization)
     if artifact.size_bytes is not None:
         parts.append(size_words(artifact.size_bytes))
+    signed = f"; signed by {artifact.signer}" if artifact.signer else ""
     notes = "".join(f"; {note}" for note in resolution.notes)
-    return holds(ConditionType.RESOLVED, f"{', '.join(parts)}, {artifact.digest}{notes}")
+    return holds(ConditionType.RESOLVED, f"{', '.join(parts)}, {artifact.digest}{signed}{notes}")
 
 
 def _resolving(trouble: str = "") -> Condition:

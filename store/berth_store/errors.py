@@ -12,6 +12,8 @@
             ├── LicenseGated        its licence must be accepted first, by the account whose token is used
             ├── SourceUnreachable   DNS, connection, TLS, time-out, overload, a server that breaks the protocol
             ├── DigestMismatch      the bytes are not the ones that the digest names
+            ├── SignatureMissing    nobody has signed it, and a signature is demanded
+            ├── SignatureInvalid    it is not signed by whom it has to be, or is not what was signed
             └── DiskFull            this machine's disk has not enough room
                 └── QuotaReached    the disk may have some, and the store may not have so much
 
@@ -65,6 +67,18 @@ class DigestMismatch(SourceError):
     """The content is not what its digest promises."""
 
     reason: ClassVar[str] = "DigestMismatch"
+
+
+class SignatureMissing(SourceError):
+    """A signature is demanded and there is none, neither beside the files nor attached to the artifact."""
+
+    reason: ClassVar[str] = "SignatureMissing"
+
+
+class SignatureInvalid(SourceError):
+    """No signature that is there is by whom it has to be, over what is there."""
+
+    reason: ClassVar[str] = "SignatureInvalid"
 
 
 class DiskFull(SourceError):

@@ -19,6 +19,7 @@ from berth_store.make_room import RoomMaker, with_room
 from berth_store.progress import Report
 from berth_store.pull import pull
 from berth_store.registries import RegistryConfig
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Name
 from berth_store.tasks import in_thread
 
@@ -26,7 +27,12 @@ _WORD = "fetched"
 
 
 async def fetch_and_hold(
-    store: Store, name: Name, *, registries: RegistryConfig | None = None, progress: Report | None = None
+    store: Store,
+    name: Name,
+    *,
+    registries: RegistryConfig | None = None,
+    progress: Report | None = None,
+    demand: Demand | None = None,
 ) -> tuple[Digest, Hold | None]:
     """Pull as `berth_store.pull` does, within the store's quota; the digest, and a hold on what was fetched.
 
@@ -35,7 +41,7 @@ async def fetch_and_hold(
     """
 
     async def fetch() -> Digest:
-        return await pull(store, name, registries=registries, progress=progress)
+        return await pull(store, name, registries=registries, progress=progress, demand=demand)
 
     is_packaged = await in_thread(_is_packaged, store, name)
     digest = await (fetch() if store.quota_bytes is None else with_room(fetch, _maker(store)))

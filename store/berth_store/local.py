@@ -7,6 +7,7 @@
     unpacked/             what archives among the blobs hold; see `berth_store.unpack`
     views/<hex>/          an artifact's files under their own names, as links into the blobs
     locks/                see `berth_store.locks`
+    signatures/<hex>/     what was signed of an artifact, by whomever; see `berth_store.signing.kept`
     holds/                who uses what that may be fetched again; see `berth_store.holds`
 
 Every room that needs an artifact asks a `Store`. It never touches the network (`berth_store.pull` and `push` do), and
@@ -63,6 +64,7 @@ class Store:
         self.locks = self.root / "locks"
         self.views = self.root / "views"
         self.unpacked = self.root / "unpacked"
+        self.signatures = self.root / "signatures"
         self.blobs = self.root / "blobs" / "sha256"
 
     # Names
@@ -190,7 +192,7 @@ class Store:
     def prepare(self) -> None:
         """Make the layout if it is not there."""
         with writing(self.root):
-            for folder in (self.blobs, self.ingest, self.locks, self.views, self.unpacked):
+            for folder in (self.blobs, self.ingest, self.locks, self.views, self.unpacked, self.signatures):
                 folder.mkdir(parents=True, exist_ok=True)
             mark = self.root / "oci-layout"
             if not mark.exists():

@@ -24,20 +24,20 @@ DigestText = Annotated[Digest, StringConstraints(pattern=f"^{DIGEST_PATTERN}$", 
 _MediaType = Annotated[str, StringConstraints(max_length=255)]
 
 
-class _Part(BaseModel):
+class OciPart(BaseModel):
     """Frozen, camelCase in JSON; unknown members are kept out, as the specification asks of readers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class Platform(_Part):
+class Platform(OciPart):
     """The platform of an entry in an index; a model has none, an image has."""
 
     os: str = ""
     architecture: str = ""
 
 
-class Descriptor(_Part):
+class Descriptor(OciPart):
     """Content by digest and size."""
 
     media_type: _MediaType
@@ -52,7 +52,7 @@ class Descriptor(_Part):
         return (self.annotations or {}).get(name)
 
 
-class Manifest(_Part):
+class Manifest(OciPart):
     """An image manifest: a config and one layer for each file."""
 
     schema_version: int = Field(default=2, ge=2, le=2)
@@ -81,7 +81,7 @@ class Manifest(_Part):
         return sum(blob.size for blob in self.blobs)
 
 
-class Index(_Part):
+class Index(OciPart):
     """An image index: manifests to choose from."""
 
     schema_version: int = Field(default=2, ge=2, le=2)

@@ -4,10 +4,12 @@ The manifest comes first and decides what is fetched; blobs that are here are no
 process is fetching are waited for; the name is written last. So an interrupted pull leaves no half-named artifact, and
 the next one goes on where it was. What is no whole artifact of a registry gets a manifest here, see `sources.gather`:
 it is imported when it is wanted, for an artifact of a registry needs none of the readers of formats that come with it.
+So is what judges signatures, see `signing.judge`: before the name is written, and also of what is here already.
 """
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from berth_store.digest import Digest, hex_of
 from berth_store.durable import writing
@@ -20,11 +22,15 @@ from berth_store.progress import Meter, Report, Stage
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.registry import Registry
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Address, Name
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
 from berth_store.unpack import unpack
 from berth_store.view import plan_view
+
+if TYPE_CHECKING:
+    from berth_store.signing.judge import Judge
 
 
 async def pull(
@@ -34,25 +40,30 @@ async def pull(
     registries: RegistryConfig | None = None,
     progress: Report | None = None,
     slots: asyncio.Semaphore | None = None,
+    demand: Demand | None = None,
 ) -> Digest:
     """Bring the artifact into the store under its name, and return the digest of its manifest.
 
     `slots` bounds the requests of several pulls together; by default each pull has `registries.connections` of its own.
+    What a `demand` asks of its signature is judged before it is named, and each time anew.
     Raises what `berth_store.errors` lists; what had been fetched by then is kept for the next attempt.
     """
     config = registries or RegistryConfig.from_environment()
     meter = Meter(name, progress)
     meter.enter(Stage.RESOLVING)
+    judge = _judge(demand) if demand is not None else None
     digest = await in_thread(_already_here, store, name)
+    if digest is not None and judge is not None:
+        digest = await in_thread(_accepted, judge, store, name, digest)
     if digest is None:
         async with Transport(config) as transport:
             fetcher = Fetcher(store, config, meter, slots=slots)
             if isinstance(name, Address):
                 from berth_store.sources.gather import gather  # noqa: PLC0415 - see the module's docstring
 
-                digest = await gather(name, transport, fetcher)
+                digest = await gather(name, transport, fetcher, judge)
             else:
-                digest = await _pull_artifact(name, transport, fetcher)
+                digest = await _pull_artifact(name, transport, fetcher, judge)
     meter.enter(Stage.DONE)
     return digest
 
@@ -67,6 +78,23 @@ def _already_here(store: Store, name: Name) -> Digest | None:
     if name.digest is None and not name.is_local:
         return None
     return _unless_damaged(lambda: _whole(store, name))
+
+
+def _judge(demand: Demand) -> "Judge":
+    from berth_store.signing.judge import Judge  # noqa: PLC0415 - see the module's docstring
+
+    return Judge(demand)
+
+
+def _accepted(judge: "Judge", store: Store, name: Name, digest: Digest) -> Digest | None:
+    """The digest, if its signatures that are here suffice; None where the source may have others.
+
+    Raises SignatureMissing or SignatureInvalid where it can't, for the name is this store's alone.
+    """
+    if name.is_local:
+        judge.signer_of(store, name, digest)
+        return digest
+    return digest if judge.accepts(store, name, digest) else None
 
 
 def _whole(store: Store, reference: Reference) -> Digest | None:
@@ -85,12 +113,13 @@ def _unless_damaged(look: Callable[[], Digest | None]) -> Digest | None:
         return None
 
 
-async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fetcher) -> Digest:
+async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fetcher, judge: "Judge | None") -> Digest:
     """One whole artifact on its way into the store."""
     refuse_local(reference)
     store, meter = fetcher.store, fetcher.meter
     registry = Registry(transport, fetcher.config, reference)
     fetched, manifest = await fetch_model_manifest(registry, reference)
+    signatures = await judge.look_at(registry, reference, fetched.digest, manifest) if judge else []
     missing = [_wanted(registry, reference, blob) for blob in store.missing(manifest)]
     meter.expect(manifest.size_bytes)
     meter.add(manifest.size_bytes - sum(blob.size for blob in missing))
@@ -98,8 +127,10 @@ async def _pull_artifact(reference: Reference, transport: Transport, fetcher: Fe
         async with fetcher.room_for(missing, (blob.digest for blob in manifest.blobs)):
             await run_all(fetcher.fetch(blob) for blob in missing)
         unpacked = await in_thread(unpack, store, manifest, str(reference))
-        if unpacked:  # The names of the other files have been checked with the manifest.
-            plan_view(manifest, str(reference), unpacked)
+        if unpacked or judge is not None:  # Else the names of all files have been checked with the manifest.
+            links = plan_view(manifest, str(reference), unpacked)
+            if judge is not None:
+                await in_thread(judge.admit, store, fetched.digest, links, signatures, str(reference))
         await in_thread(store.write_blob, fetched.content)
         await in_thread(store.tag, reference, fetched.digest)
     return fetched.digest

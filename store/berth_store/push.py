@@ -2,10 +2,11 @@
 
 What the registry has is not sent again, nor what it has of a blob in whose middle an earlier push was killed; what
 another of its repositories has is mounted. The manifest comes last, so that nobody can pull half of an artifact, and
-the registry's digest of it is compared with ours.
+the registry's digest of it is compared with ours. The signatures that are kept with it are attached after that.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from berth_api.errors import FieldError, InvalidSpec
@@ -20,6 +21,8 @@ from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.registry import Registry
 from berth_store.retry import with_retries
+from berth_store.signing.attached import EMPTY, attach, build_attachment
+from berth_store.signing.kept import read_kept
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
 from berth_store.upload import Upload, takes_chunks
@@ -97,6 +100,18 @@ class _Push:
         await run_all(self._send(blob) for blob in manifest.blobs)
         content = await in_thread(self._store.read_blob, digest, MAX_MANIFEST_BYTES)
         await with_retries(self._registry.config.retry, lambda: self._put_manifest(digest, manifest, content))
+        signatures = await in_thread(read_kept, self._store, digest)
+        if signatures:
+            subject = Descriptor(media_type=manifest.media_type, digest=digest, size=len(content))
+            await self._attach(subject, signatures)
+
+    async def _attach(self, subject: Descriptor, signatures: Sequence[bytes]) -> None:
+        """Send signatures and what refers by them to the artifact, one after the other: each may change one list."""
+        await self._send(await in_thread(self._store.write_blob, EMPTY))
+        for signature in signatures:
+            blob = await in_thread(self._store.write_blob, signature)
+            await self._send(blob)
+            await attach(self._registry, self._reference, subject.digest, build_attachment(subject, blob))
 
     async def _send(self, blob: Descriptor) -> None:
         retry = self._registry.config.first_contact

@@ -1,4 +1,4 @@
-"""Freeing what no name stands for any more: blobs, views, and what interrupted work has left behind.
+"""Freeing what no name stands for any more: blobs, views, signatures, and what interrupted work has left behind.
 
 Only while nobody adds content (the store's lock is free at once); otherwise the next sweep finds the same. What
 interrupted transfers left stays for a week, so that they can be resumed; what somebody holds stays without a name.
@@ -49,6 +49,7 @@ def sweep(store: "Store", *, now: float | None = None, keeps: frozenset[str] = f
             return Removal(postponed=True)
         needed = _with_unpacked(store.unpacked, needed | keeps | _held(store))
         _sweep_views(store, needed)
+        _sweep_signatures(store.signatures, needed)
         _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
         _sweep_locks(store.locks)
         return _sweep_blobs(store.blobs, needed)
@@ -115,6 +116,12 @@ def _sweep_views(store: "Store", needed: frozenset[str]) -> None:
                 path.unlink()
             else:
                 shutil.rmtree(path)
+
+
+def _sweep_signatures(folder: Path, needed: frozenset[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in needed:
+            shutil.rmtree(path)
 
 
 def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:

@@ -55,6 +55,7 @@ class LyingRegistry:
 
     artifacts: dict[tuple[str, str], bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    referrers: dict[tuple[str, str], bytes] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     token_uses: int | None = None
 
@@ -126,6 +127,8 @@ class LyingRegistry:
         repository, kind, name = request.path.removeprefix("/v2/").rsplit("/", 2)
         if kind == "manifests":
             return self._manifest(repository, name)
+        if kind == "referrers" and (repository, name) in self.referrers:
+            return web.Response(body=self.referrers[repository, name], content_type=mediatypes.OCI_INDEX)
         content = self.blobs.get(name)
         if content is None:
             return web.json_response({"errors": [{"code": "BLOB_UNKNOWN", "message": "no such blob"}]}, status=404)

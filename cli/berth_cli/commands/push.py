@@ -1,18 +1,23 @@
 """`berth push`."""
 
+from pathlib import Path
+
 import click
 from rich.console import Console
 
 from berth_cli.arguments import REFERENCE
+from berth_cli.signing import read_signer, sign_options
 from berth_cli.transfer import push_shown
 from berth_store.reference import Reference
 
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-def command(reference: Reference) -> None:
+@sign_options
+def command(reference: Reference, sign_key: Path | None, sign_certificate: Path | None) -> None:
     """Send an artifact of this machine's store to the registry that its name begins with.
 
-    Credentials are those of `docker login`. What the registry has already is not sent again.
+    Credentials are those of `docker login`. What the registry has already is not sent again. The artifact's signatures
+    go along, also those that it was packaged or pulled with.
     """
-    push_shown(reference, Console())
+    push_shown(reference, Console(), read_signer(sign_key, sign_certificate))

@@ -28,6 +28,8 @@ from berth_store.local import Store
 from berth_store.progress import Progress, Stage
 from berth_store.reference import DIGEST_FIELD
 from berth_store.registries import RegistryConfig
+from berth_store.signing.demand import Demand
+from berth_store.signing.judge import Judge
 from berth_store.sources.address import Name, source_name
 
 
@@ -49,16 +51,18 @@ class LocalPreparer:
     async def _prepare(self, model: Model, report: Report) -> Preparation:
         report(ModelStage.RESOLVING, "", None)
         if model.spec.source.uri.startswith("file://"):
-            path, digest = local_path(model), None
+            path, digest, signer = local_path(model), None, None
         else:
             digest = await self._resolve(model, report)
+            signer = await asyncio.to_thread(self._signer, model, digest)
             path = await asyncio.to_thread(self._store.view, digest)
         report(ModelStage.DETECTING, "", None)
-        return await asyncio.to_thread(_detect, model, path, digest)
+        return await asyncio.to_thread(_detect, model, path, digest, signer)
 
     async def _resolve(self, model: Model, report: Report) -> Digest:
         name = wanted_name(model)
-        here = await asyncio.to_thread(self._find_and_hold, name)
+        demand = wanted_signature(model)
+        here = await asyncio.to_thread(self._find_and_hold, name, demand)
         if here is not None:
             return here
         meter = RateMeter()
@@ -71,37 +75,57 @@ class LocalPreparer:
                 transfer = meter.measure(moment.bytes_done, moment.bytes_total, loop.time())
                 report(ModelStage.PULLING, "", transfer)
 
-        digest, hold = await fetch_and_hold(self._store, name, registries=self._registries, progress=progress)
+        digest, hold = await fetch_and_hold(
+            self._store, name, registries=self._registries, progress=progress, demand=demand
+        )
         if hold is not None:
             self._keep(pin_of(name, digest), hold)
         return digest
 
-    def _find_and_hold(self, name: Name) -> Digest | None:
+    def _find_and_hold(self, name: Name, demand: Demand | None) -> Digest | None:
         """What is here and can't be freed any more. Until it is held it could, so it is looked for again after."""
-        digest = self._find(name)
+        digest = self._find(name, demand)
         hold = hold_fetched(self._store, name, digest) if digest is not None else None
         if digest is not None and hold is not None:
             self._keep(pin_of(name, digest), hold)
-        return self._find(name)
+        return self._find(name, demand)
 
     def _keep(self, pin: Digest, hold: Hold) -> None:
         before = self._held.setdefault(pin, hold)
         if before is not hold:
             hold.close()
 
-    def _find(self, name: Name) -> Digest | None:
-        """The digest of an artifact that is here with all its blobs; one that lost some is pulled again."""
+    def _find(self, name: Name, demand: Demand | None) -> Digest | None:
+        """The digest of an artifact that is here with all its blobs, signed as demanded; any other is pulled again."""
         digest = self._store.resolve(name)
         try:
-            return digest if digest and not self._store.missing(self._store.manifest(digest)) else None
+            if digest is None or self._store.missing(self._store.manifest(digest)):
+                return None
         except (SourceNotFound, DigestMismatch):
             return None
+        return digest if demand is None or Judge(demand).accepts(self._store, name, digest) else None
+
+    def _signer(self, model: Model, digest: Digest) -> str | None:
+        demand = wanted_signature(model)
+        return Judge(demand).signer_of(self._store, wanted_name(model), digest) if demand is not None else None
 
 
 def wanted_name(model: Model) -> Name:
     """The name of what the Model's source holds, pinned if the Model pins it. Raises `InvalidSpec`."""
     source = model.spec.source
     return source_name(source.uri, source.digest, source.files)
+
+
+def wanted_signature(model: Model) -> Demand | None:
+    """What the Model asks of its artifact's signature; on a laptop keys and certificates stand in the Model itself."""
+    signature = model.spec.source.signature
+    if signature is None:
+        return None
+    if signature.key is not None:
+        return Demand("spec.source.signature.key.pem", is_key=True, pem=signature.key.pem or "")
+    assert signature.certificate is not None, "a rule of the API"
+    pem, signers = signature.certificate.pem or "", signature.certificate.signers
+    return Demand("spec.source.signature.certificate.pem", is_key=False, pem=pem, signers=signers)
 
 
 def local_path(model: Model) -> Path:
@@ -114,6 +138,10 @@ def local_path(model: Model) -> Path:
     if model.spec.source.digest is not None:
         remedy = "remove it, or make an artifact of the files with `berth package` and use oci://"
         raise InvalidSpec(FieldError(DIGEST_FIELD, "files of this machine are not checked against a digest", remedy))
+    if model.spec.source.signature is not None:
+        remedy = "remove it, or package the files with their signature (`model.sig`) and use oci://"
+        message = "files of this machine are not held to a signature"
+        raise InvalidSpec(FieldError("spec.source.signature", message, remedy))
     if model.spec.source.files:
         remedy = "remove it, and name the file or the folder that is meant"
         raise InvalidSpec(FieldError("spec.source.files", "of files of this machine nothing is chosen", remedy))
@@ -122,13 +150,13 @@ def local_path(model: Model) -> Path:
     return path
 
 
-def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
+def _detect(model: Model, path: Path, digest: Digest | None, signer: str | None) -> Preparation:
     spec = model.spec
     formats = formats_of(spec.engine.type)
     detected = detect_bounded(path, task=spec.task, formats=formats)
     if formats and path.is_dir():
         path = detected.weights[0]  # The runtime looks for itself, and is to find what the Model's engine needs.
-    artifact = detected.artifact.model_copy(update={"digest": digest})
+    artifact = detected.artifact.model_copy(update={"digest": digest, "signer": signer})
 
     def launch(port: int) -> Launch:
         return build_launch(model, artifact, model_path=str(path), port=port, host=LOOPBACK)
@@ -139,7 +167,7 @@ def _detect(model: Model, path: Path, digest: Digest | None) -> Preparation:
         fingerprint=_fingerprint(launch(1), identity=digest or _identity_of_files(detected)),
         launch=launch,
         start_deadline_seconds=float(spec.rollout.start_deadline.seconds),
-        notes=detected.notes,
+        notes=(*([f"signed by {signer}"] if signer else []), *detected.notes),
     )
 
 

@@ -19,6 +19,7 @@ from berth_operator.children.names import (
 )
 from berth_operator.children.place import Place
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
+from berth_operator.children.signature import signature_mounts, signature_options
 from berth_operator.resolution import pinned_digest
 from berth_operator.settings import OperatorSettings
 
@@ -115,7 +116,8 @@ def source_volumes(model: Model, settings: OperatorSettings) -> Iterator[Manifes
 
 def _source_options(source: Source, digest: str | None) -> list[str]:
     patterns = [f"--files={pattern}" for pattern in source.files]
-    return ["--source", source.uri, *(["--digest", digest] if digest else []), *patterns]
+    pinned = ["--digest", digest] if digest else []
+    return ["--source", source.uri, *pinned, *patterns, *signature_options(source.signature)]
 
 
 def _login_of(model: Model) -> _Login:
@@ -144,6 +146,7 @@ def _source_mounts(model: Model, settings: OperatorSettings) -> Iterator[Manifes
         yield {"name": login.volume, "mountPath": login.path, "readOnly": True}
     if settings.loader.ca_bundle.config_map.name:
         yield {"name": _BUNDLE_VOLUME, "mountPath": _BUNDLE_PATH, "readOnly": True}
+    yield from signature_mounts(model)
 
 
 def _environment(model: Model, settings: OperatorSettings, *, logs_in: bool) -> Iterator[Manifest]:

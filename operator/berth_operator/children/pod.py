@@ -33,6 +33,7 @@ from berth_operator.children.restricted import (
     temporary_mount,
     temporary_volume,
 )
+from berth_operator.children.signature import signature_volumes
 from berth_operator.placement import Placement
 from berth_operator.settings import OperatorSettings
 
@@ -146,6 +147,7 @@ def _volumes(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]
     yield from serving.place.volumes
     if serving.place.fetches:
         yield from source_volumes(model, settings)
+        yield from signature_volumes(model)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]

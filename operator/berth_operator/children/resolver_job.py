@@ -10,6 +10,7 @@ from berth_operator.children.metadata import Manifest, owner_reference, resolver
 from berth_operator.children.names import resolver_name
 from berth_operator.children.options import as_given, pull_secrets
 from berth_operator.children.restricted import pod_security, temporary_volume
+from berth_operator.children.signature import signature_volumes
 from berth_operator.resolution import inputs_of
 from berth_operator.settings import OperatorSettings
 
@@ -53,7 +54,7 @@ def _pod(model: Model, settings: OperatorSettings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "containers": [build_resolver_container(model, settings)],
-        "volumes": [temporary_volume(), *source_volumes(model, settings)],
+        "volumes": [temporary_volume(), *source_volumes(model, settings), *signature_volumes(model)],
     }
     options = model.spec.pod
     # It may run anywhere, but where every node is tainted, it must tolerate what the Model's own pods do.

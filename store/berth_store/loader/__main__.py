@@ -54,6 +54,7 @@ async def run(options: Options) -> None:
                 registries=RegistryConfig.from_environment(),
                 patience_seconds=options.patience_seconds,
                 clock=time.monotonic,
+                demand=options.demand,
             )
         except BerthError as error:
             board.fail(str(error))

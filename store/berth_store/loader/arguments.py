@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from berth_store.signing.demand import Demand
+from berth_store.signing.options import add_options, read_demand
 from berth_store.termination import DEFAULT_LOG
 
 DEFAULT_PORT = 8001
@@ -26,6 +28,7 @@ class Options:
     termination_log: Path
     shared_by: str = ""
     quota_bytes: int | None = None
+    demand: Demand | None = None
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -47,6 +50,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         termination_log=given.termination_log,
         shared_by=given.shared_by or "",
         quota_bytes=given.quota,
+        demand=read_demand(given),
     )
 
 
@@ -71,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how long to go on trying while not a byte comes (default: %(default)s)",
     )
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where a failure is told")
+    add_options(parser)
     add(
         "--shared-by",
         type=_model,

@@ -16,6 +16,7 @@ from berth_store.local import Store
 from berth_store.pull import pull
 from berth_store.registries import RegistryConfig
 from berth_store.retry import RetryPolicy, delay_seconds, is_worth_retrying
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Name
 from berth_store.tasks import in_thread
 
@@ -39,6 +40,7 @@ async def load(
     back_off: RetryPolicy = BACK_OFF,
     link: str = MODEL_NAME,
     quota_bytes: int | None = None,
+    demand: Demand | None = None,
 ) -> Digest:
     """Bring the artifact to `into`, where `link` shows its files, and return its digest.
 
@@ -50,7 +52,7 @@ async def load(
     while True:
         begun_at = board.moved_at
         try:
-            digest = await pull(store, name, registries=registries, progress=board.report)
+            digest = await pull(store, name, registries=registries, progress=board.report, demand=demand)
             await in_thread(link_model, store, digest, into, link)
         except DiskFull as error:
             raise error.with_remedy(ROOM_REMEDY) from error

@@ -17,6 +17,7 @@ from berth_store.local import Store
 from berth_store.make_room import RoomMaker, with_room
 from berth_store.registries import RegistryConfig
 from berth_store.retry import RetryPolicy
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Name
 from berth_store.tasks import in_thread
 
@@ -42,6 +43,7 @@ async def load_shared(
     patience_seconds: float,
     clock: Callable[[], float],
     back_off: RetryPolicy = BACK_OFF,
+    demand: Demand | None = None,
 ) -> Digest:
     """Bring the artifact to `into/sha256-<hex>`, where no newer revision of any Model ever moves it; see `load`.
 
@@ -61,6 +63,7 @@ async def load_shared(
         back_off=back_off,
         link=link_name(tenant.pin),
         quota_bytes=tenant.quota_bytes,
+        demand=demand,
     )
     maker = RoomMaker(
         free=partial(_make_room, store, into, tenant),

@@ -16,6 +16,7 @@ from berth_store.errors import SourceUnreachable
 from berth_store.registries import RegistryConfig
 from berth_store.resolver.resolve import Resolution, resolve
 from berth_store.signals import end_at_once_on_signals
+from berth_store.signing.options import add_options, read_demand
 from berth_store.sources.address import source_name
 from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, render_success, write_termination
 
@@ -52,6 +53,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                     engine=asked.engine,
                     weights_format=asked.format,
                     own_template=asked.own_template,
+                    demand=read_demand(asked),
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
@@ -80,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--own-template", action="store_true", help="a chat template is given beside the artifact: do not judge its own"
     )
+    add_options(parser)
     add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")

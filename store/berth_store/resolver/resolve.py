@@ -12,10 +12,11 @@ from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch
 from berth_store.registries import RegistryConfig
 from berth_store.resolver.scratch import Scratch
+from berth_store.signing.demand import Demand
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import listed_digest
 from berth_store.sources.opened import open_source, select
-from berth_store.sources.protocol import ListedFile, Listing
+from berth_store.sources.protocol import Gathered, ListedFile, Listing
 from berth_store.transport import Transport
 
 
@@ -41,12 +42,14 @@ async def resolve(
     engine: EngineType = EngineType.AUTO,
     weights_format: Format | None = None,
     own_template: bool = False,
+    demand: Demand | None = None,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
     `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too; without
     a format, what the `engine` loads is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it
-    is no model, Unavailable where it can't be looked at now.
+    is no model, Unavailable where it can't be looked at now. What a `demand` asks of its signature is judged too, as
+    far as digests are known.
     """
     async with Transport(registries) as transport:
         source = open_source(name, transport, registries)
@@ -55,6 +58,7 @@ async def resolve(
         inside = await there.look_into(listing.manifest) if listing.manifest else ()
         selection = select(name, (*listing.files, *inside))
         files = await there.prepare(selection.files)
+        signer = await _signer(name, Gathered(source, listing, inside, _digests(files, inside)), demand, registries)
         try:
             formats = {weights_format} if weights_format else formats_of(engine)
             found = await detect_paged(there.view, there.supply, task=task, formats=formats, own_template=own_template)
@@ -64,13 +68,27 @@ async def resolve(
     whole = len(files) == len(listing.files) + len(inside)
     further_bytes = listing.further_bytes if whole or inside else 0
     size_bytes = sum(file.size for file in {*files, *inside}) + further_bytes
-    facts = {"digest": held_to(name, listing, files), "size_bytes": size_bytes}
+    facts = {"digest": held_to(name, listing, files), "size_bytes": size_bytes, "signer": signer or None}
     return Resolution(
         artifact=found.artifact.model_copy(update=facts),
         weights=str(found.weights[0].relative_to(there.view)),
         notes=(*(_named(note, there.view, name) for note in found.notes), *selection.notes),
         revision=listing.revision,
     )
+
+
+async def _signer(name: Name, there: Gathered, demand: Demand | None, registries: RegistryConfig) -> str:
+    if demand is None:
+        return ""
+    from berth_store.signing.judge import Judge  # noqa: PLC0415 - it takes the library for keys with it
+
+    return await Judge(demand).foresee(there, str(name), registries)
+
+
+def _digests(files: Sequence[ListedFile], inside: Sequence[ListedFile]) -> dict[str, Digest | None]:
+    """The digests that are known; of what lies in archives they are made up here."""
+    packed = frozenset(inside)
+    return {file.path: None if file in packed else file.digest for file in files}
 
 
 def held_to(name: Name, listing: Listing, files: Sequence[ListedFile]) -> Digest:

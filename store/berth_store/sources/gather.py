@@ -7,6 +7,7 @@ the same files give the same digest whatever source they came from.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_store import mediatypes
@@ -19,16 +20,20 @@ from berth_store.manifest import Descriptor, build_manifest, canonical_json
 from berth_store.model_config import build_config
 from berth_store.packing import media_type_of
 from berth_store.reference import Reference
+from berth_store.signing.kept import keep
 from berth_store.sources.address import Address
 from berth_store.sources.identity import listed_digest, stored_digest
 from berth_store.sources.oci import archive_file, list_inside, list_layers
 from berth_store.sources.opened import open_source, select
-from berth_store.sources.protocol import ListedFile, Listing, Source, key_of
+from berth_store.sources.protocol import Gathered, ListedFile, Listing, Source, key_of
 from berth_store.sources.selection import quantization_of
 from berth_store.tasks import in_thread, run_all
 from berth_store.transport import Transport
 from berth_store.unpack import unpack
 from berth_store.view import plan_links
+
+if TYPE_CHECKING:
+    from berth_store.signing.judge import Judge
 
 _FORMATS = {
     ".gguf": Format.GGUF,
@@ -67,10 +72,11 @@ def gather_local(store: Store, address: Address) -> Digest | None:
         return _keep(store, address, files, {file.path: file.digest for file in files if file.digest})
 
 
-async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Digest:
+async def gather(address: Address, transport: Transport, fetcher: Fetcher, judge: "Judge | None" = None) -> Digest:
     """Have the files in the store under their name; the digest of the manifest. Raises what `errors` lists.
 
-    What is not what `address.digest` pins is refused, and the name goes on standing for what it stood for.
+    What is not what `address.digest` pins, or not signed as the `judge` wants it, is refused, and the name goes on
+    standing for what it stood for.
     """
     store = fetcher.store
     source = open_source(address, transport, fetcher.config)
@@ -93,8 +99,10 @@ async def gather(address: Address, transport: Transport, fetcher: Fetcher) -> Di
                 await run_all(fetch(file) for file in wanted if file.digest is None)
                 if listing.digest is None:  # Else the registry's client has compared the manifest with the pin.
                     _check_pin(address, files, digests)
+                there = Gathered(source, listing, inside, digests)
+                signatures = await judge.admit_gathered(store, there, str(address), fetcher.config) if judge else []
                 await run_all(fetch(file) for file in wanted if file.digest is not None)
-            return await in_thread(_keep, store, address, files, digests)
+            return await in_thread(_keep, store, address, files, digests, signatures)
 
 
 async def _look_into(listing: Listing, source: Source, fetcher: Fetcher, origin: str) -> tuple[ListedFile, ...]:
@@ -124,10 +132,18 @@ def _wanted(source: Source, file: ListedFile) -> Wanted:
     return Wanted(key_of(remote.subject, file), file.size, remote, file.digest, file.git_digest)
 
 
-def _keep(store: Store, address: Address, files: Sequence[ListedFile], digests: Mapping[str, Digest]) -> Digest:
+def _keep(
+    store: Store,
+    address: Address,
+    files: Sequence[ListedFile],
+    digests: Mapping[str, Digest],
+    signatures: Sequence[bytes] = (),
+) -> Digest:
     layers = [_layer(file.path, file.size, digests[file.path]) for file in files]
     config = store.write_blob(_config(files, layers)).model_copy(update={"media_type": mediatypes.CONFIG_V02})
     written = store.write_blob(build_manifest(config=config, layers=layers))
+    if signatures:
+        keep(store, written.digest, signatures)
     store.tag(address, written.digest)
     return written.digest
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import unquote
 
 import aiohttp
@@ -11,11 +12,12 @@ from berth_store.errors import NoModelInSource, SourceError, SourceNotFound, Sou
 from berth_store.origin import find_scheme, with_scheme
 from berth_store.registries import RegistryConfig
 from berth_store.retry import with_retries
+from berth_store.signing.bundle import MAX_BUNDLE_BYTES, SIGNATURE_NAME
 from berth_store.sources.access import Login
 from berth_store.sources.locations import WebLocation
 from berth_store.sources.protocol import ListedFile, Listing
 from berth_store.sources.web import Site, SiteFile, retry_after_of, version_of
-from berth_store.transport import Transport
+from berth_store.transport import Transport, read_body
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _TOTAL = re.compile(r"bytes 0-0/(\d{1,16})")
@@ -51,6 +53,21 @@ class WebSource:
         """The file. Only after `list_files`."""
         assert self._site is not None, "list_files comes first"
         return SiteFile(self._site, self._site.base, self._location.uri, file.version)
+
+    async def read_attached(self, listing: Listing) -> list[bytes]:
+        """The files `NAME.sig` and `model.sig` in the folder of the one that is named."""
+        names = [f"{file.path}.sig" for file in listing.files] + [SIGNATURE_NAME]
+        found = [await with_retries(self._config.first_contact, partial(self._read, name)) for name in names]
+        return [content for content in found if content is not None]
+
+    async def _read(self, name: str) -> bytes | None:
+        """The small file of that name beside the one that is named; None where the server gives none."""
+        assert self._site is not None, "list_files comes first"
+        url = self._site.base.with_name(name)
+        async with self._site.get(url) as response:
+            if response.status >= 500 or response.status in {408, 425, 429}:
+                raise await self._site.failure(response, str(url))
+            return await read_body(response, MAX_BUNDLE_BYTES) if response.status == 200 else None
 
     async def _describe(self, url: URL, name: str) -> ListedFile:
         assert self._site is not None

@@ -96,6 +96,10 @@ class HubSource:
         url = self._url(f"{self._location.id}/resolve/{self._commit}/{quote(file.path)}")
         return SiteFile(self._site, url, f"{self._location.uri}/{file.path}")
 
+    async def read_attached(self, _: Listing) -> list[bytes]:
+        """None: a signature is a file of a repository like any other."""
+        return []
+
     async def _ask(self) -> bytes:
         revision = quote(self._location.revision, safe="")
         url = self._url(f"api/models/{self._location.id}/revision/{revision}?blobs=true")

@@ -12,6 +12,7 @@ from berth_store.model_manifest import fetch_model_manifest
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
 from berth_store.registry import BlobSource, Registry
+from berth_store.signing.attached import fetch_attached
 from berth_store.sources.protocol import ListedFile, Listing
 from berth_store.transport import Transport
 from berth_store.view import file_layers, layer_names
@@ -35,6 +36,11 @@ class RegistrySource:
         """The layer of a file."""
         assert file.digest is not None, "a layer has one"
         return self._registry.blob(self._reference.repository, file.digest)
+
+    async def read_attached(self, listing: Listing) -> list[bytes]:
+        """Those that refer to the artifact in its repository."""
+        assert listing.digest is not None, "a registry's artifact has one"
+        return await fetch_attached(self._registry, self._reference, listing.digest)
 
 
 def list_layers(manifest: Manifest) -> tuple[ListedFile, ...]:

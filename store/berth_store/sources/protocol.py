@@ -1,5 +1,6 @@
 """What a source of model files is asked, and the values that it gives: `Source`, `Listing`, `RemoteFile`."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -88,6 +89,28 @@ class Source(Protocol):
     def open(self, file: ListedFile) -> RemoteFile:
         """One of the listed files to read from."""
         ...
+
+    async def read_attached(self, listing: Listing) -> list[bytes]:
+        """Signatures that lie elsewhere than among the listed files, as large as `signing.bundle` allows at most."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What is about to be used of a source: the `digests` by name, None where one is not known yet.
+
+    `inside` are the files in its archives, which are in the store already; for a resolver their digests are made up.
+    """
+
+    source: Source
+    listing: Listing
+    inside: tuple[ListedFile, ...]
+    digests: Mapping[str, Digest | None]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that the source has."""
+        return frozenset(file.path for file in (*self.listing.files, *self.inside))
 
 
 def key_of(subject: str, file: ListedFile) -> str:

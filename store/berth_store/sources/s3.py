@@ -72,6 +72,10 @@ class BucketSource:
         key = self._keys[file.path]
         return SiteFile(self._site, self._url(quote(key, safe=f"/{_UNRESERVED}")), self._subject(key), file.version)
 
+    async def read_attached(self, _: Listing) -> list[bytes]:
+        """None: a signature is a file of a bucket like any other."""
+        return []
+
     async def _list_all(self, below: str) -> Sequence[BucketObject]:
         found: dict[str, BucketObject] = {}
         token = ""

@@ -34,6 +34,7 @@ _NEEDLESS = (
     *(".py", ".pyc", ".sh", ".ipynb", ".so", ".dll", ".js"),
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".mp4", ".webm", ".wav", ".mp3", ".flac", ".pdf", ".html"),
     *(".parquet", ".arrow", ".csv", ".tsv", ".jsonl", ".log", ".md"),
+    ".sig",  # A signature is looked for where one is demanded; what it signs is the same with it or without.
 )
 _NEEDLESS_FOLDERS = frozenset(
     {"onnx", "openvino", "coreml", "original", "flax", "tf", "tensorflow", "runs", "checkpoints", "assets", "images"}

@@ -12,6 +12,7 @@ from laptop import Laptop, laptop_in
 from lying_registry import LyingRegistry, stall
 from oci_artifacts import make_artifact, random_bytes
 from registry import running_registry
+from signatures import a_key, fingerprint, private_pem, public_pem
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -129,3 +130,25 @@ async def test_a_registry_that_does_not_answer_is_a_sentence(laptop: Laptop) -> 
     assert (finished.code, "names on localhost stay on this machine" in finished.err) == (2, True)
     absent = await laptop.run("push", "127.0.0.1:1/mine")
     assert (absent.code, "`berth list` shows" in absent.err) == (1, True)
+
+
+@pytest.mark.needs("registry")
+async def test_what_was_signed_is_pushed_with_its_signature_and_pulled_on_demand(laptop: Laptop) -> None:
+    files = {"key.pem": private_pem(a_key()), "pub.pem": public_pem(a_key()), "other.pem": public_pem(a_key(2))}
+    for name, content in files.items():
+        (laptop.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    key, pub, other = (str(laptop.folder / name) for name in files)
+    signer = f"signed by the key sha256:{fingerprint(a_key())}"
+    with running_registry(laptop.folder / "registry") as registry:
+        name = f"{registry.address}/team/mine:1"
+        model = str(laptop.folder / "m.gguf")
+        packaged = await laptop.run("package", model, "--tag", name, "--sign-key", key, "--push")
+        assert packaged.code == 0, packaged.err
+        assert signer in packaged.out
+        shutil.rmtree(laptop.home)
+        pulled = await laptop.run("pull", name, "--verify-key", pub)
+        assert signer in pulled.out
+        refused = await laptop.run("pull", name, "--verify-key", other)
+    assert refused.code != 0
+    assert f"it is signed by the key sha256:{fingerprint(a_key())}" in refused.err
+    assert (await laptop.run("push", name, "--sign-certificate", pub)).code == 2

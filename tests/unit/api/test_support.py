@@ -12,12 +12,18 @@ from berth_api.support import CLUSTER_MODEL, LAPTOP_MODEL, laptop_notes, refusal
 
 CARRIED_OUT = {
     "Model": {
-        *("spec.source.uri", "spec.source.files", "spec.source.digest", "spec.source.secretRef", "spec.artifact"),
+        *(
+            "spec.source.uri",
+            "spec.source.files",
+            "spec.source.digest",
+            "spec.source.secretRef",
+            "spec.source.signature",
+        ),
         *("spec.task", "spec.engine.type", "spec.engine.args", "spec.engine.image", "spec.accelerator"),
         *("spec.aliases", "spec.exposure", "spec.contextLength", "spec.parallelSequences", "spec.chatTemplate"),
         *("spec.replicas", "spec.suspend", "spec.resources.requests", "spec.resources.limits"),
         *("spec.rollout.drainTimeout", "spec.rollout.startDeadline", "spec.pod", "spec.allowedRoutes"),
-        "spec.cache",
+        *("spec.cache", "spec.artifact"),
     },
     "ModelRoute": {
         *("spec.names", "spec.rules[].match.headers"),
@@ -157,6 +163,12 @@ def test_a_file_of_the_laptop_is_no_source_in_a_cluster() -> None:
 
 ONLY_ON_A_CLUSTER: dict[str, dict[str, Any]] = {
     "spec.source.secretRef": {"source": {"uri": "oci://r/m", "secretRef": {"name": "token"}}},
+    **{
+        f"spec.source.signature.{way}.configMapRef": {
+            "source": {"uri": "oci://r/m", "signature": {way: {"configMapRef": {"name": "keys", "key": "k"}}}}
+        }
+        for way in ("key", "certificate")
+    },
     "spec.artifact.format": {"artifact": {"format": "GGUF"}},
     "spec.artifact.task": {"artifact": {"task": "Chat"}},
     "spec.artifact.parameters": {"artifact": {"parameters": 1}},

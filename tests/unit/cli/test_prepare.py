@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import folder_builders
 import gguf_builders
@@ -11,6 +12,7 @@ from lying_registry import LyingRegistry
 from lying_sources import FakeHub
 from model_builders import a_model
 from oci_artifacts import make_artifact
+from signatures import a_certificate, a_key, an_authority, attach, fingerprint, pem_of, public_pem, sign_files
 
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import InvalidSpec, UnsupportedModel
@@ -18,15 +20,17 @@ from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation
 from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_name
 from berth_cli.laptop.view import ModelStage, Transfer
-from berth_store.errors import QuotaReached, SourceNotFound
+from berth_store.errors import QuotaReached, SignatureInvalid, SignatureMissing, SourceNotFound
 from berth_store.fetched import fetch_and_hold
 from berth_store.local import Store
 from berth_store.package import package
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
+from berth_store.signing.sign import Signer, sign_artifact
 from berth_store.sources.access import SourceAccess
 
 pytestmark = pytest.mark.timeout(60)
+PEM = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
 OTHER = "sha256:" + "1" * 64
 
 
@@ -102,6 +106,42 @@ async def test_what_is_served_is_not_freed_for_what_is_pulled(machine: Machine) 
     assert machine.store.view(artifacts[0].digest).is_dir()
 
 
+async def test_a_signature_is_demanded_of_what_is_here_and_of_what_is_pulled(machine: Machine) -> None:
+    signed = {"m.gguf": machine.file.read_bytes()}
+    pem = {"signature": {"key": {"pem": public_pem(a_key())}}}
+    artifact = make_artifact(signed)
+    async with LyingRegistry() as registry:
+        reference = registry.hold("team/m", artifact)
+        plain = a_model("m", source={"uri": f"oci://{reference}"})
+        demanding = a_model("m", source={"uri": f"oci://{reference}", **pem})
+        await machine.prepare(plain)
+        with pytest.raises(SignatureMissing):
+            await machine.prepare(demanding)
+        attach(registry, "team/m", artifact, sign_files(signed, a_key()))
+        prepared = await machine.prepare(demanding)
+        asked = len(registry.seen)
+        assert await machine.prepare(demanding)
+        assert len(registry.seen) == asked, "what was signed is kept with what is here"
+    assert prepared.artifact.signer == f"the key sha256:{fingerprint(a_key())}"
+    assert prepared.notes[0] == f"signed by {prepared.artifact.signer}"
+
+
+async def test_an_authority_in_the_model_may_vouch_for_the_signer(machine: Machine) -> None:
+    package(machine.store, machine.file, Reference.parse("localhost/m:1"))
+    own = a_certificate("release@example.com", a_key(), "Model Root", a_key(90))
+    sign_artifact(machine.store, Reference.parse("localhost/m:1"), Signer(a_key(), (own,)))
+
+    def signed_by(*signers: str) -> Model:
+        certificate = {"pem": pem_of(an_authority()), "signers": signers}
+        return a_model("m", source={"uri": "oci://localhost/m:1", "signature": {"certificate": certificate}})
+
+    prepared = await machine.prepare(signed_by())
+    assert prepared.artifact.signer == "the certificate CN=release@example.com, issued by CN=Model Root"
+    assert await machine.prepare(signed_by("release@example.com"))
+    with pytest.raises(SignatureInvalid, match="which is nobody's who may"):
+        await machine.prepare(signed_by("other@example.com"))
+
+
 async def test_a_local_name_that_is_missing_may_come_later(machine: Machine) -> None:
     with pytest.raises(SourceNotFound, match="make it with `berth package`"):
         await machine.prepare(a_model("m", source={"uri": "oci://localhost/m:1"}))
@@ -139,9 +179,10 @@ async def test_an_engine_that_is_named_gets_its_own_format(machine: Machine, tmp
     [
         ({"uri": "file://models/m.gguf"}, "write the whole path after three slashes"),
         ({"uri": "file:///tmp/m.gguf", "digest": OTHER}, "are not checked against a digest"),
+        ({"uri": "file:///tmp/m.gguf", "signature": {"key": {"pem": PEM}}}, "are not held to a signature"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused(source: dict[str, str], message: str) -> None:
+def test_a_file_that_cannot_be_meant_is_refused(source: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSpec, match=message):
         local_path(a_model("m", source=source))
 

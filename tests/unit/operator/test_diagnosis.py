@@ -60,6 +60,16 @@ TROUBLE: dict[str, tuple[Json, str, str]] = {
         "ChecksumMismatch",
         "the files could not be fetched: the layer is damaged",
     ),
+    "nobody has signed it": (
+        a_pod(fetch=ended(1, a_refusal("SignatureMissing", "it has no signature"))),
+        "SignatureMissing",
+        "the files could not be fetched: it has no signature",
+    ),
+    "somebody else has signed it": (
+        a_pod(fetch=ended(1, a_refusal("SignatureInvalid", "it is signed by the key sha256:ab"))),
+        "SignatureInvalid",
+        "signed by the key sha256:ab",
+    ),
     "the volume is full": (a_pod(fetch=ended(1, a_refusal("DiskFull", "no space"))), "DiskFull", "no space"),
     "the claim's quota is reached": (
         a_pod(fetch=ended(1, a_refusal("CacheQuotaExceeded", "the quota is 9"))),

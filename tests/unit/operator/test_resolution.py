@@ -24,6 +24,8 @@ from berth_operator.resolution import (
 )
 
 PINNED: dict[str, Any] = {"uri": "oci://r.example/m:1", "digest": DIGEST}
+PEM = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
+SIGNED: dict[str, Any] = {"uri": "oci://localhost/qwen:latest", "signature": {"key": {"pem": PEM}}}
 PLAIN_INPUTS = "b20db4cd"
 PATHS = ["", "model.gguf", "a/b.onnx", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\nb", "a" * 600]
 
@@ -53,7 +55,14 @@ def test_a_report_in_any_letters_is_still_read_after_it_was_kept() -> None:
     "reason",
     [
         *("SourceNotFound", "SourceUnauthorized", "LicenseGated", "SourceUnreachable", "DigestMismatch"),
-        *("NoModelInSource", "UnsupportedFormat", "PickleRefused", "InvalidSpec"),
+        *(
+            "SignatureMissing",
+            "SignatureInvalid",
+            "NoModelInSource",
+            "UnsupportedFormat",
+            "PickleRefused",
+            "InvalidSpec",
+        ),
     ],
 )
 def test_a_refusal_keeps_its_reason_and_its_words(reason: str) -> None:
@@ -110,6 +119,8 @@ def test_the_question_changes_with_what_may_change_the_answer() -> None:
         a_model(source={"uri": "oci://localhost/qwen:other"}),
         a_model(source={"uri": "oci://localhost/qwen:latest", "digest": DIGEST}),
         a_model(source={"uri": "oci://localhost/qwen:latest", "secretRef": {"name": "s"}}),
+        a_model(source=SIGNED),
+        a_model(source=SIGNED | {"signature": {"key": {"configMapRef": {"name": "keys", "key": "k"}}}}),
         a_model(task="Embedding"),
         a_model(engine={"type": "LlamaCpp"}),
         a_model(artifact={"format": "ONNX"}),
@@ -139,6 +150,7 @@ def test_a_model_that_pins_digest_format_and_task_needs_no_job(spec: dict[str, A
         {"source": PINNED, "artifact": {"format": "GGUF"}},
         {"source": PINNED, "task": "Chat"},
         {"artifact": {"format": "GGUF", "task": "Chat"}},
+        {"source": PINNED | {"signature": SIGNED["signature"]}, "artifact": {"format": "GGUF", "task": "Chat"}},
     ],
 )
 def test_a_model_that_leaves_one_of_them_open_needs_one(spec: dict[str, Any]) -> None:

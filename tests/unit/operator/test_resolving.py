@@ -321,6 +321,12 @@ def test_notes_of_the_resolver_are_told() -> None:
     assert "the tokenizer is a guess" in condition(world.status, "Resolved")["message"]
 
 
+def test_who_has_signed_is_told() -> None:
+    world = a_resolved_world(report=a_report(signer="the key sha256:ab"))
+    assert "; signed by the key sha256:ab" in condition(world.status, "Resolved")["message"]
+    assert world.status["artifact"]["signer"] == "the key sha256:ab"
+
+
 def test_a_clock_that_jumps_back_only_waits() -> None:
     world = a_world()
     world.step()

@@ -12,10 +12,11 @@ from held import holding
 from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact, random_bytes
 from pulls import QUICK
+from signatures import a_key, attach, by_key, sign_files
 
 from berth_store import locks, make_room
 from berth_store.digest import Digest, digest_of
-from berth_store.errors import DiskFull, QuotaReached
+from berth_store.errors import DiskFull, QuotaReached, SignatureInvalid, SignatureMissing
 from berth_store.evict import SPARED_SECONDS, link_name
 from berth_store.holds import find_holds, hold_path
 from berth_store.loader import shared as shared_module
@@ -24,6 +25,7 @@ from berth_store.loader.board import Board
 from berth_store.loader.shared import Tenant, load_shared
 from berth_store.local import Store
 from berth_store.reference import Reference
+from berth_store.signing.demand import Demand
 
 pytestmark = pytest.mark.timeout(60)
 SIZE = 400_000
@@ -43,7 +45,13 @@ class Claim:
         return self.registry.hold(f"ai/{name}", artifact).with_digest(artifact.digest), artifact
 
     async def load(
-        self, model: str, reference: Reference, *, patience_seconds: float = 600, quota_bytes: int | None = None
+        self,
+        model: str,
+        reference: Reference,
+        *,
+        patience_seconds: float = 600,
+        quota_bytes: int | None = None,
+        demand: Demand | None = None,
     ) -> Digest:
         assert reference.digest is not None
         return await load_shared(
@@ -54,6 +62,7 @@ class Claim:
             registries=QUICK,
             patience_seconds=patience_seconds,
             clock=time.monotonic,
+            demand=demand,
         )
 
     def path_of(self, artifact: MadeArtifact) -> Path:
@@ -272,3 +281,18 @@ def test_a_folder_is_shared_by_a_name_and_a_digest(
     with pytest.raises(SystemExit):
         parse_arguments((*ALONE, *options))
     assert said in capsys.readouterr().err
+
+
+async def test_what_one_model_fetched_is_no_less_judged_by_the_next(claim: Claim) -> None:
+    reference, artifact = claim.push("a", 1)
+    await claim.load("trusting", reference)
+    with pytest.raises(SignatureMissing):
+        await claim.load("strict", reference, patience_seconds=0, demand=by_key(a_key()))
+    files = {"model.gguf": random_bytes(SIZE, seed=1)}
+    attach(claim.registry, "ai/a", artifact, sign_files(files, a_key()))
+    asked = len(claim.registry.spans())
+    await claim.load("strict", reference, demand=by_key(a_key()))
+    assert len(claim.registry.spans()) == asked + 1, "the signature alone was fetched"
+    with pytest.raises(SignatureInvalid):
+        await claim.load("other", reference, patience_seconds=0, demand=by_key(a_key(2)))
+    assert claim.path_of(artifact).exists(), "for the first it stays as it is"

@@ -115,6 +115,16 @@ def test_a_resolvers_pod_is_no_engine() -> None:
     assert labels["berth.dev/loading"] == ""
 
 
+def test_a_resolver_judges_the_signature_too() -> None:
+    reference = {"name": "model-keys", "key": "release.pem"}
+    model = the_model(source={"uri": "oci://r.example/m:1", "signature": {"key": {"configMapRef": reference}}})
+    pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert "--signed-by-key=/etc/berth/signature/release.pem" in container["command"]
+    assert "signature" in [mount["name"] for mount in container["volumeMounts"]]
+    assert "signature" in [volume["name"] for volume in pod["volumes"]]
+
+
 def test_a_resolver_is_told_the_pin_the_task_and_the_engine() -> None:
     digest = "sha256:" + "1" * 64
     model = the_model(source={"uri": f"oci://r.example/m@{digest}"}, task="Embedding", engine={"type": "OnnxRuntime"})

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 from operator_builders import DIGEST, Json, World, a_node, a_report, a_resolved_world, some_settings
+from signatures import a_key, an_authority, by_authority, by_key, pem_of, public_pem
 
 from berth_operator.settings import CABundle, ConfigMapKey, Loader, Variable
+from berth_store.loader.arguments import parse_arguments
+from berth_store.signing.demand import Demand
 
 MEBI = 1 << 20
+ROOT = an_authority()
 
 
 def template(**known: Any) -> Json:
@@ -178,6 +182,51 @@ def test_of_another_sources_secret_the_loader_gets_what_that_source_knows_and_no
         "defaultMode": 0o440,
         "optional": True,
     }
+
+
+def test_the_loader_gets_the_key_that_stands_in_the_model_as_one_word() -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nMFkw$\n-----END PUBLIC KEY-----\n"
+    pod = template(source={"uri": "oci://r.example/m:1", "signature": {"key": {"pem": pem}}})["spec"]
+    assert f"--signed-by-key={pem.replace('$', '$$')}" in pod["initContainers"][0]["command"]
+    assert "signature" not in [volume["name"] for volume in pod["volumes"]]
+
+
+@pytest.mark.parametrize(
+    ("signature", "demand"),
+    [
+        ({"key": {"pem": public_pem(a_key())}}, by_key(a_key())),
+        (
+            {"certificate": {"pem": pem_of(ROOT), "signers": ["-a", "b$(HOME)"]}},
+            by_authority(ROOT, "-a", "b$(HOME)"),
+        ),
+    ],
+    ids=["key", "authority"],
+)
+def test_the_loader_understands_what_it_is_told_of_signatures(signature: Json, demand: Demand) -> None:
+    command = fetch(source={"uri": "oci://r.example/m:1", "signature": signature})["command"]
+    as_started = [word.replace("$$", "$") for word in command]
+    assert parse_arguments(as_started[3:]).demand == demand
+
+
+def test_the_loader_is_told_which_of_an_authoritys_signers_may() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    certificate = {"pem": pem, "signers": ["release@example.com", "-x"]}
+    command = fetch(source={"uri": "oci://r.example/m:1", "signature": {"certificate": certificate}})["command"]
+    at = command.index(f"--signed-by-authority={pem}")
+    assert command[at + 1 : at + 3] == ["--signer=release@example.com", "--signer=-x"]
+
+
+@pytest.mark.parametrize(("way", "option"), [("key", "--signed-by-key"), ("certificate", "--signed-by-authority")])
+def test_of_a_config_map_the_loader_alone_sees_the_one_key_that_is_named(way: str, option: str) -> None:
+    reference = {"name": "model-keys", "key": "release.pem"}
+    pod = template(source={"uri": "oci://r.example/m:1", "signature": {way: {"configMapRef": reference}}})["spec"]
+    init, container = pod["initContainers"][0], pod["containers"][0]
+    assert f"{option}=/etc/berth/signature/release.pem" in init["command"]
+    assert {"name": "signature", "mountPath": "/etc/berth/signature", "readOnly": True} in init["volumeMounts"]
+    assert "signature" not in [mount["name"] for mount in container["volumeMounts"]]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "signature"]
+    items = [{"key": "release.pem", "path": "release.pem"}]
+    assert volume["configMap"] == {"name": "model-keys", "items": items, "optional": True}
 
 
 def test_a_branch_is_fetched_at_the_commit_that_was_resolved() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.fuzz import __main__ as command
+from tests.fuzz.bundles import fuzz_bundles
 from tests.fuzz.headers import fuzz
 
 
@@ -48,3 +49,25 @@ def test_the_command_fails_at_a_finding(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert command.main() == 1
     assert "FOUND with --seed 2" in capsys.readouterr().out
+
+
+def test_a_short_run_over_signatures_finds_nothing() -> None:
+    tally = fuzz_bundles(seconds=10, seed=11, max_files=600)
+    assert tally.findings == []
+    assert tally.outcomes["refused"] > 400
+
+
+SIGNATURE_FAULTS: dict[str, tuple[str, Callable[..., object], str]] = {
+    "a signature that nobody checks": ("berth_store.signing.policies.has_signed", lambda *_: True, "something else"),
+    "a digest that is not looked at": ("berth_store.signing.statement._is_hex", lambda _: True, "ValueError"),
+    "a certificate that is read by halves": ("berth_store.signing.certificates._whole", lambda one: one, "ValueError"),
+}
+
+
+@pytest.mark.parametrize(("place", "fault", "what"), SIGNATURE_FAULTS.values(), ids=SIGNATURE_FAULTS.keys())
+def test_a_fault_in_judging_signatures_is_found(
+    monkeypatch: pytest.MonkeyPatch, place: str, fault: Callable[..., object], what: str
+) -> None:
+    monkeypatch.setattr(place, fault)
+    (finding,) = fuzz_bundles(seconds=30, seed=4).findings
+    assert what in finding.what
