@@ -1,6 +1,7 @@
 """Whatever text is given, reading it ends in objects or in mistakes with lines; and what YAML allows is understood."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -66,7 +67,12 @@ def test_json_is_read_as_it_is(value: object) -> None:
     assert document.value == value
 
 
-@given(st.dictionaries(st.text("abcxyz -:'#\n", min_size=1), SCALARS, min_size=1))
+def is_read_alike(value: object) -> bool:
+    """PyYAML takes `1e9` for a text and writes it without quotes; kubectl, and we, take it for a number."""
+    return not isinstance(value, str) or not re.fullmatch(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+", value)
+
+
+@given(st.dictionaries(st.text("abcxyz -:'#\n", min_size=1), SCALARS.filter(is_read_alike), min_size=1))
 def test_a_mapping_that_another_program_wrote_is_read_as_it_is(value: dict[str, object]) -> None:
     (document,) = read_documents(yaml.safe_dump(value))
     assert document.value == value
