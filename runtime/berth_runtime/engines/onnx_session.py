@@ -36,16 +36,18 @@ FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s\"'/]+/)*(?=[^\s\"'/])")
 CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
-def open_session(graph: Path | ServedGraph, *, provider: str | None = None) -> onnxruntime.InferenceSession:
+def open_session(
+    graph: Path | ServedGraph, *, provider: str | None = None, threads: int = 1
+) -> onnxruntime.InferenceSession:
     """Load the weights; raises `LoadFailed` with the library's reason.
 
-    `provider` is a word of `onnx_providers`, None for the CPU. One thread a run: several requests at once use the cores
-    better than one request spread over them. Shapes differ from run to run, so a memory pattern for each would only
-    grow.
+    `provider` is a word of `onnx_providers`, None for the CPU. One of the `threads` for a run is best where several
+    requests are computed at once: they use the cores better than one request spread over them. Shapes differ from run
+    to run, so a memory pattern for each would only grow.
     """
     providers = choose_providers(onnxruntime.get_available_providers(), provider)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False
     options.log_severity_level = 3
