@@ -43,7 +43,7 @@ def served(release: Release, node: Node, objects: Objects, tmp_path_factory: pyt
         path = sample.write(home / name)
         berth("package", str(path), "--tag", artifact, environment=environment)
         berth("push", artifact, environment=environment)
-        # As users with one small model do: what a pod asks for is said, for seven stand beside the quick start.
+        # As users with one small model do: what a pod asks for is said, for eight stand beside the quick start.
         resources = {"requests": {"cpu": "20m", "memory": "200Mi"}}
         apply(a_model(name, NAMESPACE, source={"uri": f"oci://{artifact}"}, resources=resources))
     Starts(objects, NAMESPACE).wait(*SAMPLES, seconds=180)
@@ -97,6 +97,27 @@ def test_a_classifier_in_safetensors_gives_the_probabilities_of_the_reference(cl
 def test_a_recogniser_in_onnx_reads_a_line(client: ClientPod) -> None:
     answer = ask(client, "/images/recognize", "reader", image=data_url(encoded(text_line(LINE))))
     assert answer["data"][0]["text"] == LINE
+
+
+def test_a_language_model_in_onnx_goes_on_counting_and_streams_the_same(client: ClientPod) -> None:
+    plain, streamed = client.ask(f"""
+asked = dict(model="{NAMESPACE}/writer", prompt="1, 2, 3, 4, 5, 6,", max_tokens=8, temperature=0)
+plain = client.completions.create(**asked)
+streamed = [each.choices[0].text for each in client.completions.create(**asked, stream=True)]
+say([[plain.choices[0].text, plain.usage.completion_tokens], "".join(streamed)])
+""")
+    assert plain == [" 7, 8, 9", 8]
+    assert streamed == plain[0]
+
+
+def test_it_chats_by_its_template(client: ClientPod) -> None:
+    said = client.ask(f"""
+messages = [{{"role": "user", "content": "What is the capital of France?"}}]
+answer = client.chat.completions.create(model="{NAMESPACE}/writer", messages=messages, max_tokens=12, temperature=0)
+say([answer.choices[0].message.content, answer.usage.prompt_tokens])
+""")
+    assert "Paris" in said[0]
+    assert said[1] == 37
 
 
 @pytest.mark.parametrize(("angle", "label"), [(0, "0"), (180, "180")])

@@ -22,8 +22,9 @@ _OTHER_FORMATS = (
 class Served:
     """What one engine can serve: formats and tasks, and whether this version has the engine at all.
 
-    `architectures` are those that it knows of a format, where it does not know all: the artifact's own names for them.
-    `most_devices` is how many GPUs one process of it can use together; 0 where this version runs it on the CPU alone.
+    `only` are the tasks of a format from which it does not do all of them. `architectures` are those that it knows of a
+    format, where it does not know all: the artifact's own names for them. `most_devices` is how many GPUs one process
+    of it can use together; 0 where this version runs it on the CPU alone, as it does the tasks `on_host` in any case.
     One that is made for GPUs (`wants_devices`) is taken without any only where it is asked for by name.
     """
 
@@ -31,8 +32,14 @@ class Served:
     tasks: frozenset[Task]
     available: bool
     most_devices: int = 0
+    only: Mapping[Format, frozenset[Task]] = field(default_factory=dict)
     architectures: Mapping[Format, frozenset[str]] = field(default_factory=dict)
+    on_host: frozenset[Task] = frozenset()
     wants_devices: bool = False
+
+    def tasks_from(self, weights: Format) -> frozenset[Task]:
+        """What it can do with weights of a format; nothing, if it does not load them."""
+        return self.only.get(weights, self.tasks) if weights in self.formats else frozenset()
 
 
 SERVED: Mapping[EngineType, Served] = {
@@ -41,10 +48,12 @@ SERVED: Mapping[EngineType, Served] = {
     ),
     EngineType.ONNX_RUNTIME: Served(
         frozenset({Format.ONNX, Format.SAFETENSORS}),
-        _TEXTS | _PICTURES,
+        _TEXT | _TEXTS | _PICTURES,
         available=True,
         most_devices=1,
+        only={Format.SAFETENSORS: _TEXTS | _PICTURES},
         architectures={Format.SAFETENSORS: _ENCODERS},
+        on_host=_TEXT,
     ),
     EngineType.VLLM: Served(
         frozenset({Format.SAFETENSORS}),
@@ -81,19 +90,34 @@ def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, g
     """
     engine = _checked(wanted, artifact) if wanted is not EngineType.AUTO else _first_that_serves(artifact, gpu=gpu)
     if gpu:
-        check_devices(engine, 1)
+        check_devices(engine, 1, artifact.task)
     return engine
 
 
-def check_devices(engine: EngineType, count: int) -> None:
-    """Raise InvalidSpec if one process of the engine can't use so many GPUs."""
+def check_devices(engine: EngineType, count: int, task: Task = Task.AUTO) -> None:
+    """Raise InvalidSpec if one process of the engine can't use so many GPUs for the task."""
     most = SERVED[engine].most_devices
+    if task in SERVED[engine].on_host:
+        message = f"{engine} does {task} on the CPU alone in this version"
+        remedy = f"leave it out, or bring the model as {_words(_formats_on_devices(task))}"
+        raise InvalidSpec(FieldError("spec.accelerator", message, remedy, Reason.UNSUPPORTED_FIELD))
     if most == 0:
         message, remedy = f"{engine} uses no GPU in this version", "leave it out to serve on the CPU"
         raise InvalidSpec(FieldError("spec.accelerator", message, remedy, Reason.UNSUPPORTED_FIELD))
     if count > most:
         message = f"{engine} uses at most {most} GPU in a pod, and {count} are asked for"
         raise InvalidSpec(FieldError("spec.accelerator.count", message, f"give at most {most}, or more replicas"))
+
+
+def _formats_on_devices(task: Task) -> frozenset[Format]:
+    """The formats from which a task is done on GPUs."""
+    return frozenset(
+        form
+        for served in SERVED.values()
+        if served.available and served.most_devices and task not in served.on_host
+        for form in served.formats
+        if task in served.tasks_from(form)
+    )
 
 
 def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
@@ -109,7 +133,7 @@ def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
 
 def _serves(engine: EngineType, artifact: Artifact) -> bool:
     served = SERVED[engine]
-    known_task = artifact.task is Task.AUTO or artifact.task in served.tasks
+    known_task = artifact.task is Task.AUTO or artifact.task in served.tasks_from(artifact.format)
     return artifact.format in served.formats and known_task and _knows(served, artifact)
 
 
@@ -133,8 +157,9 @@ def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
     if not _knows(served, artifact):
         raise _refused(_unknown_architecture(wanted, artifact), _REMEDY_ARCHITECTURE)
     if not _serves(wanted, artifact):
+        tasks = _words(served.tasks_from(artifact.format))
         raise _refused(
-            f"{wanted} serves {_words(served.tasks)}, and this model's task is {artifact.task}",
+            f"{wanted} serves {tasks} from {artifact.format}, and this model's task is {artifact.task}",
             "choose another model or task",
         )
     return wanted
@@ -146,12 +171,7 @@ def _refused(message: str, remedy: str) -> InvalidSpec:
 
 def _why_none(artifact: Artifact) -> str:
     tasks = sorted(
-        {
-            task
-            for served in SERVED.values()
-            if served.available and artifact.format in served.formats
-            for task in served.tasks
-        }
+        {task for served in SERVED.values() if served.available for task in served.tasks_from(artifact.format)}
     )
     if artifact.task in tasks:
         engine = next(each for each in available_engines() if artifact.format in SERVED[each].architectures)
@@ -160,8 +180,9 @@ def _why_none(artifact: Artifact) -> str:
         others = {
             form
             for served in SERVED.values()
-            if served.available and artifact.task in served.tasks
+            if served.available
             for form in served.formats - {artifact.format}
+            if artifact.task in served.tasks_from(form)
         }
         bring = f"bring the model as {' or '.join(sorted(others))}, or " if others else ""
         return (

@@ -47,7 +47,7 @@ def build_launch(
     devices = spec.accelerator.count if spec.accelerator is not None else 0
     engine = choose_engine(artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=devices > 0)
     if devices:
-        check_devices(engine, devices)
+        check_devices(engine, devices, wanted_task)
     options: dict[str, object] = {
         "--model": f"{model.metadata.name}={model_path}",
         "--host": host,

@@ -1,7 +1,7 @@
 """A model of each format that the cpu image serves, as folders and files that users have, and what is known of it.
 
-Weights are real where a package carries some (MiniLM, PP-OCR, BlazeFace), and the scores of the heads beside MiniLM are
-those of transformers (tests/reference).
+Weights are real where a package carries some (MiniLM, PP-OCR, BlazeFace, SmolLM2), and the scores of the heads beside
+MiniLM are those of transformers (tests/reference).
 """
 
 import shutil
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tools
 from minilm_heads import write_minilm_head
+from onnx_decoder import smollm2_onnx
 from tiny_classifier import float_tflite
 from vision_models import write_orientation_classifier, write_recogniser
 
@@ -68,6 +69,7 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "reader": Sample(write_recogniser, "OnnxRuntime", "ONNX", "TextRecognition"),
     "upright": Sample(write_orientation_classifier, "OnnxRuntime", "ONNX", "ImageClassification"),
+    "writer": Sample(lambda _: smollm2_onnx(), "OnnxRuntime", "ONNX", "Chat"),
     "stripes": Sample(_stripes, "LiteRT", "TFLite", "ImageClassification"),
     "faces": Sample(_faces, "LiteRT", "TFLite", "ObjectDetection"),
 }

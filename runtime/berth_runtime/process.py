@@ -93,5 +93,9 @@ class WorkerProcess:
 
 
 def worker_environment(environ: Mapping[str, str], cores: int) -> dict[str, str]:
-    """A worker's environment. OpenBLAS, which comes with numpy, would start a thread for each core of the node."""
-    return {"OPENBLAS_NUM_THREADS": str(cores), **environ}
+    """A worker's environment.
+
+    OpenBLAS, which comes with numpy, would start a thread for each core of the node. ONNX Runtime from 1.32 on would
+    give the machine a number, and keep events for its makers under HOME.
+    """
+    return {"OPENBLAS_NUM_THREADS": str(cores), **environ, "ORT_DISABLE_TELEMETRY": "1"}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from folder_builders import sentence_files
+from decoder_builders import decoder_files
+from folder_builders import as_bytes, sentence_files
 from gguf_builders import (
     BOOL,
     LLAMA_TENSORS,
@@ -44,7 +45,7 @@ class Seed:
 
 def seeds() -> list[Seed]:
     """All starting files."""
-    return [*_gguf(), *_safetensors(), *_onnx(), *_tflite(), *_settings(), *_pictures()]
+    return [*_gguf(), *_safetensors(), *_onnx(), *_tflite(), *_settings(), *_pictures(), *_decoders()]
 
 
 def _gguf() -> list[Seed]:
@@ -103,6 +104,12 @@ def _settings() -> list[Seed]:
         "1_Pooling/config.json": b'{"word_embedding_dimension": 8, "pooling_mode_mean_tokens": true}',
     }
     return [Seed(name, content, files) for name, content in texts.items()]
+
+
+def _decoders() -> list[Seed]:
+    """A graph that writes text and the settings that name it, each in turn the one that is damaged."""
+    files = as_bytes(decoder_files())
+    return [Seed(name, files[name], files) for name in ("model.onnx", "genai_config.json")]
 
 
 def _pictures() -> list[Seed]:

@@ -12,10 +12,10 @@ from typing import Any, Final, Protocol
 import orjson
 
 from berth_runtime.engines.protocol import Failure, Usage
+from berth_runtime.engines.written import context_exceeded, render_usage
 
 Json = dict[str, Any]
 
-CONTEXT_EXCEEDED: Final = "context_length_exceeded"
 _EVENT: Final = b'{"choices":'
 _ERROR: Final = b'{"error"'
 # A quote inside a JSON string is escaped, so these bytes are always the key.
@@ -113,15 +113,6 @@ def rename_model(chunk: bytes, old: str, new: str) -> bytes:
     return chunk.replace(b'"model":' + orjson.dumps(old), b'"model":' + orjson.dumps(new))
 
 
-def render_usage(usage: Usage) -> Json:
-    """Usage as OpenAI writes it."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.generated_tokens,
-        "total_tokens": usage.prompt_tokens + usage.generated_tokens,
-    }
-
-
 def translate_refusal(message: str) -> Failure:
     """The OpenAI error for a request that llama.cpp does not take, blamed on the field that its words give away."""
     named = _NAMED_FIELD.search(message)
@@ -152,13 +143,3 @@ def translate_error(error: Json) -> Failure:
     if status == 400:
         return translate_refusal(message)
     return Failure(501 if status == 501 else 500, "engine_error", message)
-
-
-def context_exceeded(tokens: int, context_length: int) -> Failure:
-    """A prompt that is longer than one sequence may be."""
-    return Failure(
-        400,
-        CONTEXT_EXCEEDED,
-        f"This model's maximum context length is {context_length} tokens, and the prompt has {tokens}. "
-        "Shorten it, or serve the model with a larger context length.",
-    )

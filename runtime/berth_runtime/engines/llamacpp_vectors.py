@@ -12,8 +12,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from berth_runtime.engines.llamacpp_answers import CONTEXT_EXCEEDED, translate_error, translate_refusal
+from berth_runtime.engines.llamacpp_answers import translate_error, translate_refusal
 from berth_runtime.engines.protocol import EmbeddingRequest, Failure, LoadFailed, Reply, RerankRequest, Rows, Usage
+from berth_runtime.engines.written import CONTEXT_EXCEEDED
 from berth_store.headers.gguf import GgufHeader
 
 Inputs = Sequence[str | tuple[int, ...]]

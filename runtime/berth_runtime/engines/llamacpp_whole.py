@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from berth_runtime.engines.llamacpp_answers import render_usage
 from berth_runtime.engines.protocol import Usage
+from berth_runtime.engines.written import render_usage
 
 Json = dict[str, Any]
 

@@ -6,11 +6,19 @@ own process.
 
 from berth_store.detect.bounded import detect_bounded
 from berth_store.detect.detection import detect
-from berth_store.detect.model import ClassifierSettings, DetectedModel, EmbeddingSettings, Pooling, Problem
+from berth_store.detect.model import (
+    ClassifierSettings,
+    DecoderSettings,
+    DetectedModel,
+    EmbeddingSettings,
+    Pooling,
+    Problem,
+)
 from berth_store.detect.picture_settings import PictureSettings
 
 __all__ = [
     "ClassifierSettings",
+    "DecoderSettings",
     "DetectedModel",
     "EmbeddingSettings",
     "PictureSettings",

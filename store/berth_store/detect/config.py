@@ -32,6 +32,12 @@ def count(config: Mapping[str, Json], key: str) -> int | None:
     return value if type(value) is int and 0 < value <= MAX_SANE_LENGTH else None
 
 
+def share(config: Mapping[str, Json], key: str, *, most: float) -> float | None:
+    """The number above 0, and up to `most`, at `key`."""
+    value = config.get(key)
+    return float(value) if type(value) in {int, float} and 0 < value <= most else None  # type: ignore[arg-type,operator]
+
+
 def flag(config: Mapping[str, Json], key: str) -> bool:
     """Whether `key` is set to true."""
     return config.get(key) is True

@@ -13,7 +13,7 @@ from berth_store.detect.folder import ModelFolder
 from berth_store.detect.gguf import detect_gguf, detect_gguf_folder
 from berth_store.detect.kinds import Kind, refusal, sniff
 from berth_store.detect.model import DetectedModel
-from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of
+from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of, named_graph
 from berth_store.detect.safetensors import detect_safetensors
 from berth_store.detect.tasks import is_generative
 from berth_store.detect.tflite import choose_tflite, detect_tflite
@@ -76,7 +76,7 @@ def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
         case Format.GGUF:
             model = detect_gguf_folder(folder, found[chosen], wish)
         case Format.ONNX:
-            graph = choose_graph(folder, found[chosen], graphs_below)
+            graph = named_graph(folder, wish) or choose_graph(folder, found[chosen], graphs_below)
             model = detect_onnx(folder, graph, wish)
         case Format.SAFETENSORS:
             model = detect_safetensors(folder, found[chosen], wish)

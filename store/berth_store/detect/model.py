@@ -61,13 +61,51 @@ class ClassifierSettings:
 
 
 @dataclass(frozen=True)
+class DecoderSettings:
+    """How an ONNX graph that writes text is driven: the names of its inputs and outputs, and its cache.
+
+    The `*_keys` and `*_values` are the names of each layer's part of the cache, which is
+    `[sequences, kv_heads, tokens, head_size]` of `cache_type` (`F32` or `F16`). `positions` is the input with the
+    positions, None where the graph counts them itself. A text ends with any of `end_tokens`. `bos` and `eos` are the
+    marks that chat templates write. `temperature`, `top_p` and `top_k` are what the model's makers sample with, where
+    they say so.
+    """
+
+    tokens: str
+    mask: str
+    positions: str | None
+    logits: str
+    past_keys: tuple[str, ...]
+    past_values: tuple[str, ...]
+    present_keys: tuple[str, ...]
+    present_values: tuple[str, ...]
+    heads: int
+    kv_heads: int
+    head_size: int
+    cache_type: str
+    vocabulary: int
+    end_tokens: tuple[int, ...]
+    bos: str = ""
+    eos: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+
+    @property
+    def cache_numbers_per_token(self) -> int:
+        """The keys and values of one token, over all layers."""
+        return len(self.past_keys) * 2 * self.kv_heads * self.head_size
+
+
+@dataclass(frozen=True)
 class DetectedModel:
     """A model that was found, with all that its own files say.
 
     `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
     `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes by index, or a
     text recogniser's characters (the first is the blank). `picture` says how a model that looks at pictures wants them.
-    `multi_label` tells of a classifier whose classes don't exclude one another.
+    `multi_label` tells of a classifier whose classes don't exclude one another. `decoder` says how an ONNX graph that
+    writes text is driven.
     `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to
     run (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it.
     """
@@ -82,6 +120,7 @@ class DetectedModel:
     labels: tuple[str, ...] = ()
     picture: PictureSettings | None = None
     multi_label: bool = False
+    decoder: DecoderSettings | None = None
     projector: Path | None = None
     remote_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -7,8 +7,10 @@ from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
 from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
+from berth_store.detect.genai_config import GenaiConfig, read_genai_config
 from berth_store.detect.judged import judged_template
 from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+from berth_store.detect.onnx_decoder import detect_decoder
 from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
 from berth_store.detect.onnx_vision import read_vision
 from berth_store.detect.sentence import embedding_settings, is_cross_encoder, read_embedding, refuse_unsupported_modules
@@ -40,6 +42,12 @@ def choose_graph(folder: ModelFolder, in_root: list[Path], in_onnx: list[Path]) 
     raise UnsupportedModel(f"{folder.root} holds no ONNX graph; name the folder that does")
 
 
+def named_graph(folder: ModelFolder, wish: Wish) -> Path | None:
+    """The graph that the folder's `genai_config.json` names, unless the user wants other work than writing text."""
+    genai = _genai(folder, wish)
+    return genai.graph if genai else None
+
+
 def folder_of(path: Path) -> ModelFolder:
     """The model's folder of a graph that was named by its own path: above, if the graph lies in its `onnx/`."""
     above = ModelFolder(path.parent.parent)
@@ -51,10 +59,15 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
     """The model whose graph is at `path`."""
     header = read_onnx(path, root=folder.root)
     facts = _facts(folder, header, wish)
+    genai = _genai(folder, wish)
+    if genai is not None and genai.graph == path:
+        return detect_decoder(folder, path, header, genai=genai, template=facts.chat_template, task=wish.task)
     task = wish.task_or(stated_task(facts))
     if task is None:
         outputs = ", ".join(value.name for value in header.outputs[:8])
         raise ask_task(path.name, f"its outputs ({outputs}) and config.json do not say it", LIKELY_TASKS)
+    if task in GENERATIVE_TASKS:
+        return detect_decoder(folder, path, header, genai=None, template=facts.chat_template, task=task)
     embedding = _embedding(folder, path, header) if task is Task.EMBEDDING else None
     vision = read_vision(folder, header, task) if task in PICTURE_TASKS else None
     tokenizer = folder.file("tokenizer.json")
@@ -67,7 +80,6 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         root=folder.root,
         weights=(path, *(each.path for each in header.external)),
         tokenizer=tokenizer,
-        chat_template=facts.chat_template if task in GENERATIVE_TASKS else None,
         embedding=embedding,
         classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
         labels=vision.labels if vision else config.labels(folder.json("config.json")),
@@ -75,6 +87,10 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         multi_label=config.text(folder.json("config.json"), "problem_type") == "multi_label_classification",
         remote_code=(),
     )
+
+
+def _genai(folder: ModelFolder, wish: Wish) -> GenaiConfig | None:
+    return read_genai_config(folder) if wish.task in {Task.AUTO, *GENERATIVE_TASKS} else None
 
 
 def _facts(folder: ModelFolder, header: OnnxHeader, wish: Wish) -> GraphFacts:

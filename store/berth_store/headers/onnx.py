@@ -4,11 +4,12 @@ Source: onnx.proto of the ONNX project. The file is walked as a wire format, mes
 function and attribute, for a tensor anywhere may name a file outside; data of tensors are passed over, not read.
 """
 
+from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 
 from berth_store.headers.file import HeaderFile
-from berth_store.headers.onnx_header import ExternalFile, OnnxHeader, OnnxValue
+from berth_store.headers.onnx_header import ExternalFile, OnnxHeader, OnnxValue, PackedWeights
 from berth_store.headers.onnx_tensor import TensorReader
 from berth_store.headers.onnx_types import CHILDREN, ELEMENT_TYPES, STANDARD_DOMAINS, Message
 from berth_store.headers.protobuf import Field, WireReader, WireType
@@ -21,10 +22,15 @@ MAX_DEPTH = 64
 MAX_VALUES = 4096
 MAX_DIMS = 64
 MAX_DOMAINS = 256
+MAX_OPERATORS = 1024
 MAX_METADATA = 1024
 MAX_NAME_BYTES = 4096
 MAX_METADATA_BYTES = 1 << 20
 MAX_KEPT_BYTES = 16 << 20
+# The operator whose matrices are packed, and what it says of one: its two sizes, bits of a number, numbers of a block.
+PACKED_OPERATOR = "MatMulNBits"
+PACKED_ATTRIBUTES = frozenset({"K", "N", "bits", "block_size"})
+MAX_PACKED_SIZE = (1 << 31) - 1
 REMEDY_ONNX = "check that it is an ONNX file and that it was fetched whole"
 
 
@@ -48,6 +54,10 @@ class _OnnxReader:
         self._producer = ["", ""]
         self._opsets: dict[str, int] = {}
         self._node_domains: set[str] = set()
+        self._operators: set[str] = set()
+        self._operator = self._attribute = ""
+        self._said: dict[str, int] = {}
+        self._packed: dict[int, Counter[str]] = {}
         self._metadata: dict[str, str] = {}
         self._kept_bytes = 0
         self._graphs = 0
@@ -56,6 +66,7 @@ class _OnnxReader:
 
     def read(self) -> OnnxHeader:
         self._walk()
+        self._end_node()
         lacks = [name for name, has in (("ir_version", self._ir_version > 0), ("opset", self._opsets)) if not has]
         if lacks or self._graphs != 1:
             why = f"has no {lacks[0]}" if lacks else f"has {self._graphs} graphs and not one"
@@ -72,6 +83,8 @@ class _OnnxReader:
             tensor_bytes=self._tensors.tensor_bytes,
             weight_types=tuple(self._tensors.weight_types.most_common()),
             custom_domains=tuple(sorted(domains)),
+            operators=tuple(sorted(self._operators)),
+            packed=tuple(PackedWeights(bits, **counts) for bits, counts in sorted(self._packed.items())),
             metadata=MappingProxyType(self._metadata),
             node_count=self._node_count,
             file_bytes=self._file.length_bytes,
@@ -103,6 +116,8 @@ class _OnnxReader:
                     raise self._file.refuse(f"its graphs are nested more than {MAX_DEPTH} messages deep")
 
     def _enter(self, kind: Message, child: Message) -> None:
+        if child is Message.NODE:
+            self._end_node()
         self._node_count += child is Message.NODE
         self._graphs += child is Message.GRAPH and kind is Message.MODEL
 
@@ -111,10 +126,32 @@ class _OnnxReader:
         if kind is Message.NODE and field.number == 7:
             self._node_domains.add(self._wire.text(field, MAX_NAME_BYTES, "the domain of a node"))
             self._bound(len(self._node_domains), MAX_DOMAINS, "operator domains")
+        elif kind is Message.NODE and field.number == 4:
+            self._operator = self._wire.text(field, MAX_NAME_BYTES, "the operator of a node")
+            self._operators.add(self._operator)
+            self._bound(len(self._operators), MAX_OPERATORS, "operators")
+        elif kind is Message.ATTRIBUTE:
+            self._note_attribute(field)
         elif kind is Message.GRAPH and depth == 2 and field.number in self._values:
             self._add_value(field)
         elif kind is Message.MODEL:
             self._note_model(field)
+
+    def _note_attribute(self, field: Field) -> None:
+        """A name comes before its value in every writer's files; one that does not is passed over."""
+        if field.number == 1:
+            self._attribute = self._wire.text(field, MAX_NAME_BYTES, "the name of an attribute")
+        elif field.number == 3 and self._attribute in PACKED_ATTRIBUTES and 0 < field.value <= MAX_PACKED_SIZE:
+            self._said[self._attribute] = field.value
+
+    def _end_node(self) -> None:
+        """Count the matrix of the node that was read before the next one begins."""
+        operator, said = self._operator, self._said
+        self._operator, self._said = "", {}
+        if operator == PACKED_OPERATOR and said.keys() >= {"K", "N", "block_size"}:
+            blocks = said["N"] * -(-said["K"] // said["block_size"])
+            bits = min(said.get("bits", 4), 64)
+            self._packed.setdefault(bits, Counter()).update(numbers=said["N"] * said["K"], blocks=blocks)
 
     def _note_model(self, field: Field) -> None:
         if field.number == 1:

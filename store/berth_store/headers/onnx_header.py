@@ -34,12 +34,26 @@ class ExternalFile:
 
 
 @dataclass(frozen=True)
+class PackedWeights:
+    """The matrices of all `MatMulNBits` of one width: how many numbers of `bits` they are, in how many blocks.
+
+    Each block has a scale of its own.
+    """
+
+    bits: int
+    numbers: int
+    blocks: int
+
+
+@dataclass(frozen=True)
 class OnnxHeader:
     """All that the graph says.
 
     `inputs` leave out those that have an initializer. `opsets` are (domain, version). `custom_domains` are the
-    operators' domains beyond the standard's. `tensor_bytes` are those of all tensors, inside and beside the file, be
-    they initializers or constants of nodes; `weight_types` counts weights by element type, the most first.
+    operators' domains beyond the standard's, `operators` their names, of whatever domain. `tensor_bytes` are those of
+    all tensors, inside and beside the file, be they initializers or constants of nodes; `weight_types` counts weights
+    by element type, the most first; those that an operator unpacks by itself are counted as they are stored, and
+    `packed` tells of them.
     """
 
     ir_version: int
@@ -51,6 +65,8 @@ class OnnxHeader:
     tensor_bytes: int
     weight_types: tuple[tuple[str, int], ...]
     custom_domains: tuple[str, ...]
+    operators: tuple[str, ...]
+    packed: tuple[PackedWeights, ...]
     metadata: Mapping[str, str]
     node_count: int
     file_bytes: int

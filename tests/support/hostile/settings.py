@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from decoder_builders import decoder_files, genai_config
+from folder_builders import as_bytes
 from gguf_builders import llama_gguf
 from safetensors_builders import safetensors
 
@@ -54,6 +56,12 @@ def build(canary: Path) -> Iterator[Hostile]:
     }.items():
         files = {"model.safetensors": WEIGHTS, "config.json": CONFIG, "modules.json": modules}
         yield Hostile(f"modules.json {what}", of_files(files), "modules.json")
+    for what, decoder, says in (
+        ("a library of operators", {"session_options": {"custom_ops_library": str(canary)}}, "custom_ops_library"),
+        ("a graph outside", {"filename": "../../model.onnx"}, "outside the model's folder"),
+    ):
+        named = decoder_files(**{"genai_config.json": genai_config(decoder=decoder)})
+        yield Hostile(f"genai_config.json names {what}", of_files(as_bytes(named)), says)
     many = {f"chat{number}.jinja": b"x" for number in range(3)}
     yield Hostile("several templates", of_files({"m.gguf": llama_gguf(), **many}), "several chat templates")
     many_models = {f"{number}.gguf": llama_gguf(general__name=str(number)) for number in range(100)}

@@ -114,9 +114,9 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
         ),
         (
             EngineType.ONNX_RUNTIME,
-            Format.ONNX,
+            Format.SAFETENSORS,
             Task.CHAT,
-            "TextRecognition, TokenClassification, and this model's task is Chat",
+            "TextRecognition, TokenClassification from Safetensors, and this model's task is Chat",
         ),
     ],
 )
@@ -135,7 +135,6 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
             Task.EMBEDDING,
             "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of ImageClassification",
         ),
-        (Format.ONNX, Task.CHAT, "set spec.task to one of Embedding, ImageClassification, ObjectDetection, Rerank"),
         (
             Format.GGUF,
             Task.TEXT_CLASSIFICATION,
@@ -160,6 +159,21 @@ def test_an_engine_that_uses_one_gpu_is_not_given_more() -> None:
     with pytest.raises(InvalidSpec, match=r"spec\.accelerator\.count: OnnxRuntime uses at most 1 GPU"):
         build_launch(model, an_artifact(Format.ONNX, Task.EMBEDDING), model_path="/m", port=1)
     build_launch(model, an_artifact(Format.GGUF), model_path="/m", port=1)
+
+
+@pytest.mark.parametrize("task", [Task.CHAT, Task.COMPLETION])
+def test_text_from_onnx_is_written_on_the_cpu_alone(task: Task) -> None:
+    artifact = an_artifact(Format.ONNX, task)
+    assert choose_engine(artifact) is EngineType.ONNX_RUNTIME
+    says = rf"^spec\.accelerator: OnnxRuntime does {task} on the CPU alone in this version; .* as GGUF, Safetensors"
+    for model in (a_model(accelerator={"memory": "24Gi"}), a_model(accelerator={"memory": "24Gi", "count": 2})):
+        with pytest.raises(InvalidSpec, match=says):
+            build_launch(model, artifact, model_path="/m", port=1)
+
+
+def test_a_decoder_of_a_known_family_in_safetensors_is_no_work_for_onnx_runtime() -> None:
+    artifact = an_artifact(Format.SAFETENSORS, Task.COMPLETION, architecture="bert")
+    assert choose_engine(artifact, gpu=True) is EngineType.VLLM
 
 
 def test_an_engine_without_a_gpu_says_so() -> None:

@@ -172,19 +172,6 @@ TASKS: dict[str, tuple[bytes, dict[str, Any], Task]] = {
         {},
         Task.TEXT_RECOGNITION,
     ),
-    "a cache": (
-        onnx_with_outputs(
-            onnx_value("logits", ("b", "s", 32000)),
-            inputs=[*build.TOKEN_INPUTS, onnx_value("past_key_values.0.key", ("b", 4, "p", 64))],
-        ),
-        {},
-        Task.COMPLETION,
-    ),
-    "a language model with a template": (
-        onnx_with_outputs(onnx_value("logits", ("b", "s", 32000))),
-        {"architectures": ["LlamaForCausalLM"], "chat_template.jinja": "x"},
-        Task.CHAT,
-    ),
 }
 
 

@@ -192,8 +192,13 @@ def test_a_context_longer_than_the_model_has_positions_is_refused(tmp_path: Path
 
 
 def test_a_task_that_it_can_not_do_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailed, match="can't do the task Chat; set one of Embedding, Rerank"):
-        create(settings(detect(folder(tmp_path)), task=Task.CHAT))
+    with pytest.raises(LoadFailed, match="can't do the task Auto; set one of Chat, Completion, Embedding, Rerank"):
+        create(settings(detect(folder(tmp_path)), task=Task.AUTO))
+
+
+def test_an_encoder_writes_no_text(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match=r"model\.onnx is no graph that writes text; set `spec\.task`"):
+        create(settings(detect(folder(tmp_path)), task=Task.CHAT)).load()
 
 
 def test_an_artifact_that_does_not_state_its_pooling_is_not_guessed_at(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from onnx_builders import FLOAT, INT64, UINT8, block, number, onnx, onnx_graph, 
 
 from berth_api.errors import UnsupportedModel
 from berth_store.headers.onnx import OnnxHeader, OnnxValue, read_onnx
+from berth_store.headers.onnx_header import PackedWeights
 
 WHOLE = onnx(
     onnx_graph(
@@ -37,6 +38,24 @@ def with_tensor(tensor: bytes) -> bytes:
 def outside(location: str, **more: str) -> bytes:
     """A model with a tensor of 32 bytes in the file called `location`."""
     return with_tensor(onnx_tensor("w", (2, 4), external={"location": location, **more}))
+
+
+def packed_node(operator: str = "MatMulNBits", **said: int) -> bytes:
+    attributes = [block(1, name) + number(3, value) + number(20, 2) for name, value in said.items()]
+    return onnx_node(operator, domain="com.microsoft", attributes=attributes)
+
+
+def test_packed_matrices_are_summed_by_their_width(tmp_path: Path) -> None:
+    nodes = [
+        packed_node(K=64, N=8, bits=4, block_size=32),
+        packed_node(K=40, N=2, block_size=32),  # four bits where none are said, and a block for the rest
+        packed_node(K=32, N=16, bits=8, block_size=32),
+        packed_node(K=32, bits=8, block_size=32),
+        packed_node("QMoE", K=32, N=16, bits=8, block_size=32),
+    ]
+    header = read(tmp_path, onnx(onnx_graph(nodes=nodes)))
+    assert header.packed == (PackedWeights(4, 592, 20), PackedWeights(8, 512, 16))
+    assert header.operators == ("MatMulNBits", "QMoE")
 
 
 def test_a_graph_says_what_was_written(tmp_path: Path) -> None:
