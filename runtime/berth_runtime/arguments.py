@@ -44,7 +44,7 @@ class Options:
     engine_args: Mapping[str, str]
     adapters: Mapping[str, Path]
     log_requests: bool
-    hold: Path | None = None
+    holds: tuple[Path, ...] = ()
     memory_bytes: int | None = None
 
 
@@ -77,7 +77,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         engine_args=dict(given.engine_arg),
         adapters=adapters,
         log_requests=given.log_requests,
-        hold=given.hold,
+        holds=tuple(given.hold),
         memory_bytes=given.memory,
     )
 
@@ -110,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
+        help="a LoRA, as GGUF for LlamaCpp and as PEFT's folder for VLLM, served as MODEL:NAME; may be repeated",
     )
     add(
         "--memory",
@@ -119,7 +119,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="what all models may fill, such as 8Gi (default: what this process may use)",
     )
     add("--log-requests", action="store_true", help="log one line for each request")
-    add("--hold", type=Path, metavar="FILE", help="lock this file, so that the model is not freed from a shared store")
+    add(
+        "--hold",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lock this file, so that what it stands for is not freed from a shared store; may be repeated",
+    )
     return parser
 
 
