@@ -23,7 +23,7 @@ from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError, UnsupportedModel
 from berth_runtime.arguments import Options
 from berth_runtime.diagnosis import MAX_QUOTED
-from berth_runtime.resolution import check_formats, detect_adapters
+from berth_runtime.resolution import check_draft, check_formats, detect_adapters
 from berth_runtime.vllm.arguments import build_environment, find_server, only_model, render_arguments
 from berth_runtime.vllm.link import Link, Word
 from berth_runtime.vllm.settings import FrontSettings, write_settings
@@ -182,6 +182,7 @@ async def supervise(options: Options) -> int:
     task = options.task if options.task is not Task.AUTO else await asyncio.to_thread(_task_of, model.path, options)
     adapters = await detect_adapters(options.adapters)
     check_formats(EngineType.VLLM, adapters)
+    check_draft(EngineType.VLLM, options)
     with tempfile.TemporaryDirectory(prefix="berth-vllm-") as folder:
         template = _write_template(options.chat_template, Path(folder))
         host = options.host or listening_address()

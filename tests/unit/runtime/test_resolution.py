@@ -11,6 +11,7 @@ from safetensors_builders import safetensors
 from berth_api.artifact import EngineType, Format
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import parse_arguments
+from berth_runtime.engines.protocol import DraftSettings
 from berth_runtime.resolution import resolve_model, shares_of
 from berth_runtime.served import ResolvedModel
 from berth_store.detect import detect
@@ -90,3 +91,17 @@ async def test_an_adapter_of_another_format_is_told_by_its_name(model: Path, tmp
     write_files(folder, {"adapter_model.safetensors": safetensors(weights)})
     with pytest.raises(UnsupportedModel, match="the adapter 'sql' is Safetensors, and LlamaCpp reads adapters as GGUF"):
         await resolve("--model", str(model), "--adapter", f"sql={folder}")
+
+
+async def test_a_draft_model_may_be_given_by_its_folder(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "s.gguf").write_bytes(llama_gguf())
+    resolved = await resolve("--model", str(model), "--draft", str(tmp_path / "small"), "--draft-tokens", "8")
+    assert resolved.order.settings.draft == DraftSettings(tmp_path / "small" / "s.gguf", 8, 0.0)
+
+
+async def test_a_draft_model_that_is_none_or_of_no_use_is_told_so(model: Path, two_formats: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=r"the draft model: lora\.gguf is an adapter"):
+        await resolve("--model", str(model), "--draft", str(model.parent / "sql" / "lora.gguf"))
+    with pytest.raises(UnsupportedModel, match="a draft model is for LlamaCpp, and OnnxRuntime serves this one"):
+        await resolve("--model", str(two_formats / "model.onnx"), "--draft", str(model))
