@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from minilm_heads import DOCUMENTS, QUERY, TEXTS
 from picture_builders import drawn_face, encoded, text_line
+from real_gguf import write_adapter
 from tiny_classifier import LABELS, expected, striped
 from tools import REPOSITORY
 
@@ -33,8 +34,10 @@ def reference(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def served(release: Release, node: Node, objects: Objects, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """All of them packaged, pushed, applied and Ready."""
+def served(
+    release: Release, node: Node, objects: Objects, pushed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """All of them packaged, pushed, applied and Ready; and `writer`, the quick start's GGUF with an adapter."""
     home = tmp_path_factory.mktemp("formats")
     environment = {**os.environ, "BERTH_HOME": str(home / "berth"), "BERTH_INSECURE_REGISTRIES": node.registry}
     apply(a_namespace(NAMESPACE))
@@ -46,7 +49,13 @@ def served(release: Release, node: Node, objects: Objects, tmp_path_factory: pyt
         # As users with one small model do: what a pod asks for is said, for eight stand beside the quick start.
         resources = {"requests": {"cpu": "20m", "memory": "200Mi"}}
         apply(a_model(name, NAMESPACE, source={"uri": f"oci://{artifact}"}, resources=resources))
-    Starts(objects, NAMESPACE).wait(*SAMPLES, seconds=180)
+    (weights,) = [uri for uri in pushed.values() if "smollm2" in uri]
+    red = f"{node.registry}/formats/red:1"
+    berth("package", str(write_adapter(home / "red.gguf")), "--tag", red, "--push", environment=environment)
+    adapters = [{"name": "red", "source": {"uri": f"oci://{red}"}}]
+    resources = {"requests": {"cpu": "20m", "memory": "400Mi"}}
+    apply(a_model("writer", NAMESPACE, source={"uri": weights}, adapters=adapters, resources=resources))
+    Starts(objects, NAMESPACE).wait(*SAMPLES, "writer", seconds=180)
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
@@ -146,6 +155,18 @@ def test_a_detector_in_tflite_finds_the_face_and_none_in_a_grey_picture(client: 
     (face,) = faced["objects"]
     middle = (face["box"]["x"] + face["box"]["width"] / 2, face["box"]["y"] + face["box"]["height"] / 2)
     assert middle == pytest.approx((left + edge / 2, top + edge / 2), abs=edge / 5)
+
+
+def test_an_adapter_of_a_gguf_answers_beside_its_model_and_otherwise(client: ClientPod) -> None:
+    listed, *texts = client.ask(f"""
+names = ["{NAMESPACE}/writer", "{NAMESPACE}/writer:red"]
+answers = [client.completions.create(model=name, prompt="The sea", max_tokens=12, temperature=0) for name in names]
+say([[model.id for model in client.models.list()], *((answer.model, answer.choices[0].text) for answer in answers)])
+""")
+    assert {"writer", "writer:red"} <= set(listed)
+    (base, plain), (adapter, changed) = texts
+    assert (base, adapter) == ("writer", "writer:red")
+    assert plain != changed
 
 
 def heads(name: str) -> Any:

@@ -85,6 +85,7 @@ ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
         "normalize": _FLAG,
         "output": Value("[A-Za-z0-9_.:/-]{1,128}", "the name of one of the graph's outputs"),
         "pooling": _one_of("in-graph", "mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"),
+        "quantize": _one_of("int8"),
         "provider": _one_of("cpu", "gpu", "cuda", "tensorrt", "migraphx", "rocm", "openvino"),
         "truncate": _FLAG,
     },

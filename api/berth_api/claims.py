@@ -1,17 +1,18 @@
 """Who owns which name at the gateway. The gateway routes by it, the conditions of both kinds report it.
 
 A bare name belongs to its oldest claimant; a ModelRoute beats the Models of its own namespace, and only those.
-`namespace/name` never has to be fought for.
+`namespace/name` never has to be fought for. `name:adapter` goes with `name`: where that is a Model's with such an
+adapter, it is the adapter's, and nobody's otherwise.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from berth_api.model import Model
 from berth_api.model_spec import Exposure
-from berth_api.names import parse_client_name
+from berth_api.names import address_of
 from berth_api.route import ModelRoute
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
@@ -19,16 +20,17 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, order=True)
 class Owner:
-    """The object that answers to a name."""
+    """The object that answers to a name; with `adapter`, that one of a Model's."""
 
     kind: str
     namespace: str
     name: str
+    adapter: str = ""
 
     @property
     def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
+        """`namespace/name`, or `namespace/name:adapter`."""
+        return address_of(f"{self.namespace}/{self.name}", self.adapter)
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ class Claims:
 
     def owner_of(self, sent: str) -> Owner | None:
         """Who answers to what a client sent, with or without namespace and adapter."""
-        wanted = parse_client_name(sent)
-        if wanted.namespace is None:
-            return self.bare.get(wanted.name)
-        return self.qualified.get(f"{wanted.namespace}/{wanted.name}")
+        return (self.qualified if "/" in sent else self.bare).get(sent)
 
     def conflicts_of(self, owner: Owner) -> tuple[NameConflict, ...]:
         """The names that an object asked for and did not get."""
@@ -81,6 +80,7 @@ def claim_names(
     Only objects of `bare_namespaces` (None: of all) can own a bare name. The others lose nothing by that: they are
     reached as `namespace/name`.
     """
+    models = tuple(models)
     claimants: dict[str, list[_Claim]] = defaultdict(list)
     for claim in (*_claims_of_models(models), *_claims_of_routes(routes)):
         claimants[claim.name].append(claim)
@@ -92,7 +92,8 @@ def claim_names(
         for claim in sorted(claims)
         if claim.owner != bare[name]
     )
-    return Claims(bare, _qualify(claimants), conflicts)
+    adapters = {_owner(model): [adapter.name for adapter in model.spec.adapters] for model in models}
+    return Claims(_with_adapters(bare, adapters), _with_adapters(_qualify(claimants), adapters), conflicts)
 
 
 @dataclass(frozen=True, order=True)
@@ -131,12 +132,24 @@ def _claims_of_routes(routes: Iterable[ModelRoute]) -> Iterable[_Claim]:
 
 
 def _claims(claimant: Model | ModelRoute, names: Sequence[str]) -> Iterable[_Claim]:
-    owner = Owner(claimant.kind, claimant.metadata.namespace, claimant.metadata.name)
+    owner = _owner(claimant)
     is_model = isinstance(claimant, Model)
     for name in dict.fromkeys(names):
         yield _Claim(
             claimant.created or _BEFORE_ALL, claimant.key, owner, name, is_model and name == claimant.metadata.name
         )
+
+
+def _owner(claimant: Model | ModelRoute) -> Owner:
+    return Owner(claimant.kind, claimant.metadata.namespace, claimant.metadata.name)
+
+
+def _with_adapters(names: Mapping[str, Owner], adapters: Mapping[Owner, Sequence[str]]) -> dict[str, Owner]:
+    """The names, and beside each of a Model's those of its adapters."""
+    found = dict(names)
+    for name, owner in names.items():
+        found |= {address_of(name, adapter): replace(owner, adapter=adapter) for adapter in adapters.get(owner, ())}
+    return found
 
 
 def _choose(claims: Sequence[_Claim]) -> Owner:

@@ -1,6 +1,6 @@
 """What is started for a Model: argv, environment, port and probe paths. The same on a laptop and in a pod."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -8,6 +8,7 @@ from berth_api.arguments import engine_arguments
 from berth_api.artifact import Artifact, EngineType, Task
 from berth_api.engines import check_devices, choose_engine
 from berth_api.model import Model
+from berth_api.source import Draft
 
 RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
@@ -35,11 +36,14 @@ def build_launch(
     port: int,
     host: str | None = None,
     chat_template_path: str | None = None,
-    hold_path: str | None = None,
+    adapter_paths: Mapping[str, str] = MappingProxyType({}),
+    draft_path: str | None = None,
+    hold_paths: Sequence[str] = (),
 ) -> Launch:
-    """The runtime process that serves `model` from `model_path`, which it keeps from being freed by `hold_path`.
+    """The runtime process that serves `model` from `model_path`, with its adapters by their names and its draft model.
 
-    Without `host` it listens on every address: so in a pod, whose network policy decides who comes in.
+    `hold_paths` are the files by which it keeps them from being freed. Without `host` it listens on every address: so
+    in a pod, whose network policy decides who comes in.
     Raises InvalidSpec or UnsupportedModel if no engine can serve it as asked.
     """
     spec = model.spec
@@ -58,12 +62,25 @@ def build_launch(
         "--parallel-sequences": spec.parallel_sequences,
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
-        "--hold": hold_path,
     }
     arguments = _on_devices(engine, devices) | engine_arguments(engine, spec.engine.args)
-    argv = ("python", "-m", RUNTIME_MODULE, *_given(options), *_repeated("--engine-arg", arguments))
+    argv = (
+        *("python", "-m", RUNTIME_MODULE),
+        *_given(options),
+        *_repeated("--adapter", _pairs(adapter_paths)),
+        *_given(_draft_options(spec.draft, draft_path)),
+        *_repeated("--hold", hold_paths),
+        *_repeated("--engine-arg", _pairs(arguments)),
+    )
     env = {variable.name: variable.value or "" for variable in spec.pod.env if variable.value_from is None}
     return Launch(argv, port, spec.rollout.drain_timeout.seconds, engine, MappingProxyType(env))
+
+
+def _draft_options(draft: Draft | None, path: str | None) -> dict[str, object]:
+    if draft is None:
+        return {}
+    percent = draft.min_probability_percent
+    return {"--draft": path, "--draft-tokens": draft.tokens, "--draft-min-probability": percent / 100}
 
 
 def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
@@ -85,6 +102,10 @@ def _given(options: Mapping[str, object]) -> Iterator[str]:
             yield from (option, str(value))
 
 
-def _repeated(option: str, values: Mapping[str, str]) -> Iterator[str]:
-    for name, value in values.items():
-        yield from (option, f"{name}={value}")
+def _repeated(option: str, values: Iterable[str]) -> Iterator[str]:
+    for value in values:
+        yield from (option, value)
+
+
+def _pairs(values: Mapping[str, str]) -> Iterator[str]:
+    return (f"{name}={value}" for name, value in values.items())

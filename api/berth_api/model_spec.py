@@ -14,7 +14,7 @@ from berth_api.pod import PodOptions
 from berth_api.rules import Rule
 from berth_api.scalars import ClientName
 from berth_api.scale import Accelerator, Autoscaling, Cache, CacheType, Resources, Rollout
-from berth_api.source import Adapter, ArtifactOverrides, Source, Trust
+from berth_api.source import Adapter, ArtifactOverrides, Draft, Source, Trust
 
 
 class Exposure(StrEnum):
@@ -49,6 +49,20 @@ class ModelSpec(Part):
             "take `type: Pod`, or remove `spec.source.signature`",
             field=".source.signature",
             holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.source.signature is None,
+        ),
+        Rule(
+            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.adapters) || self.adapters.size() == 0",
+            "`type: ImageVolume` mounts the image of the model and fetches nothing, so there is no place for adapters",
+            "remove `spec.adapters`, or take `type: Pod`",
+            field=".adapters",
+            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or not spec.adapters,
+        ),
+        Rule(
+            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.draft)",
+            "`type: ImageVolume` mounts the image of the model and fetches nothing, so a draft model has no place",
+            "remove `spec.draft`, or take `type: Pod`",
+            field=".draft",
+            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.draft is None,
         ),
     )
 
@@ -93,6 +107,9 @@ class ModelSpec(Part):
     cache: Cache = Field(default=Cache(), description="Where the weights lie while the model runs.")
     adapters: Annotated[tuple[Adapter, ...], ListOf(32, "map", ("name",))] = Field(
         default=(), description="LoRA adapters, which clients address as `<model>:<adapter>`."
+    )
+    draft: Draft | None = Field(
+        default=None, description="A small model that guesses tokens ahead (speculative decoding), with LlamaCpp."
     )
     access: Access = Field(default=Access(), description="Which API keys may use it.")
     limits: Limits = Field(default=Limits(), description="Limits for each key, over all replicas of the gateway.")

@@ -1,7 +1,6 @@
 """Names, labels and annotations: what Berth writes on its objects, and what clients may send as `model`."""
 
 import hashlib
-from dataclasses import dataclass
 
 from berth_api.meta import GROUP
 
@@ -24,6 +23,8 @@ ANNOTATION_APPLIED_HASH = f"{GROUP}/applied-hash"
 ANNOTATION_DIGEST = f"{GROUP}/digest"
 ANNOTATION_RESOLUTION = f"{GROUP}/resolution"
 """On a Deployment: what is known of the artifact, and which question (`inputs`) that is the answer to."""
+ANNOTATION_EXTRAS = f"{GROUP}/extras"
+"""On a Deployment: the same of each adapter, by its name, and of the draft model."""
 ANNOTATION_PROFILE = f"{GROUP}/profile"
 ANNOTATION_INPUTS = f"{GROUP}/inputs"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
@@ -57,19 +58,6 @@ def gateway_address(namespace: str) -> str:
     return f"http://{GATEWAY_SERVICE}.{namespace}/v1"
 
 
-@dataclass(frozen=True)
-class NameSent:
-    """What a client sent as `model`, taken apart: `namespace/name:adapter`, of which only `name` must be there."""
-
-    name: str
-    namespace: str | None = None
-    adapter: str | None = None
-
-
-def parse_client_name(sent: str) -> NameSent:
-    """Take a name from a request apart. Any text has a reading; whether something answers to it is another question."""
-    qualified, _, adapter = sent.partition(":")
-    namespace, slash, name = qualified.partition("/")
-    if not slash:
-        return NameSent(qualified, adapter=adapter or None)
-    return NameSent(name, namespace=namespace, adapter=adapter or None)
+def address_of(name: str, adapter: str = "") -> str:
+    """What clients send, and what engines call it: a Model by `name`, or one of its adapters as `name:adapter`."""
+    return f"{name}:{adapter}" if adapter else name

@@ -13,7 +13,9 @@ from berth_api.scalars import Clipped, Count, Text
 class BackendStatus(StatusPart):
     """One backend, as the gateway sees it."""
 
-    name: Annotated[str, Text(128)] = Field(description="`name` or `namespace/name` of the Model.")
+    name: Annotated[str, Text(192)] = Field(
+        description="`name` or `namespace/name` of the Model, and `:adapter` where one is asked for."
+    )
     weight: Count = Field(default=0, description="The weight in the spec.")
     effective_weight: Count = Field(default=0, description="The weight in force, which a canary may have changed.")
     ready: bool = Field(default=False, description="Whether it answers.")

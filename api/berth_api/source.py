@@ -1,4 +1,4 @@
-"""Where a model comes from and what may be believed of it: `source`, `artifact`, `trust` and `adapters` of a Model."""
+"""Where a model comes from and what may be believed of it: `source`, `artifact`, `trust`, `adapters`, `draft`."""
 
 import re
 from typing import Annotated
@@ -128,6 +128,16 @@ class Trust(Part):
         default=False, description="Weights may be Python pickles, which can run code when they are loaded."
     )
     remote_code: bool = Field(default=False, description="Python files inside the artifact may be run.")
+
+
+class Draft(Part):
+    """A small model that guesses the next tokens of the large one, which checks several at once and has the say."""
+
+    source: Source = Field(description="Where its weights are: a GGUF with the same vocabulary.")
+    tokens: int = Field(default=3, ge=1, le=32, description="Tokens that it guesses at a time, at most.")
+    min_probability_percent: int = Field(
+        default=0, ge=0, le=100, description="It stops guessing at a token of which it is less sure than this."
+    )
 
 
 class Adapter(Part):

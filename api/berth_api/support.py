@@ -39,14 +39,18 @@ def _scheme(*allowed: str) -> Callable[[str], bool]:
 
 
 _ENGINES = ", ".join(available_engines())
+_SOURCES = ("spec.source", "spec.adapters[].source", "spec.draft.source")
 
 MODEL: tuple[Refused, ...] = (
-    Refused(
-        "spec.source.uri",
-        "this version fetches `oci://`, `hf://`, `https://` and `s3://`",
-        "make an artifact of the files with `berth package`, and name it here; Google's buckets also answer as `s3://` "
-        "with the endpoint https://storage.googleapis.com",
-        unless=_scheme("oci", "hf", "https", "s3", "file"),
+    *(
+        Refused(
+            f"{source}.uri",
+            "this version fetches `oci://`, `hf://`, `https://` and `s3://`",
+            "make an artifact of the files with `berth package`, and name it here; Google's buckets also answer as "
+            "`s3://` with the endpoint https://storage.googleapis.com",
+            unless=_scheme("oci", "hf", "https", "s3", "file"),
+        )
+        for source in _SOURCES
     ),
     Refused("spec.trust.pickle"),
     Refused("spec.trust.remoteCode"),
@@ -58,15 +62,12 @@ MODEL: tuple[Refused, ...] = (
     ),
     Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
     Refused("spec.rollout.strategy"),
-    Refused("spec.adapters"),
     Refused("spec.access.keys"),
     Refused("spec.limits"),
 )
 
 ROUTE: tuple[Refused, ...] = (
     Refused("spec.rules[].match.keys"),
-    Refused("spec.rules[].backends[].backendRef.adapter"),
-    Refused("spec.rules[].fallbacks[].backendRef.adapter"),
     Refused("spec.rules[].canary", remedy="remove it, and set the weights"),
     Refused("spec.rules[].affinity.type"),
     Refused("spec.access.keys"),
@@ -76,16 +77,18 @@ ROUTE: tuple[Refused, ...] = (
 _ONE_MACHINE = "a laptop has no {}"
 _LOOKED_AT = "on a laptop the files themselves are looked at"
 LAPTOP_MODEL: tuple[Refused, ...] = (
-    Refused(
-        "spec.source.secretRef",
-        _ONE_MACHINE.format("Secrets"),
-        "remove it, and log in with Docker's or Podman's own `login`, or set HF_TOKEN or the AWS_* variables",
+    *(
+        Refused(
+            f"{source}.secretRef",
+            _ONE_MACHINE.format("Secrets"),
+            "remove it, and log in with Docker's or Podman's own `login`, or set HF_TOKEN or the AWS_* variables",
+        )
+        for source in _SOURCES
     ),
-    Refused("spec.source.signature.key.configMapRef", _ONE_MACHINE.format("ConfigMaps"), "write the key into `pem`"),
-    Refused(
-        "spec.source.signature.certificate.configMapRef",
-        _ONE_MACHINE.format("ConfigMaps"),
-        "write the certificates into `pem`",
+    *(
+        Refused(f"{source}.signature.{way}.configMapRef", _ONE_MACHINE.format("ConfigMaps"), f"write {what} into `pem`")
+        for source in _SOURCES
+        for way, what in (("key", "the key"), ("certificate", "the certificates"))
     ),
     Refused("spec.artifact.format", _LOOKED_AT),
     Refused("spec.artifact.task", _LOOKED_AT, "use `spec.task`"),
@@ -97,13 +100,14 @@ LAPTOP_MODEL: tuple[Refused, ...] = (
     Refused("spec.chatTemplate", _ONE_MACHINE.format("ConfigMaps"), "remove it, or put the template into the artifact"),
     Refused("spec.pod.env[].valueFrom", _ONE_MACHINE.format("Secrets and ConfigMaps"), "give the variable a `value`"),
 )
-CLUSTER_MODEL: tuple[Refused, ...] = (
+CLUSTER_MODEL: tuple[Refused, ...] = tuple(
     Refused(
-        "spec.source.uri",
+        f"{source}.uri",
         "a cluster has no files of yours",
-        "push the model to a registry with `berth push`, and use `oci://`",
+        "push them to a registry with `berth push`, and use `oci://`",
         unless=lambda uri: not uri.startswith("file://"),
-    ),
+    )
+    for source in _SOURCES
 )
 
 

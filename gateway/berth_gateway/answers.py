@@ -98,14 +98,15 @@ def shown_names(snapshot: Snapshot) -> dict[str, Owner]:
 def _entry(name: str, snapshot: Snapshot) -> dict[str, Any]:
     owner = snapshot.names[name]
     owned = snapshot.routes[owner.key] if owner.kind == "ModelRoute" else snapshot.models[owner.key]
-    # `root` is vLLM's word for what stands behind an alias.
-    return {
+    # `root` and `parent` are vLLM's words for what stands behind an alias, and for an adapter's model.
+    entry = {
         "id": name,
         "object": "model",
         "created": owned.created_seconds,
         "owned_by": owner.namespace,
         "root": owner.key,
     }
+    return entry | ({"parent": replace(owner, adapter="").key} if owner.adapter else {})
 
 
 def _is_servable(owner: Owner, snapshot: Snapshot) -> bool:

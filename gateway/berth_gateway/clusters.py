@@ -1,6 +1,7 @@
-"""One Envoy cluster for each Model, and the endpoints in it. Called by render.py.
+"""One Envoy cluster for each Model and each adapter, and the endpoints in it. Called by render.py.
 
-A cluster depends on the Model's names alone, so what comes and goes with engines is its endpoints (EDS): no pool is
+Adapters have the endpoints of their Model, and clusters of their own, because a cluster says whom its engines are asked
+for. It depends on the names alone, so what comes and goes with engines is its endpoints (EDS): no pool is
 rebuilt and no stream is cut. A Model without an engine that answers has the agent as its endpoint, so no cluster is
 ever without a host; its health value (HEALTHY beside DRAINING, panic off) keeps the draining ones out of the choice.
 """
@@ -20,7 +21,7 @@ UNBOUNDED = 1_000_000
 
 
 def model_cluster(model: ServedModel) -> dict[str, Any]:
-    """The cluster of one Model. Its name is the Model's key."""
+    """The cluster of one Model or adapter. Its name is the key."""
     return {
         "name": model.key,
         "type": "EDS",
@@ -80,7 +81,7 @@ def _ejection() -> dict[str, Any]:
 
 def _protocol_options(model: ServedModel) -> dict[str, Any]:
     # Upstream filters run for every attempt: a retry or a fallback that goes to another Model carries that one's name.
-    names = {headers.MODEL: model.name, headers.NAMESPACE: model.namespace}
+    names = {headers.MODEL: model.engine_name, headers.NAMESPACE: model.namespace}
     mutations = [
         {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
         for key, value in names.items()

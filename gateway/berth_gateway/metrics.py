@@ -31,7 +31,7 @@ class GatewayMetrics:
     def observe_snapshot(self, snapshot: Snapshot) -> None:
         """Show what is served now."""
         for phase in Phase:
-            count = sum(model.state.phase is phase for model in snapshot.models.values())
+            count = sum(model.state.phase is phase and not model.adapter for model in snapshot.models.values())
             self._models.labels(phase=phase.value).set(count)
         self._names.set(len(snapshot.names))
 

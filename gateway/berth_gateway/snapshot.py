@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from berth_api.claims import Owner, claim_names
 from berth_api.model import Model
+from berth_api.names import address_of
 from berth_api.route import ModelRoute
 from berth_api.route_spec import Backend, BackendRef, Fallback, Retries, RouteRule
 
@@ -53,17 +54,23 @@ LOADING = ModelState(Phase.LOADING)
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A Model and its state. `name` is also what its engine calls it."""
+    """A Model, or with `adapter` that one of it, and the state of the Model."""
 
     namespace: str
     name: str
     state: ModelState = LOADING
     created_seconds: int = 0
+    adapter: str = ""
 
     @property
     def key(self) -> str:
-        """`namespace/name`, which is also the name of its cluster."""
-        return f"{self.namespace}/{self.name}"
+        """`namespace/name` or `namespace/name:adapter`, which is also the name of its cluster."""
+        return f"{self.namespace}/{self.engine_name}"
+
+    @property
+    def engine_name(self) -> str:
+        """What its engine calls it."""
+        return address_of(self.name, self.adapter)
 
     @property
     def answers(self) -> bool:
@@ -122,7 +129,8 @@ class Route:
 class Snapshot:
     """Everything the gateway serves. `names` maps each name that clients may send to its owner.
 
-    A Model may own no name (exposure RoutesOnly); it is in `models` all the same, because routes use it.
+    `models` has Models and their adapters, each by its key. One may own no name (exposure RoutesOnly); it is there all
+    the same, because routes use it.
     """
 
     models: Mapping[str, ServedModel] = field(default_factory=dict)
@@ -144,14 +152,18 @@ def build_snapshot(
     claims = claim_names(models, routes, bare_namespaces=bare_namespaces)
     by_key = {model.key: model for model in models}
     return Snapshot(
-        models={key: _served(model, states.get(key, LOADING)) for key, model in by_key.items()},
+        models={
+            served.key: served for key, model in by_key.items() for served in _served(model, states.get(key, LOADING))
+        },
         routes={route.key: _route(route, by_key) for route in routes},
         names={**claims.qualified, **claims.bare},
     )
 
 
-def _served(model: Model, state: ModelState) -> ServedModel:
-    return ServedModel(model.metadata.namespace, model.metadata.name, state, _seconds(model.created))
+def _served(model: Model, state: ModelState) -> Iterable[ServedModel]:
+    """The Model and its adapters, which its engines serve together."""
+    for adapter in ("", *(adapter.name for adapter in model.spec.adapters)):
+        yield ServedModel(model.metadata.namespace, model.metadata.name, state, _seconds(model.created), adapter)
 
 
 def _seconds(moment: datetime | None) -> int:
@@ -161,7 +173,7 @@ def _seconds(moment: datetime | None) -> int:
 def _route(route: ModelRoute, models: Mapping[str, Model]) -> Route:
     own = route.metadata.namespace
     references = [reference for rule in route.spec.rules for reference in _references(rule)]
-    refused = {_key(reference, own): _refusal(_key(reference, own), own, models) for reference in references}
+    refused = {_key(reference, own): _refusal(reference, own, models) for reference in references}
     usable = frozenset(key for key, problem in refused.items() if problem is None)
     return Route(
         namespace=own,
@@ -177,17 +189,24 @@ def _references(rule: RouteRule) -> Iterable[BackendRef]:
     return (part.backend_ref for part in parts)
 
 
-def _key(reference: BackendRef, own_namespace: str) -> str:
+def _model_key(reference: BackendRef, own_namespace: str) -> str:
     return f"{reference.namespace or own_namespace}/{reference.name}"
 
 
-def _refusal(key: str, namespace: str, models: Mapping[str, Model]) -> str | None:
-    """Why a route of `namespace` may not use the Model `key`; None where it may."""
+def _key(reference: BackendRef, own_namespace: str) -> str:
+    return address_of(_model_key(reference, own_namespace), reference.adapter)
+
+
+def _refusal(reference: BackendRef, namespace: str, models: Mapping[str, Model]) -> str | None:
+    """Why a route of `namespace` may not use a backend; None where it may."""
+    key = _model_key(reference, namespace)
     model = models.get(key)
     if model is None:
         return f"the Model {key} does not exist"
     if model.metadata.namespace != namespace and namespace not in model.spec.allowed_routes.namespaces:
         return f"the Model {key} does not list the namespace {namespace} in `spec.allowedRoutes.namespaces`"
+    if reference.adapter and reference.adapter not in (adapter.name for adapter in model.spec.adapters):
+        return f"the Model {key} has no adapter {reference.adapter}"
     return None
 
 

@@ -1,11 +1,13 @@
 """From a resolved Model to the objects that serve it: engine, hardware, image, and the children that come of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from berth_api.adapters import check_adapters
 from berth_api.artifact import Artifact, EngineType
 from berth_api.conditions import Reason
+from berth_api.drafts import check_draft
 from berth_api.engines import choose_engine
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.launch import Launch, build_launch
@@ -25,15 +27,17 @@ from berth_operator.children.deployment import build_deployment
 from berth_operator.children.disruption_budget import build_disruption_budget
 from berth_operator.children.names import ENGINE_PORT, TEMPLATE_FOLDER
 from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
-from berth_operator.children.place import Place, build_place
+from berth_operator.children.place import ExtraPlace, Place, build_extra_place, build_place
 from berth_operator.children.pod import Serving, build_pod_template
 from berth_operator.children.prefetch import build_prefetch
 from berth_operator.children.probes import start_seconds
 from berth_operator.children.service import build_service
+from berth_operator.extras import DRAFT, extras_of
 from berth_operator.placement import Before, Hardware, Placement, place
 from berth_operator.plan import Apply
 from berth_operator.pods import has_ended
 from berth_operator.resolution import Resolution, artifact_of
+from berth_operator.resolving import Resolving
 from berth_operator.rollout import Rollout
 from berth_operator.settings import Backend, OperatorSettings
 
@@ -55,32 +59,59 @@ class EnginePlan:
 
 
 def plan_engine(
-    model: Model, resolution: Resolution, hardware: Hardware, rollout: Rollout, settings: OperatorSettings
+    model: Model, resolving: Resolving, hardware: Hardware, rollout: Rollout, settings: OperatorSettings
 ) -> EnginePlan:
     """Choose and build. Raises InvalidSpec or UnsupportedModel where the Model can't be served as it asks."""
+    resolution, found = resolving.resolution, resolving.extras
+    assert resolution is not None
     artifact = artifact_of(model, resolution)
     gpu = model.spec.accelerator is not None
     engine = choose_engine(artifact, wanted=model.spec.engine.type, gpu=gpu)
-    there = build_place(model, artifact)
-    launch = _launch(model, artifact, resolution, there)
-    placement = place(model, artifact, hardware, settings, _before(model, hardware, rollout))
+    _check_extras(engine, artifact, found)
+    whole = _with_extras(artifact, found)
+    there, extras = build_place(model, whole), tuple(_extra_places(model, found))
+    launch = _launch(model, artifact, resolution, there, extras)
+    placement = place(model, whole, hardware, settings, _before(model, hardware, rollout))
     image = _image(model, engine, placement, settings)
-    serving = Serving(model, artifact, launch, image, placement, there, resolution.revision)
+    serving = Serving(model, whole, launch, image, placement, there, extras, resolution.revision)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
     surge = _surges(placement, rollout, revision)
-    deployment = build_deployment(serving, resolution, template, surge=surge)
+    deployment = build_deployment(serving, resolution, template, surge=surge, extras=found)
     writes = (*_before_pods(model, settings), Apply(DEPLOYMENTS, deployment), *_after_pods(serving, settings))
     return EnginePlan(
         engine=engine,
         artifact=artifact,
         placement=placement,
         revision=revision,
-        start_seconds=start_seconds(model, artifact, engine),
+        start_seconds=start_seconds(model, whole, engine),
         surge=surge,
         writes=() if _would_harm(placement, rollout) else writes,
         applied_hash=deployment["metadata"]["annotations"][ANNOTATION_APPLIED_HASH],
     )
+
+
+def _check_extras(engine: EngineType, artifact: Artifact, extras: Mapping[str, Resolution]) -> None:
+    """Raise InvalidSpec for what the engine can't serve beside the artifact."""
+    found = {key: extra.artifact for key, extra in extras.items()}
+    draft = found.pop(DRAFT, None)
+    check_adapters(engine, artifact, found)
+    if draft is not None:
+        check_draft(engine, artifact, draft)
+
+
+def _with_extras(artifact: Artifact, extras: Mapping[str, Resolution]) -> Artifact:
+    """The artifact with the size of all that is fetched and loaded, where that is known."""
+    sizes = [artifact.size_bytes, *(extra.artifact.size_bytes for extra in extras.values())]
+    known = [size for size in sizes if size is not None]
+    return artifact.model_copy(update={"size_bytes": sum(known)}) if len(known) == len(sizes) else artifact
+
+
+def _extra_places(model: Model, extras: Mapping[str, Resolution]) -> Iterator[ExtraPlace]:
+    for extra in extras_of(model.spec):
+        found = extras[extra.key]
+        assert found.artifact.digest is not None  # Nothing else is read from a report, or from an annotation.
+        yield build_extra_place(model, extra, found.artifact.digest, found.revision)
 
 
 def _before(model: Model, hardware: Hardware, rollout: Rollout) -> Before:
@@ -112,17 +143,24 @@ def _after_pods(serving: Serving, settings: OperatorSettings) -> Iterator[Apply]
         yield Apply(DAEMON_SETS, build_prefetch(serving, settings))
 
 
-def _launch(model: Model, artifact: Artifact, resolution: Resolution, there: Place) -> Launch:
+def _launch(
+    model: Model, artifact: Artifact, resolution: Resolution, there: Place, extras: tuple[ExtraPlace, ...]
+) -> Launch:
     # The runtime looks for itself; where the Model names an engine, it is shown the file that this engine loads.
     named = model.spec.engine.type is not EngineType.AUTO and resolution.weights
     template = model.spec.chat_template
+    holds = (there.hold_path, *(extra.hold_path for extra in extras))
+    paths = {extra.key: extra.path for extra in extras}
+    draft_path = paths.pop(DRAFT, None)
     return build_launch(
         model,
         artifact,
         model_path=f"{there.model_path}/{resolution.weights}" if named else there.model_path,
         port=ENGINE_PORT,
         chat_template_path=f"{TEMPLATE_FOLDER}/{template.config_map_ref.key}" if template is not None else None,
-        hold_path=there.hold_path,
+        adapter_paths=paths,
+        draft_path=draft_path,
+        hold_paths=tuple(dict.fromkeys(path for path in holds if path is not None)),
     )
 
 

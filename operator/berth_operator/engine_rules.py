@@ -6,6 +6,8 @@ from typing import Final
 from berth_api.conditions import Reason
 from berth_kube.resources import Object
 from berth_operator.bounded_json import read_json_object
+from berth_operator.children.names import FETCH_CONTAINER
+from berth_operator.extras import words_of
 from berth_operator.facts import PodProgress, first_model
 from berth_operator.findings import Circumstances, Finding
 from berth_operator.pods import Ending, engine_of, fetch_of
@@ -52,7 +54,9 @@ def fetch_failed(pod: Object, _: Circumstances) -> Finding | None:
     report = read_json_object(ended.message)
     said = str(report.get("message") or ended.message.strip()[-_QUOTED_MAX:] or f"it ended with status {ended.code}")
     reason = _LOADER_REASONS.get(str(report.get("reason")), Reason.CRASH_LOOP)
-    return Finding(reason, f"the files could not be fetched: {said}")
+    prefix = f"{FETCH_CONTAINER}-"
+    whose = f" of {words_of(fetch.name.removeprefix(prefix))}" if fetch.name.startswith(prefix) else ""
+    return Finding(reason, f"the files{whose} could not be fetched: {said}")
 
 
 def engine_out_of_memory(pod: Object, circumstances: Circumstances) -> Finding | None:

@@ -43,8 +43,8 @@ from berth_operator.model_report import report_model
 from berth_operator.placement import Hardware, candidates
 from berth_operator.plan import Apply, Delete, Plan, Unlabel
 from berth_operator.pods import engine_of, fetch_of, has_loaded, is_ready
-from berth_operator.resolution import Refusal, pinned_digest, shown_resolution
-from berth_operator.resolving import Memory, Resolving, plan_resolution
+from berth_operator.resolution import pinned_digest, questions_of, shown_resolution
+from berth_operator.resolving import Memory, Resolving, plan_resolutions
 from berth_operator.rollout import Rollout, observe_rollout
 from berth_operator.settings import OperatorSettings
 from berth_operator.verdict import Scene, Verdict
@@ -87,11 +87,11 @@ def _consider(scene: Scene) -> Verdict:
     if errors:
         return replace(verdict, errors=errors)
     shown = shown_resolution(model.spec, read_model_status(facts.document), model.metadata.generation)
-    memory = Memory(scene.rollout.resolution, shown)
-    resolving = plan_resolution(model, memory, facts, scene.settings, scene.now)
+    memory = Memory(scene.rollout.resolution, shown, scene.rollout.extras)
+    resolving = plan_resolutions(model, memory, facts, scene.settings, scene.now)
     verdict = replace(verdict, resolving=resolving)
     if resolving.resolution is None:
-        complaints += _complaints_of_source(resolving.refusal)
+        complaints += _complaints_of_source(resolving)
         return replace(verdict, complaints=complaints, first_writes=(_loading_policy(model),))
     return _consider_engine(verdict, model, resolving, scene)
 
@@ -100,7 +100,7 @@ def _consider_engine(verdict: Verdict, model: Model, resolving: Resolving, scene
     assert resolving.resolution is not None
     hardware = Hardware(scene.facts.nodes, scene.facts.device_pods)
     try:
-        engine = plan_engine(model, resolving.resolution, hardware, scene.rollout, scene.settings)
+        engine = plan_engine(model, resolving, hardware, scene.rollout, scene.settings)
     except InvalidSpec as invalid:
         return replace(verdict, errors=invalid.errors)
     except UnsupportedModel as unsupported:
@@ -113,7 +113,8 @@ def _consider_engine(verdict: Verdict, model: Model, resolving: Resolving, scene
 
 def _keep_until_written(resolving: Resolving, engine: EnginePlan, rollout: Rollout) -> Resolving:
     """A resolver Job is deleted once what it found stands on the Deployment: until then it is the only memory."""
-    is_written = rollout.resolution is not None and rollout.resolution == resolving.resolution
+    known = (resolving.resolution, resolving.extras)
+    is_written = rollout.resolution is not None and (rollout.resolution, rollout.extras) == known
     return resolving if is_written or not engine.writes else replace(resolving, deletes=())
 
 
@@ -127,7 +128,9 @@ def _parse(document: Object) -> Model:
 def _early_errors(model: Model, settings: OperatorSettings) -> tuple[FieldError, ...]:
     """What is wrong whatever the source turns out to hold: nobody should wait for that to be told."""
     spec = model.spec
-    checks: list[Callable[[], object]] = [partial(pinned_digest, spec.source)]
+    checks: list[Callable[[], object]] = [
+        partial(pinned_digest, question.source, question.path) for question in questions_of(model)
+    ]
     if spec.accelerator is not None:
         checks.append(partial(candidates, spec.accelerator, settings.profiles))
     if spec.engine.type is not EngineType.AUTO:
@@ -143,10 +146,11 @@ def _errors_of(check: Callable[[], object]) -> tuple[FieldError, ...]:
     return ()
 
 
-def _complaints_of_source(refusal: Refusal | None) -> tuple[FieldError, ...]:
+def _complaints_of_source(resolving: Resolving) -> tuple[FieldError, ...]:
+    refusal = resolving.refusal
     if refusal is None or not refusal.is_of_the_spec:
         return ()
-    return (FieldError("spec.source", refusal.message, "correct it, or name another source", refusal.reason),)
+    return (FieldError(resolving.path, refusal.message, "correct it, or name another source", refusal.reason),)
 
 
 def _taken(model: Model, facts: ModelFacts) -> Iterator[FieldError]:

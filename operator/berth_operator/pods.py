@@ -17,6 +17,7 @@ _NOTHING: Mapping[str, Any] = {}
 class Container:
     """One container's status. `state` and `before` are what the kubelet calls `state` and `lastState`."""
 
+    name: str
     image: str
     restarts: int
     state: Mapping[str, Any]
@@ -91,9 +92,16 @@ def containers_of(pod: Object) -> tuple[Container, ...]:
     return tuple(_container(one) for one in found)
 
 
+def fetches_of(pod: Object) -> tuple[Container, ...]:
+    """The loaders in the order in which they run: the model's, and one for each extra."""
+    found = (_container(one) for one in pod.get("status", {}).get("initContainerStatuses") or ())
+    return tuple(one for one in found if one.name.partition("-")[0] == FETCH_CONTAINER)
+
+
 def fetch_of(pod: Object) -> Container | None:
-    """The loader."""
-    return _named(pod.get("status", {}).get("initContainerStatuses"), FETCH_CONTAINER)
+    """The loader whose turn it is, or the last one where all have done their work."""
+    fetches = fetches_of(pod)
+    return next((fetch for fetch in fetches if not fetch.has_done), fetches[-1] if fetches else None)
 
 
 def engine_of(pod: Object) -> Container | None:
@@ -163,6 +171,7 @@ def _named(found: Iterable[Mapping[str, Any]] | None, name: str) -> Container | 
 
 def _container(found: Mapping[str, Any]) -> Container:
     return Container(
+        name=str(found.get("name") or ""),
         image=str(found.get("image") or ""),
         restarts=int(found.get("restartCount") or 0),
         state=found.get("state") or _NOTHING,

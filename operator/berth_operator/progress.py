@@ -17,6 +17,7 @@ from berth_operator.pods import (
     condition_of,
     engine_of,
     fetch_of,
+    fetches_of,
     has_ended,
     is_ready,
     is_true,
@@ -133,17 +134,17 @@ def merge_stages(
 
 
 def _pod_stages(pod: Object) -> Iterator[tuple[Stage, int]]:
-    scheduled, fetch = _since(pod, "PodScheduled"), fetch_of(pod)
+    scheduled, fetches = _since(pod, "PodScheduled"), fetches_of(pod)
     yield from _took(Stage.SCHEDULED, read_time(pod["metadata"].get("creationTimestamp")), scheduled)
-    ended = fetch.ended if fetch is not None and fetch.has_done else None
-    if ended is not None:
-        yield from _images_pulled(scheduled, ended, engine_of(pod))
-        yield from _took(Stage.FETCHED, ended.started, ended.finished)
+    ended = [fetch.ended for fetch in fetches if fetch.has_done and fetch.ended is not None]
+    if ended and len(ended) == len(fetches):
+        first, last = ended[0], ended[-1]
+        yield from _images_pulled(_milliseconds(scheduled, first.started), last, engine_of(pod))
+        yield from _took(Stage.FETCHED, first.started, last.finished)
 
 
-def _images_pulled(scheduled: datetime | None, fetch: Ending, engine: Container | None) -> Iterator[tuple[Stage, int]]:
+def _images_pulled(before: int | None, fetch: Ending, engine: Container | None) -> Iterator[tuple[Stage, int]]:
     """The loader's image is pulled before the files, the engine's after them; an engine that restarts tells nothing."""
-    before = _milliseconds(scheduled, fetch.started)
     after = _milliseconds(fetch.finished, engine.started) if engine is not None and not engine.restarts else None
     if before is not None and after is not None:
         yield Stage.IMAGE_PULLED, before + after

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from berth_api.model_status import ModelStatus
 from berth_api.source import Source
 from berth_operator.bounded_json import read_json_object
 from berth_operator.children.metadata import hash_of
+from berth_operator.extras import Extra, extras_of
 
 MESSAGE_MAX: Final = 4096
 _NOTES_MAX: Final = 8
@@ -64,6 +66,29 @@ class Resolution:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What one source of a Model holds: its own, or that of an extra."""
+
+    model: Model
+    extra: Extra | None = None
+
+    @property
+    def source(self) -> Source:
+        """The source."""
+        return self.model.spec.source if self.extra is None else self.extra.source
+
+    @property
+    def path(self) -> str:
+        """Where the source stands in the manifest."""
+        return "spec.source" if self.extra is None else self.extra.path
+
+    @cached_property
+    def inputs(self) -> str:
+        """The question's name: it changes with everything that may change the answer, and with nothing else."""
+        return inputs_of(self.model.spec) if self.extra is None else _extra_inputs(self.extra)
+
+
+@dataclass(frozen=True)
 class Refusal:
     """Why it could not be found out."""
 
@@ -76,24 +101,37 @@ class Refusal:
         return self.reason in _NOT_ACCEPTED
 
 
+def questions_of(model: Model) -> tuple[Question, ...]:
+    """All questions of a Model, that of its own source first."""
+    return (Question(model), *(Question(model, extra) for extra in extras_of(model.spec)))
+
+
 def inputs_of(spec: ModelSpec) -> str:
-    """The name of the question: it changes with everything that may change the answer, and with nothing else."""
-    secret = spec.source.secret_ref.name if spec.source.secret_ref else ""
-    # A Model without patterns, or without a template of its own, asks what it asked before there were any.
-    files = [list(spec.source.files)] if spec.source.files else []
+    """The name of the question about the Model's own source."""
+    # A Model without a template of its own asks what it asked before there were any.
     own_template = ["own template"] if spec.chat_template else []
-    signed = [spec.source.signature.model_dump(mode="json")] if spec.source.signature else []
-    source = [spec.source.uri, spec.source.digest, secret, *files]
-    return hash_of([*source, spec.task, spec.engine.type, spec.artifact.format, *own_template, *signed], _INPUTS_LENGTH)
+    return _hash_of_question(spec.source, spec.task, spec.engine.type, spec.artifact.format, *own_template)
 
 
-def pinned_digest(source: Source) -> str | None:
-    """The digest that the Model pins, in its own field or at the end of the URI. Raises InvalidSpec if they differ."""
+def _extra_inputs(extra: Extra) -> str:
+    return _hash_of_question(extra.source, "extra", extra.key)
+
+
+def _hash_of_question(source: Source, *more: str | None) -> str:
+    secret = source.secret_ref.name if source.secret_ref else ""
+    # One without patterns asks what it asked before there were any.
+    files = [list(source.files)] if source.files else []
+    signed = [source.signature.model_dump(mode="json")] if source.signature else []
+    return hash_of([source.uri, source.digest, secret, *files, *more, *signed], _INPUTS_LENGTH)
+
+
+def pinned_digest(source: Source, path: str = "spec.source") -> str | None:
+    """The digest that a source pins, in its own field or at the end of the URI. Raises InvalidSpec if they differ."""
     found = _DIGEST_IN_URI.search(source.uri)
     in_uri = found[1] if found else None
     if source.digest is not None and in_uri is not None and source.digest != in_uri:
-        message = f"it pins {source.digest}, and spec.source.uri pins {in_uri}"
-        raise InvalidSpec(FieldError("spec.source.digest", message, "keep one of the two"))
+        message = f"it pins {source.digest}, and {path}.uri pins {in_uri}"
+        raise InvalidSpec(FieldError(f"{path}.digest", message, "keep one of the two"))
     return source.digest or in_uri
 
 
@@ -132,14 +170,34 @@ def shown_resolution(spec: ModelSpec, status: ModelStatus, generation: int) -> R
 
 def render_resolution(resolution: Resolution) -> str:
     """The text of the annotation: the same for the same resolution."""
-    content = {
+    return json.dumps(_content(resolution), sort_keys=True, ensure_ascii=False)
+
+
+def render_extras(extras: Mapping[str, Resolution]) -> str:
+    """The text of the annotation for extras, by their keys."""
+    content = {key: _content(resolution) for key, resolution in extras.items()}
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
+def read_extras(annotation: str | None) -> dict[str, Resolution]:
+    """The resolutions of extras in an annotation; without those that can't be read."""
+    found = {}
+    for key, content in read_json_object(annotation or "").items():
+        inputs = content.get("inputs") if isinstance(content, dict) else None
+        resolution = _resolution(content, inputs) if isinstance(inputs, str) else None
+        if resolution is not None:
+            found[key] = resolution
+    return found
+
+
+def _content(resolution: Resolution) -> dict[str, Any]:
+    return {
         "inputs": resolution.inputs,
         "artifact": resolution.artifact.model_dump(mode="json", by_alias=True, exclude_none=True),
         "weights": resolution.weights,
         "notes": list(resolution.notes),
         **({"revision": resolution.revision} if resolution.revision else {}),
     }
-    return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
 
 def read_resolution(annotation: str | None) -> Resolution | None:

@@ -1,13 +1,15 @@
-"""How a Model's artifact comes to be known: by its own spec, by what the Deployment remembers, or by a resolver Job.
+"""How it comes to be known what a source holds: by the spec, by what the Deployment remembers, or by a resolver Job.
 
-Each attempt is a Job with a name of its own. The newest one tells how many there were, so nothing has to be remembered
-elsewhere: after a failure the next Job is made once its back-off has passed, and the one before is deleted once the
-next is there.
+Each source, the Model's own and that of each extra, is a question of its own: what is known of one stays known while
+another is asked. Each attempt is a Job with a name of its own. The newest one tells how many there were, so nothing has
+to be remembered elsewhere: after a failure the next Job is made once its back-off has passed, and the one before is
+deleted once the next is there.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from berth_api.conditions import Condition, ConditionType, Reason
@@ -18,12 +20,21 @@ from berth_kube.resources import JOBS, Object, key_of, uid_of
 from berth_operator.children.metadata import is_leaving, is_owned
 from berth_operator.children.resolver_job import DEADLINE_SECONDS, build_resolver_job
 from berth_operator.conditions import holds, not_holds
+from berth_operator.extras import words_of
 from berth_operator.facts import ModelFacts
 from berth_operator.findings import Circumstances
 from berth_operator.plan import Apply, Delete
 from berth_operator.pod_rules import image_not_pulled, not_created, not_scheduled
 from berth_operator.pods import Ending, condition_of, is_true, oldest_first, read_time, resolver_of
-from berth_operator.resolution import Refusal, Resolution, artifact_of, inputs_of, known_by_spec, read_report
+from berth_operator.resolution import (
+    Question,
+    Refusal,
+    Resolution,
+    artifact_of,
+    known_by_spec,
+    questions_of,
+    read_report,
+)
 from berth_operator.settings import OperatorSettings
 
 FIRST_BACKOFF_SECONDS: Final = 10
@@ -34,11 +45,17 @@ _POD_LATE_SECONDS: Final = 30
 
 @dataclass(frozen=True)
 class Resolving:
-    """Where the search stands. `condition` is `Resolved`; `took_milliseconds` is known while the Job is there."""
+    """Where the search stands. `condition` is `Resolved`; `took_milliseconds` is known while the Job is there.
+
+    Of a whole Model, `resolution` is that of its own source, and is there once all of `extras` are known too; a
+    `refusal` is of the source at `path`.
+    """
 
     condition: Condition
     resolution: Resolution | None = None
+    extras: Mapping[str, Resolution] = field(default_factory=dict)
     refusal: Refusal | None = None
+    path: str = "spec.source"
     writes: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
     took_milliseconds: int | None = None
@@ -61,35 +78,83 @@ class Attempt:
 @dataclass(frozen=True)
 class Memory:
     """What the cluster remembers: `kept` is the Deployment's annotation, which wins over a Job and that over `shown`,
-    the Model's own status.
+    the Model's own status. `extras` are kept beside it, by their keys.
     """
 
     kept: Resolution | None = None
     shown: Resolution | None = None
+    extras: Mapping[str, Resolution] = field(default_factory=dict)
+
+    def of(self, question: Question) -> "Memory":
+        """What may answer this question."""
+        return self if question.extra is None else Memory(self.extras.get(question.extra.key))
 
 
-def plan_resolution(
+def plan_resolutions(
     model: Model, memory: Memory, facts: ModelFacts, settings: OperatorSettings, now: datetime
 ) -> Resolving:
-    """What is known and what is to be done."""
-    inputs = inputs_of(model.spec)
+    """What is known of all sources of a Model, and what is to be done. They are asked at once."""
     jobs = [job for job in facts.jobs if is_owned(job, model.metadata.uid) and not is_leaving(job)]
-    stale = [job for job in jobs if _annotation(job, ANNOTATION_INPUTS) != inputs]
-    current = sorted((job for job in jobs if job not in stale), key=_number)
-    known = known_by_spec(model.spec)
-    if known is None and memory.kept is not None and memory.kept.inputs == inputs:
-        known = memory.kept
+    questions = questions_of(model)
+    look = partial(_plan_question, jobs=jobs, pods=facts.job_pods, settings=settings, now=now)
+    parts = [(question, look(question, memory.of(question))) for question in questions]
+    asked = {question.inputs for question in questions}
+    stale = [job for job in jobs if _annotation(job, ANNOTATION_INPUTS) not in asked]
+    waits = [part.again_after_seconds for _, part in parts if part.again_after_seconds is not None]
+    return replace(
+        _joined(parts),
+        writes=tuple(write for _, part in parts for write in part.writes),
+        deletes=(*_deletes(stale), *(delete for _, part in parts for delete in part.deletes)),
+        again_after_seconds=min(waits, default=None),
+    )
+
+
+def _joined(parts: Sequence[tuple[Question, Resolving]]) -> Resolving:
+    """The Model's own source with its extras, or the first of all that is not known."""
+    (_, own), *extras = parts
+    for question, part in parts:
+        if part.resolution is None:
+            condition = part.condition
+            if question.extra is not None:
+                message = f"{question.extra.words}: {condition.message}"
+                condition = condition.model_copy(update={"message": message})
+            return Resolving(condition, refusal=part.refusal, path=question.path)
+    # Neither notes nor the name of a file are needed of an extra, and an annotation has its bounds.
+    known = {
+        question.extra.key: replace(part.resolution, weights="", notes=())
+        for question, part in extras
+        if question.extra is not None and part.resolution is not None
+    }
+    words = f"; with {', '.join(words_of(key) for key in known)}" if known else ""
+    condition = own.condition.model_copy(update={"message": f"{own.condition.message}{words}"})
+    return replace(own, condition=condition, extras=known)
+
+
+def _plan_question(
+    question: Question,
+    remembered: Memory,
+    *,
+    jobs: Sequence[Object],
+    pods: Sequence[Object],
+    settings: OperatorSettings,
+    now: datetime,
+) -> Resolving:
+    inputs = question.inputs
+    current = sorted((job for job in jobs if _annotation(job, ANNOTATION_INPUTS) == inputs), key=_number)
+    known = known_by_spec(question.model.spec) if question.extra is None else None
+    if known is None and remembered.kept is not None and remembered.kept.inputs == inputs:
+        known = remembered.kept
     if known is None and not current:
-        known = memory.shown
+        known = remembered.shown
     if known is not None:
-        took = read_attempt(current[-1], facts.job_pods, inputs, now).took_milliseconds if current else None
-        return Resolving(_resolved(model, known), known, deletes=_deletes(jobs), took_milliseconds=took)
+        took = read_attempt(current[-1], pods, inputs, now).took_milliseconds if current else None
+        return Resolving(_resolved(question, known), known, deletes=_deletes(current), took_milliseconds=took)
     if not current:
-        return Resolving(_resolving(), writes=(_attempt(model, 1, settings),), deletes=_deletes(stale))
-    attempts = [read_attempt(job, facts.job_pods, inputs, now) for job in current[-2:]]
+        return Resolving(_resolving(), writes=(_attempt(question, 1, settings),))
+    attempts = [read_attempt(job, pods, inputs, now) for job in current[-2:]]
     if attempts[-1].report is None:
-        return _under_way(model, attempts, _deletes([*stale, *current[:-2]]))
-    return _after(model, attempts[-1], _deletes([*stale, *current[:-1]]), settings, now)
+        return _under_way(question, attempts, _deletes(current[:-2]))
+    return _after(question, attempts[-1], _deletes(current[:-1]), settings, now)
 
 
 def read_attempt(job: Object, pods: Sequence[Object], inputs: str, now: datetime) -> Attempt:
@@ -127,7 +192,7 @@ def backoff_seconds(attempt: int) -> float:
     return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 10), LONGEST_BACKOFF_SECONDS)
 
 
-def _under_way(model: Model, attempts: Sequence[Attempt], deletes: tuple[Delete, ...]) -> Resolving:
+def _under_way(question: Question, attempts: Sequence[Attempt], deletes: tuple[Delete, ...]) -> Resolving:
     """While an attempt goes on. What the one before it has said is told until there is news, so its Job stays so long:
     a condition that forgets the cause at each new attempt would be read at the wrong moment by somebody.
     """
@@ -137,37 +202,37 @@ def _under_way(model: Model, attempts: Sequence[Attempt], deletes: tuple[Delete,
     said = attempts[0].report
     if isinstance(said, Refusal):
         again_words = f"; it is being tried again{f', but {newest.trouble}' if newest.trouble else ''}"
-        condition = not_holds(ConditionType.RESOLVED, said.reason, f"{_explain(model, said)}{again_words}")
+        condition = not_holds(ConditionType.RESOLVED, said.reason, f"{_explain(question, said)}{again_words}")
         return Resolving(condition, refusal=said, deletes=deletes, again_after_seconds=again)
     return Resolving(_resolving(newest.trouble), deletes=deletes, again_after_seconds=again)
 
 
 def _after(
-    model: Model, attempt: Attempt, deletes: tuple[Delete, ...], settings: OperatorSettings, now: datetime
+    question: Question, attempt: Attempt, deletes: tuple[Delete, ...], settings: OperatorSettings, now: datetime
 ) -> Resolving:
     assert attempt.report is not None
     assert attempt.ended is not None
     took = attempt.took_milliseconds
     if isinstance(attempt.report, Resolution):
-        return Resolving(_resolved(model, attempt.report), attempt.report, deletes=deletes, took_milliseconds=took)
-    condition = not_holds(ConditionType.RESOLVED, attempt.report.reason, _explain(model, attempt.report))
+        return Resolving(_resolved(question, attempt.report), attempt.report, deletes=deletes, took_milliseconds=took)
+    condition = not_holds(ConditionType.RESOLVED, attempt.report.reason, _explain(question, attempt.report))
     wait = (attempt.ended + timedelta(seconds=backoff_seconds(attempt.number)) - now).total_seconds()
     if wait > 0:
         return Resolving(condition, refusal=attempt.report, deletes=deletes, again_after_seconds=wait)
-    following = _attempt(model, attempt.number + 1, settings)
+    following = _attempt(question, attempt.number + 1, settings)
     return Resolving(condition, refusal=attempt.report, writes=(following,), deletes=deletes)
 
 
-def _attempt(model: Model, number: int, settings: OperatorSettings) -> Apply:
-    return Apply(JOBS, build_resolver_job(model, number, settings))
+def _attempt(question: Question, number: int, settings: OperatorSettings) -> Apply:
+    return Apply(JOBS, build_resolver_job(question, number, settings))
 
 
 def _deletes(jobs: Sequence[Object]) -> tuple[Delete, ...]:
     return tuple(Delete(JOBS, key_of(job), uid_of(job)) for job in jobs)
 
 
-def _resolved(model: Model, resolution: Resolution) -> Condition:
-    artifact = artifact_of(model, resolution)
+def _resolved(question: Question, resolution: Resolution) -> Condition:
+    artifact = resolution.artifact if question.extra else artifact_of(question.model, resolution)
     parts = [f"{artifact.format} for {artifact.task}"]
     if artifact.quantization:
         parts.append(artifact.quantization)
@@ -183,14 +248,14 @@ def _resolving(trouble: str = "") -> Condition:
     return not_holds(ConditionType.RESOLVED, Reason.RESOLVING, f"{message}: {trouble}" if trouble else message)
 
 
-def _explain(model: Model, refusal: Refusal) -> str:
-    secret = model.spec.source.secret_ref
+def _explain(question: Question, refusal: Refusal) -> str:
+    secret = question.source.secret_ref
     if refusal.reason not in {Reason.SOURCE_UNAUTHORIZED, Reason.LICENSE_GATED}:
         return refusal.message
-    if not model.spec.source.uri.startswith("oci://"):  # The others' own words say which keys a Secret must have.
+    if not question.source.uri.startswith("oci://"):  # The others' own words say which keys a Secret must have.
         return f"{refusal.message}; the Secret is `{secret.name}`" if secret else refusal.message
     if secret is None:
-        return f"{refusal.message}; if it needs a login, name a Secret in spec.source.secretRef"
+        return f"{refusal.message}; if it needs a login, name a Secret in {question.path}.secretRef"
     return f"{refusal.message}; is there a Secret `{secret.name}` of type kubernetes.io/dockerconfigjson?"
 
 

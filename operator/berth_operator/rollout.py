@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from berth_api.names import ANNOTATION_APPLIED_HASH, ANNOTATION_PROFILE, ANNOTATION_RESOLUTION, LABEL_REVISION
+from berth_api.names import (
+    ANNOTATION_APPLIED_HASH,
+    ANNOTATION_EXTRAS,
+    ANNOTATION_PROFILE,
+    ANNOTATION_RESOLUTION,
+    LABEL_REVISION,
+)
 from berth_kube.resources import Object
 from berth_operator.children.deployment import rolling_update
 from berth_operator.pods import condition_of
-from berth_operator.resolution import Resolution, read_resolution
+from berth_operator.resolution import Resolution, read_extras, read_resolution
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Rollout:
     trouble: str = ""
     surges: bool = True
     resolution: Resolution | None = None
+    extras: Mapping[str, Resolution] = field(default_factory=dict)
     profile: str = ""
 
 
@@ -64,5 +71,6 @@ def observe_rollout(deployment: Object | None) -> Rollout:
         trouble=str(failure.get("message") or "") if failure.get("status") == "True" else "",
         surges=(spec.get("strategy") or {}).get("rollingUpdate") != rolling_update(surge=False),
         resolution=read_resolution(annotations.get(ANNOTATION_RESOLUTION)),
+        extras=read_extras(annotations.get(ANNOTATION_EXTRAS)),
         profile=str(annotations.get(ANNOTATION_PROFILE, "")),
     )

@@ -19,8 +19,8 @@ def main() -> None:
     """The server process; for vLLM, which has a server of its own, the process around that."""
     options = parse_arguments(sys.argv[1:])
     set_up_logs(requests=options.log_requests)
-    # Kept until the process ends, however it does: the system closes it.
-    _hold = _join(options.hold) if options.hold is not None else None
+    # Kept until the process ends, however it does: the system closes them.
+    _holds = [_join(file) for file in options.holds]
     if options.engine is EngineType.VLLM:
         sys.exit(run_vllm(options))
     shares = shares_of(options)

@@ -28,6 +28,15 @@ class ModelArgument:
     path: Path
 
 
+@dataclass(frozen=True)
+class DraftArgument:
+    """`--draft` and what goes with it; see `engines.protocol.DraftSettings`."""
+
+    path: Path
+    tokens: int
+    min_probability: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The whole command line. None means that the engine chooses; an empty host, every address of this machine."""
@@ -44,7 +53,8 @@ class Options:
     engine_args: Mapping[str, str]
     adapters: Mapping[str, Path]
     log_requests: bool
-    hold: Path | None = None
+    holds: tuple[Path, ...] = ()
+    draft: DraftArgument | None = None
     memory_bytes: int | None = None
 
 
@@ -62,6 +72,8 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         parser.error("two adapters have the same name; give each its own: --adapter NAME=PATH")
     if adapters and len(models) > 1:
         parser.error("--adapter belongs to one model, and several are to be served; start a process for each")
+    if given.draft and len(models) > 1:
+        parser.error("--draft belongs to one model, and several are to be served; start a process for each")
     if given.memory is not None and given.engine is EngineType.VLLM:
         parser.error("--memory bounds no vLLM; say --engine-arg gpu-memory-utilization=SHARE")
     return Options(
@@ -77,7 +89,8 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         engine_args=dict(given.engine_arg),
         adapters=adapters,
         log_requests=given.log_requests,
-        hold=given.hold,
+        holds=tuple(given.hold),
+        draft=DraftArgument(given.draft, given.draft_tokens, given.draft_min_probability) if given.draft else None,
         memory_bytes=given.memory,
     )
 
@@ -110,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="a LoRA in GGUF, served as MODEL:NAME beside the model; may be repeated",
+        help="a LoRA, as GGUF for LlamaCpp and as PEFT's folder for VLLM, served as MODEL:NAME; may be repeated",
     )
     add(
         "--memory",
@@ -118,8 +131,24 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="what all models may fill, such as 8Gi (default: what this process may use)",
     )
+    add("--draft", type=Path, metavar="PATH", help="a small GGUF that guesses tokens ahead, for LlamaCpp")
+    add("--draft-tokens", type=_positive, default=3, metavar="N", help="tokens it guesses at a time (default: 3)")
+    add(
+        "--draft-min-probability",
+        type=_probability,
+        default=0.0,
+        metavar="P",
+        help="stop guessing below this probability, 0 to 1 (default: 0)",
+    )
     add("--log-requests", action="store_true", help="log one line for each request")
-    add("--hold", type=Path, metavar="FILE", help="lock this file, so that the model is not freed from a shared store")
+    add(
+        "--hold",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lock this file, so that what it stands for is not freed from a shared store; may be repeated",
+    )
     return parser
 
 
@@ -173,6 +202,13 @@ def _size(text: str) -> int:
     if size < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than a byte")
     return int(size)
+
+
+def _probability(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no probability; it is 0 to 1")
+    return number
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ IMAGE_LAYER: str = oras.defaults.default_blob_media_type
 GGUF = "application/vnd.docker.ai.gguf.v3"
 SAFETENSORS = "application/vnd.docker.ai.safetensors"
 PROJECTOR = "application/vnd.docker.ai.mmproj"
-# Named by Docker's specification; its own tools neither write nor read it.
+# A LoRA in GGUF, beside a model or alone. Named by Docker's specification; its own tools neither write nor read it.
 ADAPTER = "application/vnd.docker.ai.gguf.v3.lora"
 CHAT_TEMPLATE = "application/vnd.docker.ai.chat.template.jinja"
 LICENSE = "application/vnd.docker.ai.license"

@@ -12,7 +12,7 @@ from pathlib import Path
 from berth_api.artifact import Format, Task
 from berth_api.errors import FieldError, InvalidSpec, UnsupportedModel
 from berth_store import mediatypes
-from berth_store.detect import DetectedModel, detect_bounded
+from berth_store.detect import DetectedAdapter, DetectedModel, detect_either_bounded
 from berth_store.digest import Digest
 from berth_store.durable import writing
 from berth_store.headers.gguf import read_gguf
@@ -21,7 +21,7 @@ from berth_store.ingest import ingest_file
 from berth_store.local import Store
 from berth_store.manifest import Descriptor, Manifest, build_manifest, parse_manifest
 from berth_store.model_config import build_config, build_modelpack_config
-from berth_store.packing import NO_EXTRAS, Extras, LayerFile, PackageFormat, PackagePlan, plan_package
+from berth_store.packing import NO_EXTRAS, Extras, LayerFile, PackageFormat, PackagePlan, plan_adapter, plan_package
 from berth_store.progress import Meter, Report, Stage
 from berth_store.reference import Reference
 from berth_store.view import plan_view
@@ -43,7 +43,7 @@ def package(
     task: Task = Task.AUTO,
     progress: Report | None = None,
 ) -> Digest:
-    """Make an artifact of the GGUF file or model folder at `path`, name it, and return its manifest's digest.
+    """Make an artifact of the model or adapter at `path`, name it, and return its manifest's digest.
 
     `task` is only needed where detection asks for it. UnsupportedModel says why something can't be packaged.
     """
@@ -55,9 +55,12 @@ def package(
         remedy = "package in Docker's format, or set `spec.contextLength` of the Model"
         raise InvalidSpec(FieldError("context length", "ModelPack has no place for it", remedy))
     path = Path(os.path.abspath(path))
-    detected = detect_bounded(path, task=task, own_template=extras.chat_template is not None)
+    detected = detect_either_bounded(path, task=task, own_template=extras.chat_template is not None)
     _check_extras(extras)
-    plan = plan_package(path, detected, extras=extras, package_format=package_format)
+    if isinstance(detected, DetectedAdapter):
+        plan = plan_adapter(detected, extras=extras, package_format=package_format)
+    else:
+        plan = plan_package(path, detected, extras=extras, package_format=package_format)
     meter = Meter(reference, progress)
     meter.expect(_size_of(plan))
     meter.enter(Stage.PACKAGING)
@@ -121,7 +124,7 @@ def _layer(store: Store, file: LayerFile, meter: Meter) -> Descriptor:
 def _config(
     store: Store,
     plan: PackagePlan,
-    detected: DetectedModel,
+    detected: DetectedModel | DetectedAdapter,
     layers: Sequence[Descriptor],
     context_length: int | None,
 ) -> Descriptor:

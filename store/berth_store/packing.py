@@ -3,8 +3,9 @@
 In Docker's format a GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by
 side; a TFLite file (with the labels and settings beside it) and a folder a v0.2 artifact with one layer for each file,
 a folder's sorted by path. In ModelPack's they are the same, and a layer's type says what it is for instead of what it
-holds. Hidden files stay out. A link is followed if it stays inside the folder (or leads into the blobs beside it, as in
-the cache of Hugging Face); any other is refused, for leaving a file out in silence would break the model.
+holds. An adapter by itself is its one file, with PEFT's settings beside safetensors. Hidden files stay out. A link is
+followed if it stays inside the folder (or leads into the blobs beside it, as in the cache of Hugging Face); any other
+is refused, for leaving a file out in silence would break the model.
 """
 
 import os
@@ -17,7 +18,8 @@ from pathlib import Path
 from berth_api.artifact import Format
 from berth_api.errors import UnsupportedModel
 from berth_store import mediatypes
-from berth_store.detect import DetectedModel
+from berth_store.detect import DetectedAdapter, DetectedModel
+from berth_store.detect.adapter import SETTINGS_NAME, WEIGHTS_NAME
 from berth_store.detect.tflite import FILES_BESIDE
 from berth_store.headers.folder import is_own_file
 from berth_store.manifest import MAX_LAYERS
@@ -89,6 +91,30 @@ def plan_package(
     files = (*(each for each in files if each.name not in replaced), *added)
     if len(files) > MAX_LAYERS:
         raise UnsupportedModel(f"{path} has {len(files):,} files, at most {MAX_LAYERS:,} fit into an artifact")
+    return _in_format(package_format, config_type, files)
+
+
+def plan_adapter(
+    detected: DetectedAdapter, *, extras: Extras = NO_EXTRAS, package_format: PackageFormat = PackageFormat.DOCKER
+) -> PackagePlan:
+    """The plan for an adapter by itself. UnsupportedModel where something is added that belongs to a model."""
+    if extras.chat_template or extras.projector or extras.adapter:
+        raise UnsupportedModel(
+            f"{detected.weights[0].name} is an adapter by itself, so chat template, projector and further adapters "
+            "don't go with it; add them to the model, or package each adapter alone"
+        )
+    (weights,) = detected.weights
+    if detected.artifact.format is Format.GGUF:
+        files, config_type = [LayerFile(weights, weights.name, mediatypes.ADAPTER)], mediatypes.CONFIG_V01
+    else:
+        # Under the names by which PEFT and vLLM look for them, whatever the file is called here.
+        settings = LayerFile(detected.root / SETTINGS_NAME, SETTINGS_NAME, mediatypes.MODEL_FILE)
+        files = [settings, LayerFile(weights, WEIGHTS_NAME, mediatypes.SAFETENSORS)]
+        config_type = mediatypes.CONFIG_V02
+    return _in_format(package_format, config_type, (*files, *_added(extras)))
+
+
+def _in_format(package_format: PackageFormat, config_type: str, files: tuple[LayerFile, ...]) -> PackagePlan:
     if package_format is PackageFormat.DOCKER:
         return PackagePlan(config_type, files)
     renamed = tuple(replace(each, media_type=modelpack_type_of(each)) for each in files)

@@ -43,7 +43,7 @@ class Seen:
 
 @dataclass
 class FakeEngine:
-    """Serves `name` on 127.0.0.1. Use `running_engine` to have one."""
+    """Serves `name`, and whatever else is in `names`, on 127.0.0.1. Use `running_engine` to have one."""
 
     name: str
     port: int = 0
@@ -53,7 +53,11 @@ class FakeEngine:
     seen: list[Seen] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client left before its answer was complete."""
+    names: set[str] = field(default_factory=set)
     _steps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self.names.add(self.name)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -79,7 +83,8 @@ class FakeEngine:
         raw = await request.read()
         body: dict[str, Any] = json.loads(raw) if raw else {}
         self.seen.append(Seen(request.path, dict(request.headers), len(raw), body.get("model")))
-        if request.headers.get("x-berth-model", body.get("model")) != self.name:
+        asked = request.headers.get("x-berth-model", body.get("model"))
+        if asked not in self.names:
             return _error(404, "model_not_found")
         happening = self.plan.popleft() if self.plan else Happening.ANSWER
         if happening is Happening.DIE_BEFORE_HEAD:
@@ -93,7 +98,7 @@ class FakeEngine:
             return _error(int(happening.value), "engine_says_so")
         if body.get("stream"):
             return await self._stream(request, die=happening is Happening.DIE_AFTER_TOKENS)
-        return web.json_response({"model": self.name, "choices": [{"message": {"content": " ".join(WORDS)}}]})
+        return web.json_response({"model": asked, "choices": [{"message": {"content": " ".join(WORDS)}}]})
 
     async def _stream(self, request: web.Request, *, die: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})

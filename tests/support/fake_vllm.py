@@ -258,7 +258,12 @@ class RunningFront:
 
 @asynccontextmanager
 async def a_front(
-    vllm: FakeVllm | None = None, *, task: Task = Task.CHAT, tools: bool = False, wait_ready: bool = True
+    vllm: FakeVllm | None = None,
+    *,
+    task: Task = Task.CHAT,
+    tools: bool = False,
+    adapters: tuple[str, ...] = (),
+    wait_ready: bool = True,
 ) -> AsyncIterator[RunningFront]:
     """A Front around a fake vLLM, connected to a supervisor's end of the link."""
     import socket
@@ -266,7 +271,8 @@ async def a_front(
 
     vllm = vllm or FakeVllm()
     ours, theirs = socket.socketpair()
-    settings = FrontSettings(name="qwen", task=task, started=time.monotonic(), link_fd=theirs.detach(), tools=tools)
+    link_fd, started = theirs.detach(), time.monotonic()
+    settings = FrontSettings(name="qwen", task=task, started=started, link_fd=link_fd, tools=tools, adapters=adapters)
     front = Front(vllm, settings)
     words: list[Word] = []
     supervisor = await Link.open(ours, words.append)

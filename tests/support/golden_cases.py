@@ -20,6 +20,11 @@ LEAVING = Endpoint("127.0.0.1", 9009, draining=True)
 CASES: dict[str, Snapshot] = {
     "nothing": Snapshot(),
     "a-model-with-an-alias": snapshot_of(model("qwen", aliases=["qwen2.5"]), states={"qwen": ready(FIRST)}),
+    "a-model-with-an-adapter-and-a-route-to-it": snapshot_of(
+        model("qwen", adapters=[{"name": "sql", "source": {"uri": "oci://localhost/sql:1"}}]),
+        route("ask", {"backends": [backend("qwen", 90), backend("qwen", 10, adapter="sql")]}),
+        states={"qwen": ready(FIRST)},
+    ),
     "two-replicas-and-one-that-drains": snapshot_of(model("qwen"), states={"qwen": ready(FIRST, SECOND, LEAVING)}),
     "a-model-that-loads": snapshot_of(model("qwen"), states={"qwen": ModelState(Phase.LOADING, (LEAVING,))}),
     "a-weighted-route": snapshot_of(

@@ -25,6 +25,8 @@ from berth_operator.settings import Backend, Images, OperatorSettings, Profile
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "ab" * 32
 SIZE = 500 * 1024 * 1024
+ADAPTER_DIGEST = "sha256:" + "cd" * 32
+ADAPTER_SIZE = 20 * 1024 * 1024
 Json = dict[str, Any]
 
 
@@ -69,6 +71,17 @@ def a_report(**artifact: Any) -> str:
         **artifact,
     }
     return json.dumps({"artifact": known, "weights": "model.gguf", "notes": []})
+
+
+def an_adapter_report(**artifact: Any) -> str:
+    """What a resolver writes of an adapter: a LoRA in GGUF unless said otherwise."""
+    known = {"format": "GGUF", "task": "Auto", "digest": ADAPTER_DIGEST, "sizeBytes": ADAPTER_SIZE, **artifact}
+    return json.dumps({"artifact": known, "weights": "lora.gguf", "notes": []})
+
+
+def an_adapter(name: str = "sql", **source: Any) -> Json:
+    """One entry of `spec.adapters`."""
+    return {"name": name, "source": {"uri": f"oci://registry.example.com/loras/{name}:1", **source}}
 
 
 def a_refusal(reason: str, message: str = "it is so") -> str:
@@ -253,9 +266,13 @@ class World:
         self.document = {**self.document, "metadata": metadata, "spec": kept}
         return self
 
-    def resolve(self, message: str | None = None, *, code: int = 0, reason: str = "") -> "World":
-        """The newest resolver Job's pod ends with this message."""
-        job = max(self.jobs(), key=lambda job: int(job["metadata"]["annotations"]["berth.dev/attempt"]))
+    def resolve(
+        self, message: str | None = None, *, code: int = 0, reason: str = "", adapter: str = "", job: Json | None = None
+    ) -> "World":
+        """The pod of `job` ends with this message, or that of the newest for the Model's source or an adapter's."""
+        if job is None:
+            jobs = self.adapter_jobs(adapter) if adapter else [one for one in self.jobs() if not _asks_for_adapter(one)]
+            job = max(jobs, key=lambda one: int(one["metadata"]["annotations"]["berth.dev/attempt"]))
         job["status"] = {
             "startTime": stamp(self.now - timedelta(seconds=3)),
             "conditions": [
@@ -316,6 +333,11 @@ class World:
         """The resolver Jobs."""
         return [child for (kind, _), child in sorted(self.children.items()) if kind == "Job"]
 
+    def adapter_jobs(self, adapter: str) -> list[Json]:
+        """The resolver Jobs of this adapter's source."""
+        (uri,) = [one["source"]["uri"] for one in self.document["spec"]["adapters"] if one["name"] == adapter]
+        return [job for job in self.jobs() if _asks_for_adapter(job) and uri in _command_of(job)]
+
     def kinds(self) -> list[str]:
         """The kinds of all children."""
         return sorted(kind for kind, _ in self.children)
@@ -334,6 +356,15 @@ class World:
         kept = {"status": found["status"]} if found and "status" in found else {}
         self.children[ref] = {**body, **kept, "metadata": {**body["metadata"], **metadata}}
         self.written.append(f"apply {ref[0]} {ref[1]}")
+
+
+def _command_of(job: Json) -> list[str]:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return list(container["command"])
+
+
+def _asks_for_adapter(job: Json) -> bool:
+    return "--adapter" in _command_of(job)
 
 
 def a_world(*, settings: OperatorSettings | None = None, nodes: tuple[Object, ...] | None = None, **spec: Any) -> World:

@@ -62,13 +62,14 @@ def command(
     sign_certificate: Path | None,
     push: bool,
 ) -> None:
-    """Make an artifact of a model's files and keep it in this machine's store, in a published format.
+    """Make an artifact of a model's or adapter's files and keep it in this machine's store, in a published format.
 
     \b
     berth package ./model.gguf --tag localhost/mine:1
     berth package ./folder --tag ghcr.io/me/mine:1 --push
     berth package ./folder --tag ghcr.io/me/mine:1 --format modelpack
     berth package ./folder --tag ghcr.io/me/mine:1 --sign-key key.pem --push
+    berth package ./sql-lora.gguf --tag ghcr.io/me/sql:1     for `spec.adapters`
     berth package --gguf ./model.gguf ghcr.io/me/mine:1      as with `docker model package`
     """
     path, reference = _choose(path_or_name, tag, gguf or safetensors_dir, both=bool(gguf and safetensors_dir))

@@ -6,7 +6,7 @@
 -- wins, as in most parsers. It is no validator (the engine is), but what is plainly no JSON object is refused.
 
 local SLICE_BYTES = 262144
-local LONGEST_NAME_BYTES = 200
+local LONGEST_NAME_BYTES = 250 -- namespace/alias:adapter are at most 243
 local SHORT_STRING_BYTES = 16 -- below this a jump costs more than it saves
 local LONGEST_KEY_BYTES = 36 -- "stream" with each letter written as \u0073
 
@@ -177,7 +177,7 @@ end
 -- Percent-encoded, since a client may write a line break into the name, and cut, since no model's name is that long.
 -- Encoding also keeps a client from sending one of the two words for bodies without a name.
 local function as_header(name)
-  return (string.gsub(sub(name, 1, LONGEST_NAME_BYTES), "[^%w%-%._/]", encode))
+  return (string.gsub(sub(name, 1, LONGEST_NAME_BYTES), "[^%w%-%._/:]", encode))
 end
 
 -- The values of the two headers.

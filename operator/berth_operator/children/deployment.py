@@ -1,16 +1,32 @@
 """The Deployment of a Model's engine. Its annotations remember what a restart of the operator must not forget."""
 
-from berth_api.names import ANNOTATION_DIGEST, ANNOTATION_PROFILE, ANNOTATION_RESOLUTION, model_labels
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from berth_api.names import (
+    ANNOTATION_DIGEST,
+    ANNOTATION_EXTRAS,
+    ANNOTATION_PROFILE,
+    ANNOTATION_RESOLUTION,
+    model_labels,
+)
 from berth_kube.resources import DEPLOYMENTS
 from berth_operator.children.metadata import Manifest, build_child
 from berth_operator.children.names import engine_name
 from berth_operator.children.pod import Serving
-from berth_operator.resolution import Resolution, render_resolution
+from berth_operator.resolution import Resolution, render_extras, render_resolution
 
 _LONGEST_SECONDS = 2**31 - 1
 
 
-def build_deployment(serving: Serving, resolution: Resolution, template: Manifest, *, surge: bool) -> Manifest:
+def build_deployment(
+    serving: Serving,
+    resolution: Resolution,
+    template: Manifest,
+    *,
+    surge: bool,
+    extras: Mapping[str, Resolution] = MappingProxyType({}),
+) -> Manifest:
     """The Deployment. With `surge` a new pod starts before an old one ends; else the old one frees its GPUs first."""
     spec = serving.model.spec
     content = {
@@ -30,7 +46,7 @@ def build_deployment(serving: Serving, resolution: Resolution, template: Manifes
         serving.model,
         engine_name(serving.model.metadata.name),
         content,
-        _annotations(serving, resolution),
+        _annotations(serving, resolution, extras),
     )
 
 
@@ -39,8 +55,10 @@ def rolling_update(*, surge: bool) -> Manifest:
     return {"maxSurge": 1, "maxUnavailable": 0} if surge else {"maxSurge": 0, "maxUnavailable": 1}
 
 
-def _annotations(serving: Serving, resolution: Resolution) -> dict[str, str]:
+def _annotations(serving: Serving, resolution: Resolution, extras: Mapping[str, Resolution]) -> dict[str, str]:
     annotations = {ANNOTATION_RESOLUTION: render_resolution(resolution)}
+    if extras:
+        annotations[ANNOTATION_EXTRAS] = render_extras(extras)
     if serving.artifact.digest:
         annotations[ANNOTATION_DIGEST] = serving.artifact.digest
     if serving.placement.name:

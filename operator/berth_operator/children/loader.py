@@ -1,14 +1,16 @@
-"""What resolver and loader share: which sources they may reach in which way, the pull Secret of their Model, and whose
+"""What resolver and loader share: which sources they may reach in which way, the Secret of their source, and whose
 certificates they trust.
 
+Each source, the Model's own and that of each extra, has containers of its own, which see its Secret and no other's.
 Both are programs of the `fetch` image; their command lines are the contract with `berth_store`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from berth_api.model import Model
+from berth_api.artifact import Task
+from berth_api.drafts import ENGINE as DRAFT_ENGINE
 from berth_api.source import Source
 from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import (
@@ -17,10 +19,10 @@ from berth_operator.children.names import (
     PROGRESS_PORT_NAME,
     RESOLVE_CONTAINER,
 )
-from berth_operator.children.place import Place
+from berth_operator.children.place import ExtraPlace, Place
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
 from berth_operator.children.signature import signature_mounts, signature_options
-from berth_operator.resolution import pinned_digest
+from berth_operator.resolution import Question, pinned_digest
 from berth_operator.settings import OperatorSettings
 
 _GROUP_MAY_READ: Final = 0o440
@@ -66,52 +68,73 @@ _LOGINS: Final = {
 
 
 def build_fetch_container(
-    model: Model, digest: str | None, place: Place, settings: OperatorSettings, *, revision: str = ""
+    source: Source, digest: str | None, place: Place, settings: OperatorSettings, *, revision: str = ""
 ) -> Manifest:
     """The init container that brings the files to their place and tells its progress on a port, or that looks whether
     the node has brought them. `digest` and `revision` are those that were resolved.
     """
-    program, *options = place.program
-    command = ["python", "-m", program]
-    if place.fetches:
-        command += [*_source_options(model.spec.source, digest), *(["--revision", revision] if revision else [])]
-        options += ["--progress-port", str(PROGRESS_PORT)]
-    container = _build_container(FETCH_CONTAINER, [*command, *options], model, settings, logs_in=place.fetches)
-    if place.fetches:
+    if not place.fetches:
+        container = _build_container(FETCH_CONTAINER, ["python", "-m", *place.program], None, settings)
+    else:
+        command = _fetch_command(place.program, source, digest, revision)
+        container = _build_container(FETCH_CONTAINER, command, source, settings)
         container["ports"] = [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}]
     container["volumeMounts"] += place.loader_mounts
     return container
 
 
-def build_resolver_container(model: Model, settings: OperatorSettings) -> Manifest:
+def build_extra_container(extra: ExtraPlace, place: Place, settings: OperatorSettings) -> Manifest:
+    """The init container that brings an extra beside the model. It runs after the model's, on the same port."""
+    command = _fetch_command(extra.program, extra.source, extra.digest, extra.revision)
+    name = f"{FETCH_CONTAINER}-{extra.key}"
+    container = _build_container(name, command, extra.source, settings, suffix=extra.key)
+    container["volumeMounts"] += place.loader_mounts
+    return container
+
+
+def build_resolver_container(question: Question, settings: OperatorSettings) -> Manifest:
     """The container that finds out what the source holds and says it in its termination message."""
-    spec = model.spec
-    options = _source_options(spec.source, pinned_digest(spec.source))
-    if spec.artifact.format is not None:
-        options += ["--format", spec.artifact.format]
-    if spec.chat_template is not None:
-        options += ["--own-template"]
-    command = ["python", "-m", "berth_store.resolver", *options, "--task", spec.task, "--engine", spec.engine.type]
-    return _build_container(RESOLVE_CONTAINER, [str(part) for part in command], model, settings)
+    spec, source = question.model.spec, question.source
+    options = _source_options(source, pinned_digest(source, question.path))
+    if question.extra is not None and question.extra.is_draft:
+        # It only goes on with texts, so neither its template nor what else it may do matters.
+        options += ["--task", Task.COMPLETION, "--engine", DRAFT_ENGINE, "--own-template"]
+    elif question.extra is not None:
+        options += ["--adapter"]
+    else:
+        options += ["--format", spec.artifact.format] if spec.artifact.format is not None else []
+        options += ["--own-template"] if spec.chat_template is not None else []
+        options += ["--task", spec.task, "--engine", spec.engine.type]
+    command = ["python", "-m", "berth_store.resolver", *(str(option) for option in options)]
+    return _build_container(RESOLVE_CONTAINER, command, source, settings)
 
 
-def source_volumes(model: Model, settings: OperatorSettings) -> Iterator[Manifest]:
-    """What it takes to reach the source: its Secret, if the Model names one (of a registry Docker's own file, of others
-    the keys they know), and the installation's bundle of authorities, if it has one.
+def source_volumes(sources: Iterable[tuple[Source, str]], settings: OperatorSettings) -> Iterator[Manifest]:
+    """What it takes to reach the sources, each given with the suffix of its Secret's volume: the Secret of each, if one
+    is named (of a registry Docker's own file, of others the keys they know), and the installation's bundle of
+    authorities, if it has one.
 
-    Both are optional for the kubelet: a pod without them starts and says that the source refuses it, or is not trusted,
-    whereas a mount that fails would tell nobody but those who read the pod's events. A source that needs neither must
-    not wait for them.
+    All are optional for the kubelet: a pod without them starts and says that the source refuses it, or is not trusted,
+    whereas a mount that fails would tell nobody but those who read the pod's events. A source that needs none must not
+    wait for them.
     """
-    secret, bundle = model.spec.source.secret_ref, settings.loader.ca_bundle.config_map
-    if secret is not None:
-        login = _login_of(model)
-        items = [{"key": key, "path": path} for key, path in login.files.items()]
-        content = {"secretName": secret.name, "items": items, "defaultMode": _GROUP_MAY_READ, "optional": True}
-        yield {"name": login.volume, "secret": content}
+    for source, suffix in sources:
+        if source.secret_ref is not None:
+            login = _login_of(source)
+            items = [{"key": key, "path": path} for key, path in login.files.items()]
+            named = {"secretName": source.secret_ref.name, "items": items}
+            content = {**named, "defaultMode": _GROUP_MAY_READ, "optional": True}
+            yield {"name": _volume_name(login, suffix), "secret": content}
+    bundle = settings.loader.ca_bundle.config_map
     if bundle.name:
         items = [{"key": bundle.key, "path": _AUTHORITIES}]
         yield {"name": _BUNDLE_VOLUME, "configMap": {"name": bundle.name, "items": items, "optional": True}}
+
+
+def _fetch_command(program: Sequence[str], source: Source, digest: str | None, revision: str) -> list[str]:
+    module, *options = program
+    found = [*_source_options(source, digest), *(["--revision", revision] if revision else [])]
+    return ["python", "-m", module, *found, *options, "--progress-port", str(PROGRESS_PORT)]
 
 
 def _source_options(source: Source, digest: str | None) -> list[str]:
@@ -120,45 +143,50 @@ def _source_options(source: Source, digest: str | None) -> list[str]:
     return ["--source", source.uri, *pinned, *patterns, *signature_options(source.signature)]
 
 
-def _login_of(model: Model) -> _Login:
-    return _LOGINS.get(model.spec.source.uri.partition("://")[0], _REGISTRY)
+def _login_of(source: Source) -> _Login:
+    return _LOGINS.get(source.uri.partition("://")[0], _REGISTRY)
+
+
+def _volume_name(login: _Login, suffix: str) -> str:
+    return f"{login.volume}-{suffix}" if suffix else login.volume
 
 
 def _build_container(
-    name: str, command: list[str], model: Model, settings: OperatorSettings, *, logs_in: bool = True
+    name: str, command: list[str], source: Source | None, settings: OperatorSettings, *, suffix: str = ""
 ) -> Manifest:
+    """A container that goes to `source`, or to none. `suffix` is that of its Secret's volume."""
+    mounts = list(_source_mounts(source, suffix, settings)) if source is not None else []
+    signed = signature_mounts(source, suffix) if source is not None else []
     return {
         "name": name,
         "image": settings.images.fetch,
         "imagePullPolicy": settings.image_pull_policy,
         "command": escape_arguments(command),
-        "env": list(_environment(model, settings, logs_in=logs_in)),
+        "env": list(_environment(source, mounts, settings)),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": [temporary_mount(), *(_source_mounts(model, settings) if logs_in else ())],
+        "volumeMounts": [temporary_mount(), *mounts, *signed],
         "resources": _plain(settings.loader.resources or _RESOURCES),
     }
 
 
-def _source_mounts(model: Model, settings: OperatorSettings) -> Iterator[Manifest]:
-    if model.spec.source.secret_ref is not None:
-        login = _login_of(model)
-        yield {"name": login.volume, "mountPath": login.path, "readOnly": True}
+def _source_mounts(source: Source, suffix: str, settings: OperatorSettings) -> Iterator[Manifest]:
+    if source.secret_ref is not None:
+        login = _login_of(source)
+        yield {"name": _volume_name(login, suffix), "mountPath": login.path, "readOnly": True}
     if settings.loader.ca_bundle.config_map.name:
         yield {"name": _BUNDLE_VOLUME, "mountPath": _BUNDLE_PATH, "readOnly": True}
-    yield from signature_mounts(model)
 
 
-def _environment(model: Model, settings: OperatorSettings, *, logs_in: bool) -> Iterator[Manifest]:
+def _environment(source: Source | None, mounts: Sequence[Manifest], settings: OperatorSettings) -> Iterator[Manifest]:
     ours = {"HOME": TEMPORARY_PATH}
     if settings.loader.insecure_registries:
         ours["BERTH_INSECURE_REGISTRIES"] = ",".join(settings.loader.insecure_registries)
-    if logs_in and model.spec.source.secret_ref is not None:
-        login = _login_of(model)
+    if source is not None and source.secret_ref is not None:
+        login = _login_of(source)
         ours[login.variable] = login.path
-    bundles = [f"{mount['mountPath']}/{_AUTHORITIES}" for mount in _source_mounts(model, settings)] if logs_in else []
-    if bundles:
-        ours["BERTH_CA_BUNDLE"] = ":".join(bundles)
+    if mounts:
+        ours["BERTH_CA_BUNDLE"] = ":".join(f"{mount['mountPath']}/{_AUTHORITIES}" for mount in mounts)
     for name, value in ours.items():
         yield {"name": name, "value": value}
     for variable in settings.loader.env:

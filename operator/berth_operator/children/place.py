@@ -13,9 +13,11 @@ from berth_api.memory import volume_bytes
 from berth_api.model import Model
 from berth_api.names import model_labels
 from berth_api.scale import AccessMode, CacheType
+from berth_api.source import Source
 from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import MODEL_VIEW_PATH, MODELS_PATH, claim_name
 from berth_operator.children.resources import in_mebibytes
+from berth_operator.extras import Extra
 
 _VOLUME: Final = "models"
 _SUBPATH: Final = "berth"
@@ -24,6 +26,7 @@ _IMAGE_VOLUME: Final = "image"
 IMAGE_PATH: Final = "/image"
 _LINK_SIZE: Final = "1Mi"
 _SCHEME: Final = "oci://"
+_LOADER: Final = ("berth_store.loader",)
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,32 @@ class Place:
     near: Manifest | None = None
 
 
+@dataclass(frozen=True)
+class ExtraPlace:
+    """The place of an extra beside the model's: `program` brings it there from `source`, the engine reads `path`."""
+
+    key: str
+    source: Source
+    digest: str
+    program: tuple[str, ...]
+    path: str
+    hold_path: str | None = None
+    revision: str = ""
+
+
 def build_place(model: Model, artifact: Artifact) -> Place:
-    """The place that `spec.cache` names."""
+    """The place that `spec.cache` names; the artifact's size is that of all that is fetched there."""
     return _PLACES[model.spec.cache.type](model, artifact)
+
+
+def build_extra_place(model: Model, extra: Extra, digest: str, revision: str = "") -> ExtraPlace:
+    """Where an extra of the Model lies. An image volume has no place for any, which the manifest's rules say."""
+    if model.spec.cache.type is CacheType.POD:
+        program = (*_LOADER, "--into", MODELS_PATH, "--link", extra.link)
+        path = f"{MODELS_PATH}/{extra.link}"
+        return ExtraPlace(extra.key, extra.source, digest, program, path, revision=revision)
+    shared, path, hold = _shared_way(model, digest)
+    return ExtraPlace(extra.key, extra.source, digest, shared, path, hold, revision)
 
 
 def image_reference(uri: str, digest: str | None) -> str:
@@ -79,7 +105,7 @@ def _in_pod(_: Model, artifact: Artifact) -> Place:
         volumes=({"name": _VOLUME, "emptyDir": {"sizeLimit": in_mebibytes(volume_bytes(size))} if size else {}},),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH},),
         engine_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH, "readOnly": True},),
-        program=("berth_store.loader", "--into", MODELS_PATH),
+        program=(*_LOADER, "--into", MODELS_PATH),
     )
 
 
@@ -102,22 +128,31 @@ def _in_owned_claim(model: Model, artifact: Artifact) -> Place:
 
 
 def _shared(model: Model, artifact: Artifact, claim: str, near: Manifest | None = None) -> Place:
-    """The layout is that of `berth_store.loader.shared`; a test holds the two together."""
     assert artifact.digest is not None
-    name, digits, quota = model.metadata.name, artifact.digest.removeprefix("sha256:"), model.spec.cache.quota
-    bound = ("--quota", str(quota.bytes)) if quota is not None else ()
+    program, path, hold = _shared_way(model, artifact.digest)
     return Place(
         volumes=({"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim}},),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH},),
         engine_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH, "subPath": _SUBPATH, "readOnly": True},),
-        program=("berth_store.loader", "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name, *bound),
-        model_path=f"{MODELS_PATH}/sha256-{digits}",
-        hold_path=f"{MODELS_PATH}/store/holds/{digits}.{name}",
+        program=program,
+        model_path=path,
+        hold_path=hold,
         on_node=False,
         # Else the kubelet walks over every file of a claim, each time that a pod mounts it.
         security={"fsGroupChangePolicy": "OnRootMismatch"},
         near=near,
     )
+
+
+def _shared_way(model: Model, digest: str) -> tuple[tuple[str, ...], str, str]:
+    """What brings an artifact into a claim, where the engine reads it, and the file by which it holds it.
+
+    The layout is that of `berth_store.loader.shared`; a test holds the two together.
+    """
+    name, digits, quota = model.metadata.name, digest.removeprefix("sha256:"), model.spec.cache.quota
+    bound = ("--quota", str(quota.bytes)) if quota is not None else ()
+    program = (*_LOADER, "--into", f"{MODELS_PATH}/{_SUBPATH}", "--shared-by", name, *bound)
+    return program, f"{MODELS_PATH}/sha256-{digits}", f"{MODELS_PATH}/store/holds/{digits}.{name}"
 
 
 def _in_image(model: Model, artifact: Artifact) -> Place:

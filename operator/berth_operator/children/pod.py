@@ -13,7 +13,7 @@ from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar, PodOptions
 from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
-from berth_operator.children.loader import build_fetch_container, source_volumes
+from berth_operator.children.loader import build_extra_container, build_fetch_container, source_volumes
 from berth_operator.children.metadata import Manifest, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
@@ -22,7 +22,7 @@ from berth_operator.children.names import (
     TEMPLATE_FOLDER,
 )
 from berth_operator.children.options import as_given, pull_secrets
-from berth_operator.children.place import Place
+from berth_operator.children.place import ExtraPlace, Place
 from berth_operator.children.probes import build_probes, start_seconds
 from berth_operator.children.resources import build_resources
 from berth_operator.children.restricted import (
@@ -46,7 +46,10 @@ _REVISION_LENGTH: Final = 10
 
 @dataclass(frozen=True)
 class Serving:
-    """Everything that a Model's pods are made from. `revision` is where its files were found, if there are several."""
+    """Everything that a Model's pods are made from. `revision` is where its files were found, if there are several.
+
+    The size of `artifact` is that of all that is fetched, with the extras.
+    """
 
     model: Model
     artifact: Artifact
@@ -54,6 +57,7 @@ class Serving:
     image: str
     placement: Placement
     place: Place
+    extras: tuple[ExtraPlace, ...] = ()
     revision: str = ""
 
 
@@ -81,7 +85,7 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": {**pod_security(), **(serving.place.security or {})},
         "terminationGracePeriodSeconds": LEAVE_SECONDS + serving.launch.drain_timeout_seconds + _END_SECONDS,
-        "initContainers": [_fetch(serving, settings)],
+        "initContainers": [_fetch(serving, settings), *_fetch_extras(serving, settings)],
         "containers": [_engine(serving, settings)],
         "volumes": [
             *_volumes(serving, settings),
@@ -94,7 +98,11 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
 
 def _fetch(serving: Serving, settings: OperatorSettings) -> Manifest:
     digest, revision = serving.artifact.digest, serving.revision
-    return build_fetch_container(serving.model, digest, serving.place, settings, revision=revision)
+    return build_fetch_container(serving.model.spec.source, digest, serving.place, settings, revision=revision)
+
+
+def _fetch_extras(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]:
+    return (build_extra_container(extra, serving.place, settings) for extra in serving.extras)
 
 
 def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
@@ -146,8 +154,10 @@ def _volumes(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]
     model = serving.model
     yield from serving.place.volumes
     if serving.place.fetches:
-        yield from source_volumes(model, settings)
-        yield from signature_volumes(model)
+        sources = [(model.spec.source, ""), *((extra.source, extra.key) for extra in serving.extras)]
+        yield from source_volumes(sources, settings)
+        for source, suffix in sources:
+            yield from signature_volumes(source, suffix)
     if model.spec.chat_template is not None:
         reference = model.spec.chat_template.config_map_ref
         items = [{"key": reference.key, "path": reference.key}]

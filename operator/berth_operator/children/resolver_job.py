@@ -1,8 +1,7 @@
-"""The Job that finds out what a source holds. It has the Model's pull Secret, and its answer is its last word."""
+"""The Job that finds out what a source holds. It has that source's Secret, and its answer is its last word."""
 
 from typing import Final
 
-from berth_api.model import Model
 from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS, LABEL_LOADING
 from berth_kube.resources import JOBS
 from berth_operator.children.loader import build_resolver_container, source_volumes
@@ -11,7 +10,7 @@ from berth_operator.children.names import resolver_name
 from berth_operator.children.options import as_given, pull_secrets
 from berth_operator.children.restricted import pod_security, temporary_volume
 from berth_operator.children.signature import signature_volumes
-from berth_operator.resolution import inputs_of
+from berth_operator.resolution import Question
 from berth_operator.settings import OperatorSettings
 
 DEADLINE_SECONDS: Final = 300
@@ -19,9 +18,9 @@ _FORGET_SECONDS: Final = 3600
 """Long after the operator has read and deleted it: a safety net, not the way it ends."""
 
 
-def build_resolver_job(model: Model, attempt: int, settings: OperatorSettings) -> Manifest:
+def build_resolver_job(question: Question, attempt: int, settings: OperatorSettings) -> Manifest:
     """The Job of one attempt. It never runs twice by itself: the operator decides on the next attempt."""
-    inputs = inputs_of(model.spec)
+    model, inputs = question.model, question.inputs
     labels = resolver_labels(model.metadata.name)
     return with_hash(
         {
@@ -40,23 +39,27 @@ def build_resolver_job(model: Model, attempt: int, settings: OperatorSettings) -
                 "ttlSecondsAfterFinished": _FORGET_SECONDS,
                 "template": {
                     "metadata": {"labels": {**labels, LABEL_LOADING: ""}},
-                    "spec": _pod(model, settings),
+                    "spec": _pod(question, settings),
                 },
             },
         }
     )
 
 
-def _pod(model: Model, settings: OperatorSettings) -> Manifest:
+def _pod(question: Question, settings: OperatorSettings) -> Manifest:
     spec: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
-        "containers": [build_resolver_container(model, settings)],
-        "volumes": [temporary_volume(), *source_volumes(model, settings), *signature_volumes(model)],
+        "containers": [build_resolver_container(question, settings)],
+        "volumes": [
+            temporary_volume(),
+            *source_volumes([(question.source, "")], settings),
+            *signature_volumes(question.source),
+        ],
     }
-    options = model.spec.pod
+    options = question.model.spec.pod
     # It may run anywhere, but where every node is tainted, it must tolerate what the Model's own pods do.
     said = {
         "imagePullSecrets": pull_secrets(options, settings),

@@ -7,8 +7,8 @@ mount is optional: a pod without it starts and says what is missing.
 from typing import Final
 
 from berth_api.engine import ConfigMapKeyReference
-from berth_api.model import Model
 from berth_api.signature import Signature
+from berth_api.source import Source
 from berth_operator.children.metadata import Manifest
 
 _VOLUME: Final = "signature"
@@ -26,22 +26,31 @@ def signature_options(signature: Signature | None) -> list[str]:
     return [f"--signed-by-authority={authority}", *(f"--signer={name}" for name in signature.certificate.signers)]
 
 
-def signature_volumes(model: Model) -> list[Manifest]:
-    """The ConfigMap, if the Model names one: of all its keys that one alone."""
-    reference = _reference(model)
+def signature_volumes(source: Source, suffix: str = "") -> list[Manifest]:
+    """The ConfigMap, if the source names one: of all its keys that one alone. `suffix` tells the sources of a pod from
+    each other.
+    """
+    reference = _reference(source)
     if reference is None:
         return []
     items = [{"key": reference.key, "path": reference.key}]
-    return [{"name": _VOLUME, "configMap": {"name": reference.name, "items": items, "optional": True}}]
+    content = {"name": reference.name, "items": items, "optional": True}
+    return [{"name": _volume_name(suffix), "configMap": content}]
 
 
-def signature_mounts(model: Model) -> list[Manifest]:
+def signature_mounts(source: Source, suffix: str = "") -> list[Manifest]:
     """Where it is seen."""
-    return [{"name": _VOLUME, "mountPath": _PATH, "readOnly": True}] if _reference(model) is not None else []
+    if _reference(source) is None:
+        return []
+    return [{"name": _volume_name(suffix), "mountPath": _PATH, "readOnly": True}]
 
 
-def _reference(model: Model) -> ConfigMapKeyReference | None:
-    signature = model.spec.source.signature
+def _volume_name(suffix: str) -> str:
+    return f"{_VOLUME}-{suffix}" if suffix else _VOLUME
+
+
+def _reference(source: Source) -> ConfigMapKeyReference | None:
+    signature = source.signature
     part = (signature.key or signature.certificate) if signature is not None else None
     return part.config_map_ref if part is not None else None
 

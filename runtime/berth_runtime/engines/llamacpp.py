@@ -18,6 +18,7 @@ from berth_api.artifact import Task
 from berth_runtime.engines.first_reply import FirstReply
 from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapters
 from berth_runtime.engines.llamacpp_answers import translate_refusal
+from berth_runtime.engines.llamacpp_draft import read_draft
 from berth_runtime.engines.llamacpp_generation import Generation
 from berth_runtime.engines.llamacpp_server import ServerFacts, start_server
 from berth_runtime.engines.llamacpp_settings import plan_llamacpp
@@ -75,7 +76,7 @@ class LlamaCppEngine:
     def load(self) -> Capabilities:
         """Start llama.cpp with the model."""
         header = read_gguf(self._settings.model.weights[0])
-        plan = plan_llamacpp(self._settings, header)
+        plan = plan_llamacpp(self._settings, header, read_draft(self._settings, header))
         self._adapters = check_adapters(self._settings)
         task = self._settings.task
         probabilities = task is Task.RERANK and gives_probabilities(header)

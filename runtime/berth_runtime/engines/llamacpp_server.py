@@ -21,7 +21,7 @@ import xllamacpp
 
 from berth_api.artifact import Task
 from berth_runtime.engines.llamacpp_settings import VECTOR_TASKS, LlamaCppPlan
-from berth_runtime.engines.protocol import EngineSettings, LoadFailed
+from berth_runtime.engines.protocol import DraftSettings, EngineSettings, LoadFailed
 from berth_store.headers.gguf import GgufHeader
 
 _ERRORS_ONLY: Final = 1
@@ -82,6 +82,8 @@ def build_parameters(settings: EngineSettings, header: GgufHeader, plan: LlamaCp
     parameters.cpuparams_batch.n_threads = plan.threads
     parameters.cache_ram_mib = plan.prompt_cache_mib
     parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in settings.adapters.values()]
+    if settings.draft is not None:
+        _set_draft(parameters, settings.draft, plan)
     parameters.fit_params = False  # it would load the model twice to fit what the plan has fitted
     parameters.warmup = False  # the proof of an answer warms it up
     parameters.verbosity = _ERRORS_ONLY
@@ -134,6 +136,17 @@ def _pooling(header: GgufHeader, plan: LlamaCppPlan) -> xllamacpp.llama_pooling_
             "pooling=mean, cls or last"
         )
     return names[stated]
+
+
+def _set_draft(parameters: xllamacpp.CommonParams, settings: DraftSettings, plan: LlamaCppPlan) -> None:
+    parameters.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+    draft = parameters.speculative.draft
+    draft.mparams.path = str(settings.weights)
+    draft.n_max = settings.tokens
+    draft.p_min = settings.min_probability
+    draft.n_gpu_layers = plan.gpu_layers
+    draft.cpuparams.n_threads = plan.threads
+    draft.cpuparams_batch.n_threads = plan.threads
 
 
 def _set_choices(parameters: xllamacpp.CommonParams, plan: LlamaCppPlan) -> None:

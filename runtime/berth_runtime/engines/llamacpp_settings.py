@@ -53,18 +53,22 @@ class LlamaCppPlan:
     choices: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_llamacpp(settings: EngineSettings, header: GgufHeader) -> LlamaCppPlan:
-    """Choose what the user left open; raises `LoadFailed` for what can't be."""
+def plan_llamacpp(settings: EngineSettings, header: GgufHeader, draft: GgufHeader | None = None) -> LlamaCppPlan:
+    """Choose what the user left open; raises `LoadFailed` for what can't be. `draft` is the draft model's header."""
     arguments = check_arguments(settings.args)
     if settings.adapters and settings.task in VECTOR_TASKS:
         raise LoadFailed(f"adapters are for models that write text, and the task of this one is {settings.task}")
+    if draft is not None and settings.task in VECTOR_TASKS:
+        raise LoadFailed(f"a draft model is for models that write text, and the task of this one is {settings.task}")
     sequences = settings.parallel_sequences or DEFAULT_SEQUENCES
     asked = settings.context_length
     if asked and header.context_length:
         asked = min(asked, header.context_length)  # llama.cpp would allot the rest, and never use it
     context_length = round_up(
         asked
-        or default_context_length(header, sequences=sequences, memory_bytes=memory_beside_weights(settings, header))
+        or default_context_length(
+            header, draft, sequences=sequences, memory_bytes=memory_beside_weights(settings, header, draft)
+        )
     )
     batch_tokens = _number(arguments, "batch-size", BATCH_TOKENS, least=32)
     # An encoder sees a text whole, so the text of a vector or score has to fit into one step.
@@ -90,9 +94,10 @@ def check_arguments(arguments: Mapping[str, str]) -> Mapping[str, str]:
     return arguments
 
 
-def memory_beside_weights(settings: EngineSettings, header: GgufHeader) -> int:
+def memory_beside_weights(settings: EngineSettings, header: GgufHeader, draft: GgufHeader | None = None) -> int:
     """Bytes that all files of the model leave; of a split one the header counts the first alone."""
-    return max(0, settings.memory_bytes - max(header.file_bytes, settings.model.artifact.size_bytes or 0))
+    weights = max(header.file_bytes, settings.model.artifact.size_bytes or 0)
+    return max(0, settings.memory_bytes - weights - (draft.file_bytes if draft is not None else 0))
 
 
 def prompt_cache_mib(settings: EngineSettings) -> int:
@@ -100,14 +105,17 @@ def prompt_cache_mib(settings: EngineSettings) -> int:
     return 0 if settings.adapters else min(MAX_PROMPT_CACHE_MIB, settings.memory_bytes // PROMPT_CACHE_SHARE >> 20)
 
 
-def default_context_length(header: GgufHeader, *, sequences: int, memory_bytes: int) -> int:
+def default_context_length(
+    header: GgufHeader, draft: GgufHeader | None = None, *, sequences: int, memory_bytes: int
+) -> int:
     """Tokens of one sequence: the model's own length, at most 8,192, and what fits into the memory that is left.
 
     A prompt that is being read can't be cancelled, so a default also bounds how long a client that left holds its
     place; who needs more asks for it by `--context-length`.
     """
     wanted = min(header.context_length or DEFAULT_CONTEXT_LENGTH, DEFAULT_CONTEXT_LENGTH)
-    per_token = kv_bytes_per_token(header)
+    # A draft model reads along, with a cache of its own.
+    per_token = kv_bytes_per_token(header) + (kv_bytes_per_token(draft) if draft is not None else 0)
     if per_token == 0:
         return wanted
     budget = memory_bytes // KV_CACHE_SHARE

@@ -29,6 +29,17 @@ class Operation(StrEnum):
     TEXT_RECOGNITION = "text recognition"
 
 
+@dataclass(frozen=True)
+class DraftSettings:
+    """A draft model: the first file of its weights, how many tokens it guesses at a time at most, and the probability
+    below which it stops.
+    """
+
+    weights: Path
+    tokens: int
+    min_probability: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """What an engine is started with.
@@ -38,7 +49,7 @@ class EngineSettings:
     `context_length` and `parallel_sequences` are None where the user left the choice to the engine. `threads` is the
     number of cores that this process may use (cgroup and affinity are counted in), `memory_bytes` its memory. `args`
     are the `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know. `adapters` are files by
-    the names under which they are asked for, as `<model>:<adapter>`.
+    the names under which they are asked for, as `<model>:<adapter>`. `draft` guesses tokens ahead.
     """
 
     model: DetectedModel
@@ -50,6 +61,7 @@ class EngineSettings:
     parallel_sequences: int | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    draft: DraftSettings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from berth_api.artifact import Task
+from berth_api.artifact import Format, Task
 from berth_runtime.engines.onnx_providers import GPU, PROVIDERS
 from berth_runtime.engines.protocol import EngineSettings, LoadFailed
 from berth_runtime.engines.text_graph import GraphShape
@@ -16,7 +16,8 @@ from berth_store.detect import EmbeddingSettings, Pooling
 
 T = TypeVar("T")
 
-_EVERY: Final = frozenset({"output", "provider", "truncate"})
+_EVERY: Final = frozenset({"output", "provider", "quantize", "truncate"})
+INT8: Final = "int8"
 ARGUMENTS: Final[Mapping[Task, frozenset[str]]] = {
     Task.EMBEDDING: _EVERY | {"normalize", "pooling"},
     Task.RERANK: _EVERY,
@@ -52,6 +53,22 @@ def embedding_settings(found: EmbeddingSettings, args: Mapping[str, str]) -> Emb
 def provider(args: Mapping[str, str]) -> str | None:
     """The word for what computes; None is the CPU."""
     return argument(args, "provider", _one_of((GPU, *PROVIDERS)), None, (GPU, *PROVIDERS))
+
+
+def quantizes(settings: EngineSettings) -> bool:
+    """Whether the matrices are to be computed with in int8; raises `LoadFailed` where they can't be."""
+    args = settings.args
+    if argument(args, "quantize", _one_of((INT8,)), None, (INT8,)) is None:
+        return False
+    if settings.model.format is not Format.SAFETENSORS:
+        raise LoadFailed(
+            f"the engine argument quantize={INT8} is for safetensors, of which the graph is made here, and this model "
+            f"is {settings.model.format}; bring a graph that was quantised when it was exported, or leave it out"
+        )
+    word = provider(args)
+    if word not in (None, "cpu"):
+        raise LoadFailed(f"the engine argument quantize={INT8} is for the CPU; leave out it or provider={word}")
+    return True
 
 
 def width(shape: GraphShape, embedding: EmbeddingSettings) -> int:

@@ -27,7 +27,14 @@ from berth_runtime.engines.protocol import (
 from berth_runtime.engines.text_answers import EntitiesAnswer, RowsAnswer
 from berth_runtime.engines.text_entities import Aggregation
 from berth_runtime.engines.text_graph import GraphShape, Head, WantedOutput
-from berth_runtime.engines.text_plan import argument, check_arguments, class_names, embedding_settings, width
+from berth_runtime.engines.text_plan import (
+    argument,
+    check_arguments,
+    class_names,
+    embedding_settings,
+    quantizes,
+    width,
+)
 from berth_runtime.engines.text_scheduler import Answer
 from berth_runtime.engines.text_tokens import Input, Pair, TextTokenizer
 from berth_store.convert.encoder_heads import POOLINGS
@@ -273,10 +280,10 @@ def _plan_pooling(
 
 
 def _graph(settings: EngineSettings, pooling: Pooling | None, *, normalize: bool) -> Path | ServedGraph:
-    model = settings.model
+    model, int8 = settings.model, quantizes(settings)
     if model.format is not Format.SAFETENSORS:
         return model.weights[0]
     try:
-        return build_served_graph(model, settings.task, pooling=pooling, normalize=normalize)
+        return build_served_graph(model, settings.task, pooling=pooling, normalize=normalize, int8=int8)
     except UnsupportedModel as error:
         raise LoadFailed(str(error)) from error

@@ -157,8 +157,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "ImageRecognizeAnswer": envelope(some({"index": COUNT, "text": TEXT, "score": SCORE})),
     "Model": some(
-        {"id": TEXT, "object": {"const": "model"}, "created": COUNT, "owned_by": TEXT, "root": TEXT},
-        optional=("root",),
+        {"id": TEXT, "object": {"const": "model"}, "created": COUNT, "owned_by": TEXT, "root": TEXT, "parent": TEXT},
+        optional=("root", "parent"),
     ),
     "ModelList": some({"object": {"const": "list"}, "data": listed(ref("Model"))}),
     "Health": some({"status": {"enum": ["live", "ok", "ready"]}}),

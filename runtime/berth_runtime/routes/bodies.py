@@ -9,6 +9,7 @@ from aiohttp import web
 from berth_api.openai_errors import MAX_BODY_BYTES, ErrorCode
 from berth_runtime.engines.protocol import Capabilities, Operation
 from berth_runtime.openai.errors import refuse
+from berth_runtime.openai.models import await_adapter
 from berth_runtime.openai.parameters import Parameters, read_parameters
 from berth_runtime.routes.keys import CATALOG, IGNORED, MODEL
 from berth_runtime.served import Served
@@ -59,7 +60,10 @@ def encode_body(body: Json) -> bytes:
 
 def find_model(request: web.Request, body: Json) -> Served:
     """Whom the request is for: the gateway's word wins over the client's, which may be an alias."""
-    model = request.app[CATALOG].find(request.headers.get(MODEL_HEADER) or body.get("model"))
+    catalog, by_gateway = request.app[CATALOG], request.headers.get(MODEL_HEADER)
+    if by_gateway:
+        await_adapter(by_gateway, catalog.served)
+    model = catalog.find(by_gateway or body.get("model"))
     request[MODEL] = model.name
     return model
 

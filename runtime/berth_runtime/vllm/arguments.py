@@ -3,15 +3,19 @@
 `tests/integration/vllm` gives every argument that can come out of here to vLLM's own parser.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from berth_api.arguments import ACCEPTED
 from berth_api.artifact import EngineType, Task
 from berth_api.errors import UnsupportedModel
+from berth_api.names import address_of
 from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.server import KEEPALIVE_SECONDS
+from berth_store.detect import DetectedAdapter
 
 MIDDLEWARE: Final = "berth_runtime.vllm.middleware.Middleware"
 SHUTDOWN_SECONDS: Final = 3
@@ -28,6 +32,10 @@ _ALWAYS: Final = (
     "--disable-uvicorn-access-log",
     "--disable-fastapi-docs",
 )
+_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The ranks for which vLLM makes room; a smaller adapter takes the room of the next."""
+ADAPTERS_AT_ONCE: Final = 4
+"""How many adapters a batch of vLLM may have: each takes room on the GPU, and more of them take turns."""
 _POOLING: Final[Mapping[Task, tuple[str, ...]]] = {
     Task.EMBEDDING: ("--runner", "pooling", "--convert", "embed"),
     Task.RERANK: ("--runner", "pooling", "--convert", "classify"),
@@ -44,7 +52,14 @@ def find_server(folder: Path) -> str:
     )
 
 
-def render_arguments(options: Options, *, task: Task, host: str, template: Path | None) -> list[str]:
+def render_arguments(
+    options: Options,
+    *,
+    task: Task,
+    host: str,
+    template: Path | None,
+    adapters: Mapping[str, DetectedAdapter] = MappingProxyType({}),
+) -> list[str]:
     """The words for vLLM's server. Raises UnsupportedModel for what it can't be told."""
     model = only_model(options)
     folder = model.path.parent if model.path.is_file() else model.path
@@ -58,7 +73,13 @@ def render_arguments(options: Options, *, task: Task, host: str, template: Path 
         "--chat-template": template,
     }
     words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
-    return [*words, *_ALWAYS, *_POOLING.get(task, ()), *_engine_words(options.engine_args)]
+    return [
+        *words,
+        *_ALWAYS,
+        *_POOLING.get(task, ()),
+        *_adapter_words(model.name, task, adapters),
+        *_engine_words(options.engine_args),
+    ]
 
 
 def only_model(options: Options) -> ModelArgument:
@@ -66,6 +87,19 @@ def only_model(options: Options) -> ModelArgument:
     if len(options.models) > 1:
         raise UnsupportedModel(f"vLLM serves one model, and {len(options.models)} are given; start one for each")
     return options.models[0]
+
+
+def _adapter_words(model: str, task: Task, adapters: Mapping[str, DetectedAdapter]) -> Iterator[str]:
+    if not adapters:
+        return
+    if task in _POOLING:
+        raise UnsupportedModel(f"adapters are for models that write text, and the task of this one is {task}")
+    rank = max(adapter.rank for adapter in adapters.values())
+    yield from ("--enable-lora", "--max-lora-rank", str(next(room for room in _RANKS if rank <= room)))
+    yield from ("--max-loras", str(min(len(adapters), ADAPTERS_AT_ONCE)), "--max-cpu-loras", str(len(adapters)))
+    yield "--lora-modules"
+    for name, adapter in adapters.items():
+        yield json.dumps({"name": address_of(model, name), "path": str(adapter.path), "base_model_name": model})
 
 
 def _engine_words(args: Mapping[str, str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from berth_runtime.drain import Drain
 from berth_runtime.engines.protocol import Failure
 from berth_runtime.metrics import Metrics
 from berth_runtime.openai.errors import ApiError
-from berth_runtime.openai.models import find_name, render_model
+from berth_runtime.openai.models import await_adapter, find_name, render_model
 from berth_runtime.routes.bodies import MODEL_HEADER
 from berth_runtime.routes.frame import NOT_SERVED, SHUTTING_DOWN
 from berth_runtime.vllm.answers import engine_died
@@ -129,11 +129,11 @@ class Front:
             self._say(Word.DIED)
 
     async def _prove(self, scope: Scope) -> None:
-        """Ask for one token by the same way as a client, until there is one."""
-        proof = build_proof(self._settings.task, self._settings.name)
+        """Ask for one token of the model and of each adapter by the same way as a client, until there is one of all."""
         while True:
             try:
-                await self._ask(scope, proof)
+                for name in self._settings.served:
+                    await self._ask(scope, build_proof(self._settings.task, name))
             except ApiError as error:
                 self._model.message = f"Its first request failed: {error.failure.message}"
                 log.warning("no first answer", extra={"reason": error.failure.message})
@@ -217,7 +217,7 @@ class Front:
 
     async def _call(self, path: str, scope: Scope, receive: Receive, send: Send, started: float) -> int:
         body = read_json(await read_body(scope, receive))
-        name = find_name(header_of(scope, MODEL_HEADER) or body.get("model"), (self._settings.name,))
+        name = self._find(header_of(scope, MODEL_HEADER), body.get("model"))
         why = self._model.why_not_ready()
         if why is not None:
             raise why
@@ -239,6 +239,15 @@ class Front:
         finally:
             self._relays.discard(relay)
 
+    def _find(self, by_gateway: str | None, in_body: object) -> str:
+        """Whom a request is for. Raises `ApiError`."""
+        served = self._settings.served
+        if by_gateway:
+            await_adapter(by_gateway, served)
+        if not by_gateway and in_body is None:
+            return self._settings.name  # its adapters are asked for by name
+        return find_name(by_gateway or in_body, served)
+
     async def _look(self, path: str, scope: Scope, send: Send) -> None:
         """What machines look at; never asks the engine."""
         try:
@@ -249,7 +258,7 @@ class Front:
         await send_whole(send, 200, b"" if scope["method"] == "HEAD" else body, {"content-type": kind})
 
     async def _shown(self, path: str, scope: Scope) -> tuple[bytes, str]:
-        name = self._settings.name
+        served = self._settings.served
         match path:
             case "/health/live":
                 shown: object = {"status": "live"}
@@ -265,9 +274,9 @@ class Front:
             case "/metrics":
                 return await self._read_metrics(scope), _METRICS_TYPE
             case "/v1/models":
-                shown = {"object": "list", "data": [render_model(name, self._created)]}
+                shown = {"object": "list", "data": [render_model(name, self._created) for name in served]}
             case _:
-                shown = render_model(find_name(path.removeprefix(_MODELS), (name,)), self._created)
+                shown = render_model(find_name(path.removeprefix(_MODELS), served), self._created)
         return orjson.dumps(shown), JSON_TYPE["content-type"]
 
     async def _read_metrics(self, scope: Scope) -> bytes:

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from berth_api.artifact import Format, Task
+from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError, UnsupportedModel
 from berth_runtime.arguments import Options
 from berth_runtime.diagnosis import MAX_QUOTED
+from berth_runtime.resolution import check_draft, check_formats, detect_adapters
 from berth_runtime.vllm.arguments import build_environment, find_server, only_model, render_arguments
 from berth_runtime.vllm.link import Link, Word
 from berth_runtime.vllm.settings import FrontSettings, write_settings
@@ -179,10 +180,16 @@ async def supervise(options: Options) -> int:
         loop.add_signal_handler(number, supervisor.take_signal, number)
     model = only_model(options)
     task = options.task if options.task is not Task.AUTO else await asyncio.to_thread(_task_of, model.path, options)
+    adapters = await detect_adapters(options.adapters)
+    check_formats(EngineType.VLLM, adapters)
+    check_draft(EngineType.VLLM, options)
     with tempfile.TemporaryDirectory(prefix="berth-vllm-") as folder:
         template = _write_template(options.chat_template, Path(folder))
         host = options.host or listening_address()
-        words = [find_server(_vllm_folder()), *render_arguments(options, task=task, host=host, template=template)]
+        words = [
+            find_server(_vllm_folder()),
+            *render_arguments(options, task=task, host=host, template=template, adapters=adapters),
+        ]
         vllm = await start(words, options, task, supervisor)
         return await supervisor.run(vllm)
 
@@ -196,6 +203,7 @@ async def start(words: Sequence[str], options: Options, task: Task, supervisor: 
         started=time.monotonic(),
         link_fd=theirs.fileno(),
         tools=options.engine_args.get("enable-auto-tool-choice") == "true",
+        adapters=tuple(options.adapters),
     )
     with theirs:
         process = await asyncio.create_subprocess_exec(

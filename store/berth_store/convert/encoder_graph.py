@@ -20,12 +20,16 @@ MASKED_SCORE = -1e9
 
 
 class Weights(Protocol):
-    """The tensors of an encoder by their names without prefix: `EmbeddedWeights` or `StoredWeights`."""
+    """The tensors of an encoder by their names without prefix: see `berth_store.convert.tensors`."""
 
     def __contains__(self, name: str) -> bool: ...
 
     def add(self, graph: GraphWriter, name: str, shape: Sequence[int | None], *, transposed: bool = False) -> Weight:
         """Make the tensor, of this shape (None is any size), a float32 value of the graph."""
+        ...
+
+    def multiply(self, graph: GraphWriter, value: str, name: str, sizes: Sequence[int | None]) -> Weight:
+        """`value` times the matrix of (out, in) `sizes`: the product in float32, and the shape of the matrix."""
         ...
 
 
@@ -48,11 +52,10 @@ class Encoder:
 
     def sized_linear(self, value: str, name: str, sizes: tuple[int | None, int | None]) -> tuple[str, int]:
         """The same, with the size that came out."""
-        # Stored as (out, in), as torch does; MatMul wants (in, out), and transposed beforehand it costs nothing later.
-        weight = self.weights.add(self.graph, f"{name}.weight", sizes, transposed=True)
-        size = weight.shape[0]
+        product = self.weights.multiply(self.graph, value, f"{name}.weight", sizes)
+        size = product.shape[0]
         bias = self.weights.add(self.graph, f"{name}.bias", (size,))
-        return self.graph.op("Add", self.graph.op("MatMul", value, weight.value), bias.value), size
+        return self.graph.op("Add", product.value, bias.value), size
 
     def norm(self, value: str, name: str) -> str:
         """LayerNorm over the hidden dimension."""

@@ -1,6 +1,7 @@
 """Writing an ONNX graph node by node: names are counted, small constants embedded, bytes the same on every run."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ OPSET = 20
 IR_VERSION = 9
 PRODUCER = "berth"
 
-_ELEMENT_TYPES = {"<f4": ElementType.FLOAT, "<i8": ElementType.INT64}
+# ONNX Runtime's own operators.
+CONTRIBUTED = "com.microsoft"
+
+_ELEMENT_TYPES = {"<f4": ElementType.FLOAT, "<i8": ElementType.INT64, "|i1": ElementType.INT8}
 
 
 class GraphWriter:
@@ -36,6 +40,7 @@ class GraphWriter:
         self._inputs: list[Pieces] = []
         self._outputs: list[Pieces] = []
         self._count: Counter[str] = Counter()
+        self._opsets = {"": OPSET}
 
     def input(self, name: str, shape: Shape) -> str:
         """Declare an input of int64; a word in `shape` is a dimension of any size."""
@@ -47,7 +52,7 @@ class GraphWriter:
         self._nodes.append(node_message("Identity", f"output/{name}", [value], name, {}))
         self._outputs.append(value_message(name, ElementType.FLOAT, shape))
 
-    def constant(self, name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> str:
+    def constant(self, name: str, array: NDArray[np.float32] | NDArray[np.int64] | NDArray[np.int8]) -> str:
         """Embed an array under a name of its own; the same name again is the same constant."""
         if name not in self._constants:
             content = np.ascontiguousarray(array)
@@ -76,9 +81,17 @@ class GraphWriter:
 
     def op(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
         """Add a node with one output."""
+        return self._node(kind, inputs, attributes)
+
+    def contributed(self, kind: str, *inputs: str) -> str:
+        """Add a node of an operator that ONNX Runtime has and ONNX has not."""
+        self._opsets[CONTRIBUTED] = 1
+        return self._node(kind, inputs, {}, CONTRIBUTED)
+
+    def _node(self, kind: str, inputs: Sequence[str], attributes: Mapping[str, Attribute], domain: str = "") -> str:
         self._count[kind] += 1
         name = f"{kind}_{self._count[kind]}"
-        self._nodes.append(node_message(kind, name, inputs, f"{name}/out", attributes))
+        self._nodes.append(node_message(kind, name, inputs, f"{name}/out", attributes, domain=domain))
         return f"{name}/out"
 
     def model(self, name: str) -> Pieces:
@@ -90,4 +103,4 @@ class GraphWriter:
             inputs=self._inputs,
             outputs=self._outputs,
         )
-        return model_message(graph, ir_version=IR_VERSION, producer=PRODUCER, opsets={"": OPSET})
+        return model_message(graph, ir_version=IR_VERSION, producer=PRODUCER, opsets=self._opsets)

@@ -20,6 +20,7 @@ class ElementType(IntEnum):
     """The element types that encoders are written with."""
 
     FLOAT = 1
+    INT8 = 3
     INT64 = 7
     FLOAT16 = 10
     DOUBLE = 11
@@ -62,15 +63,16 @@ def graph_message(
 
 
 def node_message(
-    kind: str, name: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]
+    kind: str, name: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute], *, domain: str = ""
 ) -> Pieces:
-    """A NodeProto with one output."""
+    """A NodeProto with one output; `domain` is whose operator it is, empty for ONNX's own."""
     return _join(
         *(_text(1, value) for value in inputs),
         _text(2, output),
         _text(3, name),
         _text(4, kind),
         *(_message(5, _attribute(key, value)) for key, value in sorted(attributes.items())),
+        *([_text(7, domain)] if domain else []),
     )
 
 

@@ -12,7 +12,7 @@ from berth_api.errors import UnsupportedModel
 from berth_store.convert.encoder_config import parse_encoder_config
 from berth_store.convert.encoder_graph import build_encoder_graph
 from berth_store.convert.encoder_heads import CLASSIFIERS, vectors_head
-from berth_store.convert.tensors import EncoderTensors, StoredWeights
+from berth_store.convert.tensors import EncoderTensors, QuantizedWeights, StoredWeights
 from berth_store.detect import DetectedModel, Pooling
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.sentence import read_embedding, refuse_unsupported_modules
@@ -26,8 +26,12 @@ class ServedGraph:
     folder: Path
 
 
-def build_served_graph(model: DetectedModel, task: Task, *, pooling: Pooling | None, normalize: bool) -> ServedGraph:
+def build_served_graph(
+    model: DetectedModel, task: Task, *, pooling: Pooling | None, normalize: bool, int8: bool = False
+) -> ServedGraph:
     """The graph of a safetensors `model` for `task`; `pooling` and `normalize` matter for embeddings alone.
+
+    With `int8` the matrices are copied into the graph in a quarter of their bytes, and the rest stays in its files.
 
     Raises `UnsupportedModel` that names what is in the way.
     """
@@ -41,5 +45,5 @@ def build_served_graph(model: DetectedModel, task: Task, *, pooling: Pooling | N
     else:
         raise UnsupportedModel(f"an encoder can't do the task {task}; set one of Embedding, {', '.join(CLASSIFIERS)}")
     tensors = EncoderTensors(model.weights, prefix=config.family.names.prefix)
-    weights = StoredWeights(tensors, model.weights)
+    weights = (QuantizedWeights if int8 else StoredWeights)(tensors, model.weights)
     return ServedGraph(b"".join(build_encoder_graph(config, weights, head)), weights.folder)

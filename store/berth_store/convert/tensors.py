@@ -1,8 +1,8 @@
 """The tensors of a model's safetensors files, found by their names whatever stands before them, as weights of a graph.
 
 `EmbeddedWeights` puts them into the graph as float32; `StoredWeights` lets the graph name the stretches of the files in
-which they lie, so that nothing is copied. Called by `berth_store.convert.encoder` and `served`; the headers are checked
-by `berth_store.headers.safetensors`.
+which they lie, so that nothing is copied; `QuantizedWeights` does so but for the matrices, of which it makes int8.
+Called by `berth_store.convert.encoder` and `served`; the headers are checked by `berth_store.headers.safetensors`.
 """
 
 import os
@@ -23,6 +23,9 @@ OLD_WORDS = ((".gamma", ".weight"), (".beta", ".bias"))
 
 # Protobuf ends at 2 GiB; the rest is for the graph itself.
 MAX_EMBEDDED_BYTES = (1 << 31) - (16 << 20)
+
+# Seven bits: where a processor adds two products of eight bits in sixteen, none of them overflows.
+MOST = 63
 
 ELEMENT_TYPES: Mapping[str, ElementType] = {
     "F32": ElementType.FLOAT,
@@ -83,6 +86,14 @@ class EncoderTensors:
             )
         return place
 
+    def read(self, name: str, shape: Shape) -> NDArray[np.float32]:
+        """The tensor's numbers. Raises `UnsupportedModel`."""
+        path, data_offset, tensor = self.find(name, shape)
+        with path.open("rb") as file:
+            file.seek(data_offset + tensor.start)
+            content = file.read(tensor.end - tensor.start)
+        return _as_float32(content, tensor.dtype).reshape(tensor.shape)
+
 
 class EmbeddedWeights:
     """Weights inside the graph, for a file that stands alone."""
@@ -96,18 +107,19 @@ class EmbeddedWeights:
 
     def add(self, graph: GraphWriter, name: str, shape: Shape, *, transposed: bool = False) -> Weight:
         """Embed the tensor as float32."""
-        path, data_offset, tensor = self._tensors.find(name, shape)
+        path, _, tensor = self._tensors.find(name, shape)
         self._embedded_bytes += 4 * tensor.elements
         if self._embedded_bytes > MAX_EMBEDDED_BYTES:
             raise UnsupportedModel(
                 f"{path.name}: as float32 the weights are more than 2 GiB, which one ONNX file can't hold; "
                 f"serve the safetensors themselves, or bring the model as ONNX with external data"
             )
-        with path.open("rb") as file:
-            file.seek(data_offset + tensor.start)
-            content = file.read(tensor.end - tensor.start)
-        array = _as_float32(content, tensor.dtype).reshape(tensor.shape)
+        array = self._tensors.read(name, shape)
         return Weight(graph.constant(name, array.T if transposed else array), tensor.shape)
+
+    def multiply(self, graph: GraphWriter, value: str, name: str, sizes: Shape) -> Weight:
+        """Multiply in float32."""
+        return _multiply(graph, value, self.add(graph, name, sizes, transposed=True))
 
 
 class StoredWeights:
@@ -142,6 +154,47 @@ class StoredWeights:
         if stored.element_type is not ElementType.FLOAT:
             value = graph.op("Cast", value, to=ElementType.FLOAT)
         return Weight(value, tensor.shape)
+
+    def multiply(self, graph: GraphWriter, value: str, name: str, sizes: Shape) -> Weight:
+        """Multiply in float32."""
+        return _multiply(graph, value, self.add(graph, name, sizes, transposed=True))
+
+
+class QuantizedWeights(StoredWeights):
+    """The same, but for matrices: those are in the graph as int8, with a scale for each row, and what is multiplied by
+    them is made int8 as it comes. A quarter of their bytes, and integers to compute with.
+    """
+
+    def __init__(self, tensors: EncoderTensors, files: Sequence[Path]) -> None:
+        super().__init__(tensors, files)
+        self._embedded_bytes = 0
+
+    def multiply(self, graph: GraphWriter, value: str, name: str, sizes: Shape) -> Weight:
+        """Multiply in int8."""
+        array = self._tensors.read(name, sizes)
+        self._embedded_bytes += array.size
+        if self._embedded_bytes > MAX_EMBEDDED_BYTES:
+            raise UnsupportedModel(
+                "as int8 the matrices are more than 2 GiB, and no graph holds more; serve it as it is"
+            )
+        codes, scales = quantize_rows(array)
+        matrix = graph.constant(f"{name}/int8", codes.T)
+        # Into the range of each batch's own numbers and back: there are no samples to calibrate by.
+        product = graph.contributed("DynamicQuantizeMatMul", value, matrix, graph.constant(f"{name}/scales", scales))
+        return Weight(product, array.shape)
+
+
+def quantize_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """The matrix as whole numbers from -MOST to MOST, and what each row's must be multiplied by."""
+    scales = np.abs(matrix).max(axis=1, initial=0.0) / MOST
+    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
+    codes: NDArray[np.int8] = np.rint(matrix / scales[:, None]).astype(np.int8)
+    return codes, scales
+
+
+def _multiply(graph: GraphWriter, value: str, weight: Weight) -> Weight:
+    # Stored as (out, in), as torch does; MatMul wants (in, out), and transposed beforehand it costs nothing later.
+    return Weight(graph.op("MatMul", value, weight.value), weight.shape)
 
 
 def _plain_name(name: str, prefix: str) -> str:

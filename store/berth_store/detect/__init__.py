@@ -4,11 +4,12 @@ The runtime, the CLI and packaging call `detect_bounded` for files from elsewher
 own process.
 """
 
-from berth_store.detect.bounded import detect_bounded
+from berth_store.detect.bounded import detect_adapter_bounded, detect_bounded, detect_either_bounded
 from berth_store.detect.detection import detect
 from berth_store.detect.model import (
     ClassifierSettings,
     DecoderSettings,
+    DetectedAdapter,
     DetectedModel,
     EmbeddingSettings,
     Pooling,
@@ -19,11 +20,14 @@ from berth_store.detect.picture_settings import PictureSettings
 __all__ = [
     "ClassifierSettings",
     "DecoderSettings",
+    "DetectedAdapter",
     "DetectedModel",
     "EmbeddingSettings",
     "PictureSettings",
     "Pooling",
     "Problem",
     "detect",
+    "detect_adapter_bounded",
     "detect_bounded",
+    "detect_either_bounded",
 ]

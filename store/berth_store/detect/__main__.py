@@ -1,7 +1,7 @@
 """`python -m berth_store.detect PATH`: prints what PATH is as JSON; the child of `detect_bounded`, and useful by hand.
 
-Exit code 0 with a model, 3 with the reason why there is none. With `--paged`, the child of `detect_paged`: it prints
-each stretch that it wants to read, and waits for a line on stdin that says it is there.
+Exit code 0 with a model or an adapter, 3 with the reason why there is none. With `--paged`, the child of
+`detect_paged`: it prints each stretch that it wants to read, and waits for a line on stdin that says it is there.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
+from berth_store.detect.adapter import detect_adapter
 from berth_store.detect.bounded import (
     DEFAULT_MEMORY_BYTES,
     DEFAULT_TIMEOUT_SECONDS,
@@ -19,6 +20,7 @@ from berth_store.detect.bounded import (
     limit_myself,
 )
 from berth_store.detect.detection import detect
+from berth_store.detect.wish import Sought
 from berth_store.headers.reads import read_through
 
 
@@ -28,13 +30,25 @@ def main() -> int:
     limit_myself(asked.cpu_seconds, asked.memory_bytes)
     if asked.paged:
         read_through(_ask_for)
-    try:
-        found = detect(asked.path, task=asked.task, formats=asked.format, own_template=asked.own_template)
-        answer = Answer(model=found)
-    except UnsupportedModel as error:
-        answer = Answer(refused=str(error))
+    answer = _answer(asked)
     sys.stdout.write(answer.model_dump_json())
-    return 0 if answer.model else REFUSED_EXIT_CODE
+    return REFUSED_EXIT_CODE if answer.refused else 0
+
+
+def _answer(asked: argparse.Namespace) -> Answer:
+    refused = ""
+    try:
+        if asked.sought is not Sought.ADAPTER:
+            found = detect(asked.path, task=asked.task, formats=asked.format, own_template=asked.own_template)
+            return Answer(model=found)
+    except UnsupportedModel as error:
+        refused = str(error)
+    try:
+        if asked.sought is not Sought.MODEL:
+            return Answer(adapter=detect_adapter(asked.path))
+    except UnsupportedModel as error:
+        refused = refused or str(error)
+    return Answer(refused=refused)
 
 
 def _ask_for(path: Path, start: int, stop: int) -> None:
@@ -51,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", type=Task, default=Task.AUTO)
     parser.add_argument("--format", type=Format, action="append", default=[])
     parser.add_argument("--own-template", action="store_true", help="the user gives a chat template: do not judge this")
+    parser.add_argument("--sought", type=Sought, default=Sought.MODEL)
     parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
     parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)
     parser.add_argument("--paged", action="store_true", help="ask on stdout for each stretch before it is read")

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import Unavailable, UnsupportedModel
-from berth_store.detect.model import DetectedModel
-from berth_store.detect.wish import Wish
+from berth_store.detect.model import DetectedAdapter, DetectedModel
+from berth_store.detect.wish import Sought, Wish
 
 DEFAULT_CPU_SECONDS = 10
 # Beyond this it is the machine that is too slow, not the file: the bound on processor time comes first otherwise.
@@ -45,6 +45,7 @@ class Answer(BaseModel):
     """A line that the child prints: what it found, why there is nothing, or what it wants first."""
 
     model: DetectedModel | None = None
+    adapter: DetectedAdapter | None = None
     refused: str | None = None
     want: Want | None = None
 
@@ -64,14 +65,38 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    command = child_command(path, Wish(task, frozenset(formats), own_template), cpu_seconds, memory_bytes)
+    wish = Wish(task, frozenset(formats), own_template)
+    return model_in(_ask(path, wish, cpu_seconds, timeout_seconds, memory_bytes), path)
+
+
+def detect_adapter_bounded(path: Path) -> DetectedAdapter:
+    """What `detect_adapter` says of `path`, within the same bounds."""
+    return adapter_in(_ask(path, Wish(sought=Sought.ADAPTER)), path)
+
+
+def detect_either_bounded(
+    path: Path, *, task: Task = Task.AUTO, own_template: bool = False
+) -> DetectedModel | DetectedAdapter:
+    """The model at `path`, or the adapter where there is no model."""
+    answer = _ask(path, Wish(task, own_template=own_template, sought=Sought.EITHER))
+    return answer.adapter or model_in(answer, path)
+
+
+def _ask(
+    path: Path,
+    wish: Wish,
+    cpu_seconds: int = DEFAULT_CPU_SECONDS,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> Answer:
+    command = child_command(path, wish, cpu_seconds, memory_bytes)
     try:
         child = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
         raise too_slow(path, timeout_seconds) from error
     if child.returncode not in (0, REFUSED_EXIT_CODE):
         raise no_answer(path, child.returncode, child.stderr, memory_bytes)
-    return model_in(parse_answer(path, child.stdout), path)
+    return parse_answer(path, child.stdout)
 
 
 def parse_answer(path: Path, line: bytes) -> Answer:
@@ -85,8 +110,19 @@ def parse_answer(path: Path, line: bytes) -> Answer:
 def model_in(answer: Answer, path: Path) -> DetectedModel:
     """The model in the last answer, or the child's refusal raised."""
     if answer.model is None:
-        raise UnsupportedModel(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
+        raise _refused(answer, path)
     return answer.model
+
+
+def adapter_in(answer: Answer, path: Path) -> DetectedAdapter:
+    """The adapter in the last answer, or the child's refusal raised."""
+    if answer.adapter is None:
+        raise _refused(answer, path)
+    return answer.adapter
+
+
+def _refused(answer: Answer, path: Path) -> UnsupportedModel:
+    return UnsupportedModel(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
 
 
 def too_slow(path: Path, timeout_seconds: float) -> Unavailable:
@@ -123,6 +159,7 @@ def child_command(path: Path, wish: Wish, cpu_seconds: int, memory_bytes: int) -
     command += ["--cpu-seconds", str(cpu_seconds), "--memory-bytes", str(memory_bytes)]
     command += [word for each in sorted(wish.formats) for word in ("--format", each)]
     command += ["--own-template"] if wish.own_template else []
+    command += ["--sought", wish.sought]
     return [*command, "--", os.fspath(path)]
 
 

@@ -40,7 +40,7 @@ RERANKER_LABELS = ("yes", "no")
 _POOLINGS = {PoolingType.MEAN: Pooling.MEAN, PoolingType.CLS: Pooling.CLS, PoolingType.LAST: Pooling.LAST}
 # Files that are GGUF and yet no model of their own: what they are, and what to do.
 _PARTS = {
-    "adapter": ("an adapter (LoRA) for another model", "name the model that it belongs to"),
+    "adapter": ("an adapter (LoRA) for another model", "name that model, and this one in `spec.adapters`"),
     "imatrix": ("an importance matrix, made for quantizing", "name the model that was quantized with it"),
     "mmproj": ("a multimodal projector for another model", "put it beside its model and name the folder"),
 }
@@ -58,7 +58,7 @@ def detect_gguf(path: Path, wish: Wish) -> DetectedModel:
 
 def detect_gguf_folder(folder: ModelFolder, files: list[Path], wish: Wish) -> DetectedModel:
     """The one model among the folder's GGUF `files`, with the projector and the chat template that lie beside it."""
-    models, projectors = _sorted_out(files)
+    models, projectors, adapters = _sorted_out(files)
     if len(models) != 1:
         names = [path.name for path in models or files]
         what = f"{len(models)} GGUF models" if models else "GGUF files, none of them a model of its own"
@@ -77,13 +77,15 @@ def detect_gguf_folder(folder: ModelFolder, files: list[Path], wish: Wish) -> De
         embedding=found.embedding,
         labels=found.labels,
         projector=_projector(folder, projectors),
+        notes=tuple(f"the adapter {path.name} is served where spec.adapters names it" for path in adapters[:3]),
     )
 
 
-def _sorted_out(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The first file of each model, and the projectors."""
+def _sorted_out(files: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """The first file of each model, the projectors, and the adapters."""
     models: list[Path] = []
     projectors: list[Path] = []
+    adapters: list[Path] = []
     for path in files:
         shard = _SHARD_NAME.fullmatch(path.name)
         if shard and int(shard["number"]) > 1:
@@ -93,12 +95,14 @@ def _sorted_out(files: list[Path]) -> tuple[list[Path], list[Path]]:
         header = read_gguf(path)
         if _is_projector(header):
             projectors.append(path)
+        elif header.kind == "adapter":
+            adapters.append(path)
         elif header.kind not in _PARTS:
             models.append(path)
     if not models and not projectors:
         # Only later shards are here; reading one says which is missing.
         models = [path for path in files if _SHARD_NAME.fullmatch(path.name)][:1]
-    return models, projectors
+    return models, projectors, adapters
 
 
 def _projector(folder: ModelFolder, projectors: list[Path]) -> Path | None:

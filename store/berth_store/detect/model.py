@@ -1,4 +1,4 @@
-"""What detection says of a file or folder: `DetectedModel`, the value that the other rooms work with.
+"""What detection says of a file or folder: `DetectedModel` or `DetectedAdapter`, which the other rooms work with.
 
 `berth_runtime` loads by it, `berth_cli` and `berth_api.engines` choose an engine by its `artifact`, packaging writes
 its configuration from it. It holds paths and facts only; nothing here reads a file.
@@ -134,3 +134,22 @@ class DetectedModel:
     def task(self) -> Task:
         """What the model does; never `Auto`."""
         return self.artifact.task
+
+
+@dataclass(frozen=True)
+class DetectedAdapter:
+    """An adapter (LoRA) that was found. The task of its `artifact` is `Auto`, its architecture that of its model.
+
+    `weights` is its one file, which lies in `root`; `rank` is the greatest of its matrices.
+    """
+
+    artifact: Artifact
+    root: Path
+    weights: tuple[Path, ...]
+    rank: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """What an engine is given: the file of a GGUF; the folder of safetensors, for their settings."""
+        return self.weights[0] if self.artifact.format is Format.GGUF else self.root

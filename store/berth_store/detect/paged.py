@@ -17,14 +17,15 @@ from berth_store.detect.bounded import (
     MAX_ANSWER_BYTES,
     REFUSED_EXIT_CODE,
     Answer,
+    adapter_in,
     child_command,
     model_in,
     no_answer,
     parse_answer,
     too_slow,
 )
-from berth_store.detect.model import DetectedModel
-from berth_store.detect.wish import Wish
+from berth_store.detect.model import DetectedAdapter, DetectedModel
+from berth_store.detect.wish import Sought, Wish
 from berth_store.ranges import Range
 
 AsyncSupply = Callable[[Path, Range], Awaitable[None]]
@@ -45,6 +46,16 @@ async def detect_paged(
     bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
     """
     wish = Wish(task, frozenset(formats), own_template)
+    return model_in(await _ask(path, wish, supply, timeout_seconds), path)
+
+
+async def detect_adapter_paged(path: Path, supply: AsyncSupply) -> DetectedAdapter:
+    """What `detect_adapter` says of such a `path`."""
+    wish = Wish(sought=Sought.ADAPTER)
+    return adapter_in(await _ask(path, wish, supply, DEFAULT_TIMEOUT_SECONDS), path)
+
+
+async def _ask(path: Path, wish: Wish, supply: AsyncSupply, timeout_seconds: float) -> Answer:
     command = child_command(path, wish, DEFAULT_CPU_SECONDS, DEFAULT_MEMORY_BYTES)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
@@ -60,7 +71,7 @@ async def detect_paged(
 
 async def _converse(
     child: asyncio.subprocess.Process, path: Path, supply: AsyncSupply, timeout_seconds: float
-) -> DetectedModel:
+) -> Answer:
     assert child.stdin is not None
     while True:
         try:
@@ -69,7 +80,7 @@ async def _converse(
         except TimeoutError as error:
             raise too_slow(path, timeout_seconds) from error
         if answer.want is None:
-            return model_in(answer, path)
+            return answer
         await supply(answer.want.path, Range(answer.want.start, answer.want.stop))
         child.stdin.write(b"\n")
         with suppress(ConnectionError):  # A child that was ended meanwhile is found at the next answer.

@@ -24,7 +24,7 @@ INDEX_NAME = "model.safetensors.index.json"
 MAX_TENSORS = 1 << 19
 LIKELY_TASKS = (Task.CHAT, Task.COMPLETION, Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION)
 _PARTS = {
-    "adapter_config.json": ("an adapter (LoRA) for another model", "name the model that it belongs to"),
+    "adapter_config.json": ("an adapter (LoRA) for another model", "name that model, and this one in `spec.adapters`"),
     "model_index.json": ("a pipeline of several models (diffusers), which no engine here runs", "name a single model"),
 }
 

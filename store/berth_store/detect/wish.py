@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_store.detect.template import template_fault
 
 MAX_NAMED = 8
+
+
+class Sought(StrEnum):
+    """What is looked for in the files."""
+
+    MODEL = "model"
+    ADAPTER = "adapter"
+    EITHER = "either"
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class Wish:
     task: Task = Task.AUTO
     formats: frozenset[Format] = frozenset()
     own_template: bool = False
+    sought: Sought = Sought.MODEL
 
     def allows(self, found: Format) -> bool:
         """Whether weights of this format may be served."""

@@ -65,7 +65,7 @@ async def run(options: Options) -> None:
 def choose_load(options: Options) -> Callable[..., Awaitable[Digest]]:
     """How it is loaded: alone in the folder, or beside other Models."""
     if not options.shared_by:
-        return load
+        return partial(load, link=options.link)
     pin = parse_digest(options.digest or "", path="--digest")
     tenant = Tenant(options.shared_by, pin, options.quota_bytes)
     return partial(load_shared, tenant=tenant)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from berth_store.loader.load import MODEL_NAME, STORE_NAME
 from berth_store.signing.demand import Demand
 from berth_store.signing.options import add_options, read_demand
 from berth_store.termination import DEFAULT_LOG
@@ -29,6 +30,7 @@ class Options:
     shared_by: str = ""
     quota_bytes: int | None = None
     demand: Demand | None = None
+    link: str = MODEL_NAME
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -51,6 +53,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         shared_by=given.shared_by or "",
         quota_bytes=given.quota,
         demand=read_demand(given),
+        link=given.link,
     )
 
 
@@ -66,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--files", action="append", default=[], metavar="PATTERN", help="only the files that match; may be repeated")
     add("--revision", default="", metavar="COMMIT", help="where an hf:// source was found")
     add("--into", type=Path, required=True, metavar="FOLDER", help="where store and model will lie")
+    add("--link", type=_link, default=MODEL_NAME, metavar="NAME", help="under which name in it (default: %(default)s)")
     add("--progress-port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="where /progress answers (0: any)")
     add(
         "--patience",
@@ -90,6 +94,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="with --shared-by: fetch only if the folder then has no more than this",
     )
     return parser
+
+
+def _link(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text) or text == STORE_NAME:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name for a link beside the store")
+    return text
 
 
 def _model(text: str) -> str:

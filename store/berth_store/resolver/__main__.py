@@ -54,6 +54,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                     weights_format=asked.format,
                     own_template=asked.own_template,
                     demand=read_demand(asked),
+                    adapter=asked.adapter,
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--own-template", action="store_true", help="a chat template is given beside the artifact: do not judge its own"
     )
     add_options(parser)
+    add("--adapter", action="store_true", help="it holds an adapter for a model, and no model of its own")
     add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.engines import formats_of
 from berth_api.errors import UnsupportedModel
-from berth_store.detect.paged import detect_paged
+from berth_store.detect.paged import detect_adapter_paged, detect_paged
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch
 from berth_store.registries import RegistryConfig
@@ -18,6 +19,9 @@ from berth_store.sources.identity import listed_digest
 from berth_store.sources.opened import open_source, select
 from berth_store.sources.protocol import Gathered, ListedFile, Listing
 from berth_store.transport import Transport
+
+if TYPE_CHECKING:
+    from berth_store.detect.model import DetectedAdapter, DetectedModel
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ async def resolve(
     weights_format: Format | None = None,
     own_template: bool = False,
     demand: Demand | None = None,
+    adapter: bool = False,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
@@ -60,8 +65,14 @@ async def resolve(
         files = await there.prepare(selection.files)
         signer = await _signer(name, Gathered(source, listing, inside, _digests(files, inside)), demand, registries)
         try:
-            formats = {weights_format} if weights_format else formats_of(engine)
-            found = await detect_paged(there.view, there.supply, task=task, formats=formats, own_template=own_template)
+            found: DetectedModel | DetectedAdapter
+            if adapter:
+                found = await detect_adapter_paged(there.view, there.supply)
+            else:
+                formats = {weights_format} if weights_format else formats_of(engine)
+                found = await detect_paged(
+                    there.view, there.supply, task=task, formats=formats, own_template=own_template
+                )
         except UnsupportedModel as error:
             raise UnsupportedModel(_named(str(error), there.view, name)) from error
     # An archive is fetched and unpacked whole, whatever is taken of it, and what it holds lies beside it.

@@ -13,6 +13,7 @@ import pytest_asyncio
 import tools
 from laptop import Laptop, children_of, laptop_in, processes_of
 from long_stream import LongStream, tokens_that_run_for
+from real_gguf import write_adapter
 
 from berth_cli.laptop.serve import STOP_SECONDS
 
@@ -32,6 +33,7 @@ spec:
   parallelSequences: 4
   rollout: {{drainTimeout: 2m}}
   aliases: [{aliases}]
+  adapters: [{adapters}]
 """
 ROUTE = """\
 apiVersion: berth.dev/v1alpha1
@@ -47,8 +49,12 @@ CONTEXT, OTHER_CONTEXT = 2048, 1920
 MOST_TOKENS = 1900
 
 
-def manifest(*, aliases: str = "smol", context: int = CONTEXT, names: str = "chat", extra: str = "") -> str:
-    model = MODEL.format(name="smollm2", path=tools.find("smollm2"), context=context, aliases=aliases)
+def manifest(
+    *, aliases: str = "smol", context: int = CONTEXT, names: str = "chat", adapters: str = "", extra: str = ""
+) -> str:
+    model = MODEL.format(
+        name="smollm2", path=tools.find("smollm2"), context=context, aliases=aliases, adapters=adapters
+    )
     return model + "---\n" + ROUTE.format(names=names, model="smollm2") + extra
 
 
@@ -201,6 +207,30 @@ async def newer_engine(laptop: Laptop, client: openai.AsyncOpenAI, streams: list
             await asyncio.sleep(0.1)
 
 
+async def test_an_adapter_comes_with_a_new_process_and_answers_beside_its_model(
+    laptop: Laptop, client: openai.AsyncOpenAI
+) -> None:
+    lora = write_adapter(laptop.folder / "red.gguf")
+    before = engine_of(laptop)
+    laptop.write(manifest(adapters=f'{{name: red, source: {{uri: "file://{lora}"}}}}'))
+    assert await answered(client, "smollm2:red") == "smollm2:red"
+    assert await ask(client, "smol:red") == "smollm2:red"
+    assert [model.id async for model in client.models.list()] == [
+        *("chat", "smol", "smol:red", "smollm2", "smollm2:red")
+    ]
+    texts = [
+        (await client.completions.create(model=name, prompt="The sea", max_tokens=12, temperature=0)).choices[0].text
+        for name in ("smollm2", "smollm2:red")
+    ]
+    assert texts[0] != texts[1]
+    with pytest.raises(openai.NotFoundError, match="Did you mean `smollm2:red`"):
+        await ask(client, "smollm2:rad")
+    await laptop.until(lambda: len(engines_of(laptop)) == 1 and engine_of(laptop) != before)
+    laptop.write(manifest())
+    await laptop.until(lambda: all("--adapter" not in command for _, command in engines_of(laptop)))
+    assert await ask(client, "smollm2") == "smollm2"
+
+
 async def test_an_engine_that_is_killed_is_started_again(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
     engine = engine_of(laptop)
     os.kill(engine, signal.SIGKILL)
@@ -245,7 +275,7 @@ async def test_a_second_up_adds_to_what_serves(laptop: Laptop, client: openai.As
 async def test_one_model_that_fails_leaves_the_others_serving(laptop: Laptop, client: openai.AsyncOpenAI) -> None:
     broken = laptop.folder / "broken.gguf"
     broken.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(40))
-    text = MODEL.format(name="broken", path=broken, context=512, aliases="")
+    text = MODEL.format(name="broken", path=broken, context=512, aliases="", adapters="")
     laptop.write(manifest(extra="---\n" + text))
     await laptop.until(lambda: "broken: can't be served:" in laptop.output)
     assert await ask(client, "smollm2") == "smollm2"

@@ -9,12 +9,14 @@ import pytest_asyncio
 from fake_engine import FakeEngine, Happening, running_engine
 from gateway_process import Gateway, running_gateway
 from openai_requests import CHAT, Reply, send
-from snapshots import backend, header, model, ready, route, snapshot_of
+from snapshots import backend, fallback, header, model, ready, route, snapshot_of
 
 from berth_api.http_api import posted_paths
 
 MODELS = (
-    model("plain", aliases=["plain-1.5", "gpt-4o"]),
+    model(
+        "plain", aliases=["plain-1.5", "gpt-4o"], adapters=[{"name": "sql", "source": {"uri": "oci://localhost/s:1"}}]
+    ),
     model("gold", exposure="RoutesOnly"),
     route(
         "chat",
@@ -26,6 +28,7 @@ MODELS = (
         {"backends": [backend("plain")]},
         names=["chat", "gpt-4o-mini"],
     ),
+    route("ask", {"backends": [backend("plain", adapter="sql")], "fallbacks": [fallback("gold")]}),
     route("vip", {"match": header("x-tier", "gold"), "backends": [backend("gold")]}),
 )
 
@@ -45,6 +48,7 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         plain, gold = [await stack.enter_async_context(running_engine(name)) for name in ("plain", "gold")]
+        plain.names.add("plain:sql")
         snapshot = snapshot_of(*MODELS, states={"plain": ready(plain.endpoint), "gold": ready(gold.endpoint)})
         yield House(await stack.enter_async_context(running_gateway(snapshot)), plain, gold)
 
@@ -59,6 +63,30 @@ async def test_every_name_reaches_the_engine_under_its_own(house: House, name: s
     assert (await house.ask(name)).model == "plain"
     assert house.plain.seen[-1].headers["x-berth-model"] == "plain"
     assert house.plain.seen[-1].body_model == name, "the body is passed on as it came"
+
+
+@pytest.mark.parametrize("name", ["plain:sql", "plain-1.5:sql", "default/plain:sql", "default/gpt-4o:sql", "ask"])
+async def test_an_adapter_is_asked_of_its_models_engine_by_the_engines_own_name(house: House, name: str) -> None:
+    assert (await house.ask(name)).model == "plain:sql"
+    assert house.plain.seen[-1].headers["x-berth-model"] == "plain:sql"
+
+
+async def test_a_fallback_from_an_adapter_carries_the_other_models_name(house: House) -> None:
+    house.plain.plan += [Happening.OVERLOADED_503] * 3
+    assert (await house.ask("ask")).model == "gold"
+    assert house.gold.seen[-1].headers["x-berth-model"] == "gold"
+    house.plain.plan.clear()
+
+
+@pytest.mark.parametrize("name", ["plain:sq1", "default/plain:sq1", "plain:", "gold:sql", "chat:sql"])
+async def test_an_adapter_that_is_not_there_is_404(house: House, name: str) -> None:
+    reply = await house.ask(name)
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+    assert f"`{name}`" in reply.error["message"]
+
+
+async def test_an_adapter_that_is_not_there_is_answered_with_one_that_is(house: House) -> None:
+    assert "Did you mean `plain:sql`" in (await house.ask("plain:sq1")).error["message"]
 
 
 async def test_a_rule_is_chosen_by_its_header(house: House) -> None:

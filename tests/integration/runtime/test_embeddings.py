@@ -14,9 +14,11 @@ from recorded_reply import RecordedReply
 
 from berth_api.artifact import Task
 from berth_runtime.engines.onnxruntime import create
-from berth_runtime.engines.protocol import EmbeddingRequest, Engine, EngineSettings
+from berth_runtime.engines.protocol import EmbeddingRequest, Engine, EngineSettings, LoadFailed
 from berth_store.convert.encoder import convert_encoder
+from berth_store.convert.served import build_served_graph
 from berth_store.detect import Pooling, detect_bounded
+from berth_store.headers.safetensors import read_safetensors
 
 pytestmark = pytest.mark.needs("minilm")
 
@@ -128,3 +130,28 @@ def test_a_client_that_leaves_gives_its_place_back_before_its_work_is_done(engin
     assert ask(engine, "still there").matrix().shape == (1, 384)
     assert left.wait().result is None
     assert left.usage is not None
+
+
+def test_in_int8_the_vectors_point_where_they_did_from_fewer_bytes(source: Path) -> None:
+    exact, quick = engine_for(source, truncate="true"), engine_for(source, truncate="true", quantize="int8")
+    texts = [case["text"] for case in CASES]
+    wanted, found = ask(exact, *texts).matrix(), ask(quick, *texts).matrix()
+    cosines = (wanted * found).sum(axis=1)
+    assert cosines.min() >= 0.97
+    assert cosines.max() < 0.99999, "something was rounded"
+    model = detect_bounded(source)
+    graph = build_served_graph(model, Task.EMBEDDING, pooling=Pooling.MEAN, normalize=True, int8=True)
+    tensors = [tensor for path in model.weights for tensor in read_safetensors(path).tensors]
+    matrices = sum(
+        tensor.end - tensor.start for tensor in tensors if ".layer." in tensor.name and len(tensor.shape) == 2
+    )
+    assert len(graph.content) < 0.27 * matrices
+
+
+def test_int8_is_for_graphs_that_are_made_here(folder: Path, source: Path) -> None:
+    with pytest.raises(LoadFailed, match=r"quantize=int8 is for safetensors, .* and this model is ONNX"):
+        engine_for(folder, quantize="int8")
+    with pytest.raises(LoadFailed, match="quantize=int8 is for the CPU"):
+        engine_for(source, quantize="int8", provider="cuda")
+    with pytest.raises(LoadFailed, match="quantize=int4 is not known; it may be int8"):
+        engine_for(source, quantize="int4")

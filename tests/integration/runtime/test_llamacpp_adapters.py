@@ -123,6 +123,16 @@ async def test_an_adapter_that_is_not_there_is_named_with_those_that_are(client:
     assert "'m:red'" in refused.value.message
 
 
+async def test_an_adapter_that_the_gateway_knows_and_this_process_does_not_is_still_to_come(
+    client: openai.AsyncOpenAI,
+) -> None:
+    """While a new adapter is rolled out, the gateway may ask a pod of the older revision for it."""
+    with pytest.raises(openai.InternalServerError) as refused:
+        await client.completions.create(model="m", prompt="a", extra_headers={"x-berth-model": "m:green"})
+    assert (refused.value.status_code, refused.value.code) == (503, "model_loading")
+    assert refused.value.response.headers["retry-after"] == "5"
+
+
 async def test_a_file_that_is_no_adapter_for_this_model_is_named(tmp_path: Path) -> None:
     path = write_adapter(tmp_path / "narrow.gguf", inner=64)
     async with start_runtime("--model", f"m={tools.find('smollm2')}", "--adapter", f"sql={path}") as process:

@@ -12,10 +12,11 @@ import vllm_process
 from model_builders import a_model, an_artifact
 
 from berth_api.arguments import ACCEPTED, FIELDS
-from berth_api.artifact import EngineType, Format, Task
+from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.launch import build_launch
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.vllm.arguments import render_arguments
+from berth_store.detect import DetectedAdapter
 
 pytestmark = [pytest.mark.vllm, pytest.mark.needs("vllm"), pytest.mark.timeout(600)]
 
@@ -104,6 +105,22 @@ def test_vllm_takes_all_that_comes_out_of_our_tables() -> None:
     assert first["served_model_name"] == "['qwen']"
     assert first["load_format"] == "'safetensors'"
     assert set(_OWN) | {"task"} == set(FIELDS[EngineType.VLLM])
+
+
+def test_vllm_takes_adapters_and_reads_their_names() -> None:
+    artifact = Artifact(format=Format.SAFETENSORS, task=Task.AUTO)
+    folders = {name: Path("/loras", name) for name in ("sql", "poem")}
+    adapters = {
+        name: DetectedAdapter(artifact, folder, (folder / "adapter_model.safetensors",), rank=24)
+        for name, folder in folders.items()
+    }
+    options = parse_arguments(["--engine", "VLLM", "--model", "qwen=/models/model"])
+    words = render_arguments(options, task=Task.CHAT, host="::", template=None, adapters=adapters)
+    (answer,) = parse([words])
+    assert "error" not in answer, answer
+    found = answer["parsed"]
+    assert (found["enable_lora"], found["max_lora_rank"], found["max_loras"]) == ("True", "32", "2")
+    assert "name='qwen:sql', path='/loras/sql', base_model_name='qwen'" in found["lora_modules"]
 
 
 _PAIRED = {"enable-auto-tool-choice"}

@@ -1,5 +1,7 @@
 """Who owns which name at the gateway."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_builders import a_backend, a_model, a_route
@@ -19,9 +21,44 @@ def owner(claims: Claims, sent: str) -> str | None:
 
 def test_a_model_answers_to_its_name_and_aliases() -> None:
     claims = claim_names([a_model("qwen", aliases=["qwen2.5"])], [])
-    for sent in ("qwen", "qwen2.5", "default/qwen", "default/qwen2.5", "qwen:sql", "default/qwen:sql"):
+    for sent in ("qwen", "qwen2.5", "default/qwen", "default/qwen2.5"):
         assert owner(claims, sent) == "Model default/qwen"
     assert owner(claims, "other/qwen") is None
+
+
+def an_adapter(name: str) -> dict[str, Any]:
+    return {"name": name, "source": {"uri": f"oci://localhost/{name}:1"}}
+
+
+def test_an_adapter_answers_beside_every_name_of_its_model() -> None:
+    claims = claim_names([a_model("qwen", aliases=["qwen2.5"], adapters=[an_adapter("sql"), an_adapter("poem")])], [])
+    for sent in ("qwen:sql", "qwen2.5:sql", "default/qwen:sql", "default/qwen2.5:sql"):
+        assert owner(claims, sent) == "Model default/qwen:sql"
+    assert owner(claims, "qwen:poem") == "Model default/qwen:poem"
+    assert owner(claims, "qwen") == "Model default/qwen"
+    for sent in ("qwen:", "qwen:prose", "sql", "other/qwen:sql"):
+        assert owner(claims, sent) is None
+
+
+def test_an_adapters_bare_name_goes_with_the_name_of_its_model() -> None:
+    first = a_model("qwen", namespace="a", created=OLD)
+    later = a_model("qwen", namespace="b", created=NEW, adapters=[an_adapter("sql")])
+    claims = claim_names([first, later], [])
+    assert owner(claims, "qwen:sql") is None, "the Model that has this name has no such adapter"
+    assert owner(claims, "b/qwen:sql") == "Model b/qwen:sql"
+    assert [conflict.name for conflict in claims.conflicts] == ["qwen"], "one conflict, not one for each adapter"
+
+
+def test_a_route_that_took_a_models_name_took_those_of_its_adapters_away() -> None:
+    claims = claim_names([a_model("chat", adapters=[an_adapter("sql")])], [a_route("r", names=["chat"])])
+    assert owner(claims, "chat:sql") is None
+    assert owner(claims, "default/chat:sql") == "Model default/chat:sql"
+
+
+def test_a_model_for_routes_only_has_no_names_for_its_adapters() -> None:
+    claims = claim_names([a_model("qwen", exposure="RoutesOnly", adapters=[an_adapter("sql")])], [])
+    assert not claims.bare
+    assert not claims.qualified
 
 
 def test_the_oldest_claimant_owns_a_name_and_the_later_one_is_told() -> None:

@@ -53,6 +53,27 @@ def test_what_the_model_asks_for_is_passed_on() -> None:
     assert (launch.live_path, launch.ready_path, launch.port) == ("/health/live", "/health/ready", 41000)
 
 
+def test_adapters_and_holds_are_given_one_by_one() -> None:
+    launch = build_launch(
+        a_model("qwen", engine={"args": ["threads=2"]}),
+        an_artifact(),
+        model_path="/m",
+        port=8000,
+        adapter_paths={"sql": "/loras/sql", "poem": "/loras/poem"},
+        hold_paths=("/holds/m", "/holds/sql"),
+    )
+    assert launch.argv[-12:] == (
+        *("--drain-timeout", "120", "--adapter", "sql=/loras/sql", "--adapter", "poem=/loras/poem"),
+        *("--hold", "/holds/m", "--hold", "/holds/sql", "--engine-arg", "threads=2"),
+    )
+
+
+def test_a_draft_model_is_given_with_how_far_it_may_guess() -> None:
+    model = a_model("qwen", draft={"source": {"uri": "oci://r/s"}, "tokens": 8, "minProbabilityPercent": 75})
+    launch = build_launch(model, an_artifact(), model_path="/m", port=8000, draft_path="/draft")
+    assert launch.argv[-6:] == ("--draft", "/draft", "--draft-tokens", "8", "--draft-min-probability", "0.75")
+
+
 def test_the_served_name_is_the_models_own_whatever_it_is_called_besides() -> None:
     assert "qwen=/models/x.gguf" in argv_of(aliases=["gpt-4o"])
 

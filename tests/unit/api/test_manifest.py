@@ -157,6 +157,7 @@ NAMES = st.text(max_size=4) | st.sampled_from(
         ),
         *(
             "adapters",
+            "draft",
             "pod",
             "env",
             "value",

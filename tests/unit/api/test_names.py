@@ -2,11 +2,10 @@
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_api.names import CHILD_NAME_MAX, NameSent, child_name, gateway_address, model_labels, parse_client_name
+from berth_api.names import CHILD_NAME_MAX, address_of, child_name, gateway_address, model_labels
 
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?", fullmatch=True)
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -42,22 +41,6 @@ def test_the_address_of_the_gateway_is_an_openai_base_url() -> None:
     assert gateway_address("berth-system") == "http://berth-gateway.berth-system/v1"
 
 
-@pytest.mark.parametrize(
-    ("sent", "means"),
-    [
-        ("qwen2.5", NameSent("qwen2.5")),
-        ("team-a/qwen", NameSent("qwen", namespace="team-a")),
-        ("qwen:sql", NameSent("qwen", adapter="sql")),
-        ("team-a/qwen:sql", NameSent("qwen", namespace="team-a", adapter="sql")),
-        ("a/b/c", NameSent("b/c", namespace="a")),
-        ("", NameSent("")),
-        ("qwen:", NameSent("qwen")),
-    ],
-)
-def test_a_name_that_a_client_sends_is_taken_apart(sent: str, means: NameSent) -> None:
-    assert parse_client_name(sent) == means
-
-
-@given(sent=st.text())
-def test_any_text_has_a_reading(sent: str) -> None:
-    assert isinstance(parse_client_name(sent), NameSent)
+def test_an_adapter_is_asked_for_beside_its_model() -> None:
+    assert address_of("team-a/qwen") == "team-a/qwen"
+    assert address_of("team-a/qwen", "sql") == "team-a/qwen:sql"

@@ -20,6 +20,8 @@ from berth_api.model import Model
 from berth_cli.laptop.parts import Preparation
 from berth_cli.laptop.prepare import LocalPreparer, local_path, wanted_name
 from berth_cli.laptop.view import ModelStage, Transfer
+from berth_store.detect import detect
+from berth_store.detect.adapter import detect_adapter
 from berth_store.errors import QuotaReached, SignatureInvalid, SignatureMissing, SourceNotFound
 from berth_store.fetched import fetch_and_hold
 from berth_store.local import Store
@@ -184,7 +186,7 @@ async def test_an_engine_that_is_named_gets_its_own_format(machine: Machine, tmp
 )
 def test_a_file_that_cannot_be_meant_is_refused(source: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSpec, match=message):
-        local_path(a_model("m", source=source))
+        local_path(a_model("m", source=source).spec.source)
 
 
 async def test_a_model_of_hugging_face_is_fetched_once_and_launched(machine: Machine) -> None:
@@ -202,21 +204,101 @@ async def test_a_model_of_hugging_face_is_fetched_once_and_launched(machine: Mac
 
 def test_of_files_of_this_machine_nothing_is_chosen() -> None:
     with pytest.raises(InvalidSpec, match=r"spec\.source\.files: .* name the file or the folder that is meant"):
-        local_path(a_model("m", source={"uri": "file:///tmp", "files": ["*.gguf"]}))
+        local_path(a_model("m", source={"uri": "file:///tmp", "files": ["*.gguf"]}).spec.source)
 
 
 def test_a_file_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"there is no file or folder /no such place/m\.gguf"):
-        local_path(a_model("m", source={"uri": "file:///no%20such%20place/m.gguf"}))
+        local_path(a_model("m", source={"uri": "file:///no%20such%20place/m.gguf"}).spec.source)
 
 
 def test_two_pins_that_differ_are_refused() -> None:
     source = {"uri": f"oci://localhost/m@{OTHER}", "digest": "sha256:" + "2" * 64}
     with pytest.raises(InvalidSpec, match="keep one of the two"):
-        wanted_name(a_model("m", source=source))
+        wanted_name(a_model("m", source=source).spec.source)
 
 
 async def test_a_file_that_is_no_model_is_refused(machine: Machine) -> None:
     machine.file.write_bytes(b"GGUF" + bytes(10))
     with pytest.raises(UnsupportedModel):
         await machine.prepare(machine.local_model())
+
+
+LORA = {"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora"}
+PAIR = (
+    gguf_builders.Tensor("blk.0.attn_q.weight.lora_a", (64, 4)),
+    gguf_builders.Tensor("blk.0.attn_q.weight.lora_b", (4, 64)),
+)
+
+
+def a_lora(folder: Path, name: str = "sql", **metadata: str) -> Path:
+    changed = {key.replace("__", "."): value for key, value in metadata.items()}
+    path = folder / f"{name}.gguf"
+    path.write_bytes(bytes(gguf_builders.gguf({**LORA, **changed}, PAIR).content))
+    return path
+
+
+def adapters(**paths: object) -> list[dict[str, object]]:
+    return [{"name": name, "source": {"uri": str(path)}} for name, path in paths.items()]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detection in this process, which is quicker."""
+    monkeypatch.setattr("berth_cli.laptop.prepare.detect_bounded", detect)
+    monkeypatch.setattr("berth_cli.laptop.prepare.detect_adapter_bounded", detect_adapter)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_adapters_are_brought_beside_the_model_and_given_to_its_engine(machine: Machine, tmp_path: Path) -> None:
+    lora = a_lora(tmp_path)
+    digest = package(machine.store, lora, Reference.parse("localhost/poem:1"))
+    given = adapters(sql=f"file://{lora}", poem="oci://localhost/poem:1")
+    argv = (await machine.prepare(machine.local_model(adapters=given))).launch(1).argv
+    found = [argv[index + 1] for index, word in enumerate(argv) if word == "--adapter"]
+    assert found == [f"sql={lora}", f"poem={machine.store.view(digest) / 'sql.gguf'}"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_process_is_replaced_exactly_when_its_adapters_change(machine: Machine, tmp_path: Path) -> None:
+    lora = a_lora(tmp_path)
+    plain = await machine.prepare(machine.local_model())
+    first = await machine.prepare(machine.local_model(adapters=adapters(sql=f"file://{lora}")))
+    again = await machine.prepare(machine.local_model(adapters=adapters(sql=f"file://{lora}")))
+    os.utime(lora, ns=(1, 1))
+    rewritten = await machine.prepare(machine.local_model(adapters=adapters(sql=f"file://{lora}")))
+    assert first.fingerprint == again.fingerprint
+    assert len({plain.fingerprint, first.fingerprint, rewritten.fingerprint}) == 3
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_adapter_that_does_not_fit_is_told_by_its_field(machine: Machine, tmp_path: Path) -> None:
+    other = a_lora(tmp_path, general__architecture="qwen3")
+    with pytest.raises(InvalidSpec, match=r"spec\.adapters\[0\]\.source: the adapter sql was made for the arch"):
+        await machine.prepare(machine.local_model(adapters=adapters(sql=f"file://{other}")))
+    with pytest.raises(UnsupportedModel, match=r"the adapter sql: m\.gguf is no LoRA"):
+        await machine.prepare(machine.local_model(adapters=adapters(sql=f"file://{machine.file}")))
+    with pytest.raises(UnsupportedModel, match=r"correct spec\.adapters\[0\]\.source\.uri"):
+        await machine.prepare(machine.local_model(adapters=adapters(sql="file:///no/such/file.gguf")))
+
+
+def test_two_pins_of_an_adapter_are_told_by_its_field() -> None:
+    source = a_model("m", source={"uri": f"oci://localhost/m@sha256:{'0' * 64}", "digest": OTHER}).spec.source
+    with pytest.raises(InvalidSpec) as refused:
+        wanted_name(source, "spec.adapters[1].source")
+    assert refused.value.errors[0].path.startswith("spec.adapters[1].source")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_draft_model_is_brought_and_given_to_the_engine(machine: Machine, tmp_path: Path) -> None:
+    small = tmp_path / "small.gguf"
+    small.write_bytes(gguf_builders.llama_gguf())
+    draft = {"source": {"uri": f"file://{small}"}, "tokens": 8}
+    prepared = await machine.prepare(machine.local_model(draft=draft))
+    argv = prepared.launch(1).argv
+    assert argv[argv.index("--draft") + 1] == str(small)
+    os.utime(small, ns=(1, 1))
+    assert (await machine.prepare(machine.local_model(draft=draft))).fingerprint != prepared.fingerprint
+    lora = a_lora(tmp_path)
+    with pytest.raises(UnsupportedModel, match=r"the draft model: sql\.gguf is an adapter"):
+        await machine.prepare(machine.local_model(draft={"source": {"uri": f"file://{lora}"}}))

@@ -36,6 +36,38 @@ def test_the_list_shows_every_bare_name_once_with_its_owner() -> None:
     }
 
 
+SQL = {"name": "sql", "source": {"uri": "oci://localhost/sql:1"}}
+
+
+def test_the_list_shows_an_adapter_beside_its_model() -> None:
+    snapshot = snapshot_of(model("qwen", adapters=[SQL]))
+    listed = answers.list_models(snapshot)
+    assert ids(listed) == ["qwen", "qwen:sql"]
+    assert "parent" not in listed.body["data"][0]
+    assert listed.body["data"][1] == {
+        "id": "qwen:sql",
+        "object": "model",
+        "created": 0,
+        "owned_by": "default",
+        "root": "default/qwen:sql",
+        "parent": "default/qwen",
+    }
+
+
+def test_an_adapter_that_is_not_there_is_404_with_one_that_is() -> None:
+    answer = answers.explain(Question.UNKNOWN_NAME, "qwen:sq1", snapshot_of(model("qwen", adapters=[SQL])))
+    assert answer.status is HTTPStatus.NOT_FOUND
+    assert answer.body["error"]["code"] == "model_not_found"
+    assert "Did you mean `qwen:sql`" in answer.body["error"]["message"]
+
+
+def test_an_adapter_loads_with_its_model() -> None:
+    snapshot = snapshot_of(model("qwen", adapters=[SQL]), states={"qwen": ModelState(Phase.LOADING)})
+    answer = answers.model_state("default/qwen:sql", snapshot)
+    assert answer.status is HTTPStatus.SERVICE_UNAVAILABLE
+    assert "default/qwen:sql is loading" in answer.body["error"]["message"]
+
+
 def test_the_list_shows_the_qualified_name_of_one_who_lost_the_bare_name() -> None:
     snapshot = snapshot_of(model("qwen", namespace="team-a"), model("qwen", namespace="team-b"))
     assert ids(answers.list_models(snapshot)) == ["qwen", "team-b/qwen"]

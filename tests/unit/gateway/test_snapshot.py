@@ -122,3 +122,30 @@ def test_only_listed_namespaces_own_names_without_a_namespace() -> None:
     listed = build_snapshot(models, [], {}, bare_namespaces=["team"]).names
     assert (everybody["qwen"].namespace, listed["qwen"].namespace) == ("old", "team")
     assert "old/qwen" in listed, "the others are reached by their whole names"
+
+
+SQL = {"name": "sql", "source": {"uri": "oci://localhost/sql:1"}}
+
+
+def test_an_adapter_is_served_by_the_engines_of_its_model_under_a_name_of_its_own() -> None:
+    state = ready(Endpoint("127.0.0.1", 7))
+    snapshot = snapshot_of(model("qwen", aliases=["q"], adapters=[SQL]), states={"qwen": state})
+    base, adapter = snapshot.models["default/qwen"], snapshot.models["default/qwen:sql"]
+    assert (base.engine_name, adapter.engine_name) == ("qwen", "qwen:sql")
+    assert base.state == adapter.state == state
+    assert {name: owner.key for name, owner in snapshot.names.items() if ":" in name} == dict.fromkeys(
+        ("qwen:sql", "q:sql", "default/qwen:sql", "default/q:sql"), "default/qwen:sql"
+    )
+
+
+def test_a_route_may_lead_to_an_adapter_and_to_its_model() -> None:
+    rule = {"backends": [backend("qwen", 9), backend("qwen", 1, adapter="sql")]}
+    (found,) = snapshot_of(model("qwen", adapters=[SQL]), route("chat", rule)).routes["default/chat"].rules
+    assert found.backends == {"default/qwen": 9, "default/qwen:sql": 1}
+
+
+def test_an_adapter_that_a_model_has_not_is_left_out_and_named() -> None:
+    rule = {"backends": [backend("qwen", 9), backend("qwen", 1, adapter="poem")]}
+    found = snapshot_of(model("qwen", adapters=[SQL]), route("chat", rule)).routes["default/chat"]
+    assert found.rules[0].backends == {"default/qwen": 9}
+    assert found.problems == ("the Model default/qwen has no adapter poem",)

@@ -15,6 +15,8 @@ from operator_builders import (
     a_refusal,
     a_report,
     a_world,
+    an_adapter,
+    an_adapter_report,
     ended,
     running,
     waiting,
@@ -88,6 +90,15 @@ SPECS = some_of(
     replicas=st.integers(0, 1000),
     rollout=some_of(drainTimeout=DURATIONS, startDeadline=DURATIONS),
     suspend=st.booleans(),
+    adapters=st.sampled_from(
+        [[], [an_adapter("sql")], [an_adapter("draft"), an_adapter("sql", secretRef={"name": "s"})]]
+    ),
+    draft=st.sampled_from(
+        [
+            {"source": {"uri": "oci://r.example/small:1", "secretRef": {"name": "s"}}},
+            {"source": {"uri": "hf://org/small", "secretRef": {"name": "t"}}, "tokens": 8},
+        ]
+    ),
     pod=PODS,
 )
 REPORTS = st.sampled_from(
@@ -124,11 +135,18 @@ def pods_of(children: dict[tuple[str, str], Json]) -> Iterator[Json]:
 
 
 def carried_on(world: World, report: str) -> World:
-    """As far as the Model comes: its resolver ends, its Deployment is there."""
+    """As far as the Model comes: its resolvers end, its Deployment is there."""
     world.settle()
-    if world.jobs():
-        world.resolve(report, code=0 if "artifact" in report else 1)
+    newest = {job["metadata"]["annotations"]["berth.dev/inputs"]: job for job in sorted(world.jobs(), key=attempt_of)}
+    for job in newest.values():
+        (resolver,) = job["spec"]["template"]["spec"]["containers"]
+        said = an_adapter_report() if "--adapter" in resolver["command"] else report
+        world.resolve(said, code=0 if "artifact" in said else 1, job=job)
     return world.settle()
+
+
+def attempt_of(job: Json) -> int:
+    return int(job["metadata"]["annotations"]["berth.dev/attempt"])
 
 
 @FEW

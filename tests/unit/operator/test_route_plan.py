@@ -137,6 +137,33 @@ def test_another_namespaces_model_has_to_allow_the_route(rule: Json, path: str) 
     assert says(plan(a_document(rule), allowed, an_answering("here")).status, "Accepted")[0] == "True"
 
 
+LORA: Json = {"name": "sql", "source": {"uri": "oci://localhost/sql:1"}}
+
+
+def test_a_route_to_an_adapter_answers_with_its_model() -> None:
+    rule = {"backends": [a_backend("qwen", 9), a_backend("qwen", 1, adapter="sql")]}
+    found = plan(a_document(rule), an_answering(adapters=[LORA]))
+    assert says(found.status, "Accepted") == ("True", "Accepted")
+    assert says(found.status, "BackendsReady")[0] == "True"
+    assert found.status is not None
+    assert [backend["name"] for backend in found.status["backends"]] == ["qwen", "qwen:sql"]
+
+
+def test_an_adapter_that_its_model_has_not_is_named_with_those_that_it_has() -> None:
+    rule = {"backends": [a_backend("qwen", 9)], "fallbacks": [{"backendRef": {"name": "qwen", "adapter": "sq1"}}]}
+    found = plan(a_document(rule), an_answering(adapters=[LORA]))
+    assert says(found.status, "Accepted") == ("False", "InvalidSpec")
+    message = condition(found.status, "Accepted")["message"]
+    assert message == (
+        "spec.rules[0].fallbacks[0].backendRef.adapter: the Model default/qwen has no adapter sq1; did you mean `sql`?"
+    )
+    rule = {"backends": [a_backend("qwen", adapter="poem")]}
+    found = plan(a_document(rule), an_answering())
+    assert "it has none" in condition(found.status, "Accepted")["message"]
+    assert found.status is not None
+    assert found.status["backends"] == [{"name": "qwen:poem", "weight": 1, "effectiveWeight": 0, "ready": False}]
+
+
 def test_whether_a_foreign_model_exists_is_not_told_apart_by_acceptance() -> None:
     """A route that names a Model that is not there is accepted and waits: the Model may come later."""
     rule = {"backends": [a_backend("qwen", namespace="team-b")]}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from berth_api.artifact import EngineType, Task
-from berth_runtime.arguments import ModelArgument, name_of, parse_arguments, parse_model
+from berth_runtime.arguments import DraftArgument, ModelArgument, name_of, parse_arguments, parse_model
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,9 @@ def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
         ("--model /x --adapter /a", "'/a' is not NAME=PATH"),
         ("--model /x --adapter a=/a --adapter a=/b", "two adapters have the same name"),
         ("--model /x --model /y --adapter a=/a", "--adapter belongs to one model"),
+        ("--model /x --model /y --draft /a", "--draft belongs to one model"),
+        ("--model /x --draft /a --draft-tokens 0", "less than 1"),
+        ("--model /x --draft /a --draft-min-probability 2", "2 is no probability"),
         ("--model /x --engine Nonsense", "invalid EngineType value: 'Nonsense'"),
         ("--model /x --drain-timeout -1", "no number of seconds"),
         ("--model /x --memory much", "`much` is no quantity; write a Kubernetes quantity, such as `4Gi`"),
@@ -75,3 +78,14 @@ def test_a_mistake_ends_it_with_a_sentence(argv: str, said: str, capsys: pytest.
         parse_arguments(argv.split())
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_draft_model_has_llamacpps_own_reach_unless_one_is_said() -> None:
+    assert parse_arguments(["--model", "/x"]).draft is None
+    assert parse_arguments(["--model", "/x", "--draft", "/a"]).draft == DraftArgument(Path("/a"), 3, 0.0)
+    words = ["--draft-tokens", "8", "--draft-min-probability", "0.5"]
+    assert parse_arguments(["--model", "/x", "--draft", "/a", *words]).draft == DraftArgument(Path("/a"), 8, 0.5)
+
+
+def test_several_files_may_be_held() -> None:
+    assert parse_arguments(["--model", "/x", "--hold", "/a", "--hold", "/b"]).holds == (Path("/a"), Path("/b"))

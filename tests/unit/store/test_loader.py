@@ -55,7 +55,12 @@ class Pod:
         return self.volume / "model"
 
     async def load(
-        self, reference: Reference, *, patience_seconds: float = 600, registries: RegistryConfig = QUICK
+        self,
+        reference: Reference,
+        *,
+        patience_seconds: float = 600,
+        registries: RegistryConfig = QUICK,
+        link: str = "model",
     ) -> Digest:
         def tick() -> float:
             self.now += 1.0
@@ -69,6 +74,7 @@ class Pod:
             patience_seconds=patience_seconds,
             clock=tick,
             back_off=AT_ONCE,
+            link=link,
         )
 
 
@@ -84,6 +90,13 @@ async def test_the_model_lies_under_its_own_file_names(pod: Pod, artifact: MadeA
     assert await pod.load(pod.registry.hold("a/model", artifact)) == artifact.digest
     assert (pod.model / "model.gguf").read_bytes() == CONTENT
     assert pod.board.render()["stage"] == LoadStage.DONE
+
+
+async def test_an_adapter_lies_beside_the_model_under_a_name_of_its_own(pod: Pod) -> None:
+    await pod.load(pod.registry.hold("a/model", make_artifact({"m.gguf": llama_gguf()})))
+    await pod.load(pod.registry.hold("a/sql", make_artifact({"sql.gguf": CONTENT})), link="adapter-sql")
+    assert (pod.model / "m.gguf").exists()
+    assert (pod.volume / "adapter-sql" / "sql.gguf").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("place", ["mounted", "deep/er/mounted"])

@@ -296,3 +296,13 @@ async def test_what_one_model_fetched_is_no_less_judged_by_the_next(claim: Claim
     with pytest.raises(SignatureInvalid):
         await claim.load("other", reference, patience_seconds=0, demand=by_key(a_key(2)))
     assert claim.path_of(artifact).exists(), "for the first it stays as it is"
+
+
+def test_a_link_has_a_name_of_its_own_beside_the_store(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--source", "oci://r/m", "--into", "/models"]
+    assert parse_arguments(words).link == "model"
+    assert parse_arguments([*words, "--link", "adapter-sql"]).link == "adapter-sql"
+    for name in ("store", "../x", "", "A"):
+        with pytest.raises(SystemExit):
+            parse_arguments([*words, "--link", name])
+        assert "is no name for a link" in capsys.readouterr().err

@@ -32,7 +32,7 @@ CONFIG = b'{"architectures": ["BertModel"], "model_type": "bert"}'
 @pytest.fixture(autouse=True)
 def _detection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detection in this process, which is quicker; the first test goes the real way."""
-    monkeypatch.setattr("berth_store.package.detect_bounded", detect)
+    monkeypatch.setattr("berth_store.package.detect_either_bounded", detect)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_gguf_becomes_what_docker_would_make_of_it(store: Store, gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("berth_store.package.detect_bounded", detect_bounded)
+    monkeypatch.setattr("berth_store.package.detect_either_bounded", detect_bounded)
     digest = package(store, gguf, NAME)
     manifest = store.manifest(digest)
     assert store.resolve(NAME) == digest

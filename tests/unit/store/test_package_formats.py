@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import artifact_schemas as schemas
 import jsonschema
@@ -17,7 +18,8 @@ from safetensors_builders import safetensors
 
 from berth_api.artifact import Format, Task
 from berth_api.errors import InvalidSpec, UnsupportedModel
-from berth_store.detect import detect
+from berth_store.detect import DetectedAdapter, DetectedModel, detect
+from berth_store.detect.adapter import detect_adapter
 from berth_store.digest import Digest
 from berth_store.local import Store
 from berth_store.manifest import MAX_CONFIG_BYTES, Manifest, check_model, parse_manifest
@@ -26,6 +28,14 @@ from berth_store.packing import Extras, PackageFormat
 from berth_store.reference import Reference
 from berth_store.view import layer_names
 
+
+def detect_either(path: Path, **known: Any) -> DetectedModel | DetectedAdapter:
+    try:
+        return detect(path, **known)
+    except UnsupportedModel:
+        return detect_adapter(path)
+
+
 NAME = Reference.parse("localhost/mine")
 FORMATS = list(PackageFormat)
 
@@ -33,7 +43,7 @@ FORMATS = list(PackageFormat)
 @pytest.fixture(autouse=True)
 def _detection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detection in this process, which is quicker."""
-    monkeypatch.setattr("berth_store.package.detect_bounded", detect)
+    monkeypatch.setattr("berth_store.package.detect_either_bounded", detect_either)
 
 
 @pytest.fixture
@@ -307,3 +317,51 @@ def test_what_others_write_is_read(store: Store, kind: str) -> None:
     assert found.task is Task.CHAT
     assert found.chat_template
     assert (found.projector is not None) == ("projector" in kind)
+
+
+LORA = {"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora"}
+MATRICES = {"q.lora_A.weight": ("F32", (8, 64)), "q.lora_B.weight": ("F32", (64, 8))}
+
+
+@pytest.fixture
+def lora(tmp_path: Path) -> Path:
+    path = tmp_path / "sql-F16.gguf"
+    tensors = [Tensor("blk.0.ffn_up.weight.lora_a", (64, 8)), Tensor("blk.0.ffn_up.weight.lora_b", (8, 64))]
+    path.write_bytes(bytes(gguf(LORA, tensors).content))
+    return path
+
+
+@pytest.fixture
+def peft(tmp_path: Path) -> Path:
+    root = tmp_path / "peft"
+    root.mkdir()
+    (root / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
+    (root / "adapter_model.safetensors").write_bytes(safetensors(MATRICES))
+    (root / "README.md").write_text("# SQL")
+    (root / "training_args.bin").write_bytes(b"\x80\x02}q\x00.")
+    return root
+
+
+@pytest.mark.parametrize("package_format", FORMATS)
+@pytest.mark.parametrize("which", ["lora", "peft"])
+def test_an_adapter_by_itself_is_an_artifact_from_which_it_is_known_again(
+    store: Store, request: pytest.FixtureRequest, which: str, package_format: PackageFormat
+) -> None:
+    path: Path = request.getfixturevalue(which)
+    digest = package(store, path, NAME, package_format=package_format)
+    view = store.view(digest)
+    names = {"lora": ["sql-F16.gguf"], "peft": ["adapter_config.json", "adapter_model.safetensors"]}[which]
+    assert sorted(files_in(view)) == names
+    assert detect_adapter(view).rank == 8
+    check_model(store.manifest(digest), "a package of ours")
+
+
+def test_a_lora_in_gguf_is_a_layer_of_dockers_type_for_it(store: Store, lora: Path) -> None:
+    manifest = manifest_of(store, package(store, lora, NAME))
+    (layer,) = manifest["layers"]  # type: ignore[misc]
+    assert layer["mediaType"] == "application/vnd.docker.ai.gguf.v3.lora"
+
+
+def test_what_belongs_to_a_model_does_not_go_with_an_adapter(store: Store, lora: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="is an adapter by itself"):
+        package(store, lora, NAME, extras=extras(tmp_path / "extras"))

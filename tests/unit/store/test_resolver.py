@@ -81,10 +81,10 @@ class Bench:
         *,
         task: Task = Task.AUTO,
         engine: EngineType = EngineType.AUTO,
+        adapter: bool = False,
     ) -> Resolution:
-        return await resolve(
-            reference or self.reference, registries=QUICK, scratch=self.folder, task=task, engine=engine
-        )
+        asked = reference or self.reference
+        return await resolve(asked, registries=QUICK, scratch=self.folder, task=task, engine=engine, adapter=adapter)
 
     @property
     def asked_bytes(self) -> int:
@@ -302,3 +302,21 @@ async def test_files_of_the_same_content_are_one_blob(bench: Bench) -> None:
     template = b"{{ messages }}"
     bench.hold({"model.gguf": llama_gguf(), "a.txt": template, "b.txt": template}, layer_type=mediatypes.MODEL_FILE)
     assert (await bench.resolve()).weights == "model.gguf"
+
+
+async def test_an_adapter_is_known_by_its_header_alone(bench: Bench) -> None:
+    metadata = {"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora"}
+    wide = [Tensor("blk.0.ffn_up.weight.lora_a", (1 << 17, 16)), Tensor("blk.0.ffn_up.weight.lora_b", (16, 64))]
+    artifact = bench.hold({"sql.gguf": bytes(gguf(metadata, wide).content)})
+    found = await bench.resolve(adapter=True)
+    assert (found.artifact.format, found.artifact.task) == (Format.GGUF, Task.AUTO)
+    assert (found.artifact.digest, found.artifact.architecture) == (artifact.digest, "llama")
+    assert found.artifact.size_bytes is not None
+    assert found.artifact.size_bytes > 8 * MIB
+    assert bench.asked_bytes < MIB
+
+
+async def test_a_model_in_the_place_of_an_adapter_is_told_so(bench: Bench) -> None:
+    bench.hold({"m.gguf": llama_gguf()})
+    with pytest.raises(UnsupportedModel, match="holds no adapter"):
+        await bench.resolve(adapter=True)

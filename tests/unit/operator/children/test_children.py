@@ -13,6 +13,7 @@ from berth_operator.children.names import child_identities, resolver_name
 from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
 from berth_operator.children.resolver_job import build_resolver_job
 from berth_operator.children.service import build_service
+from berth_operator.resolution import Question
 
 
 def the_model(**spec: Any) -> Model:
@@ -103,14 +104,14 @@ def test_what_loads_gets_out_be_it_engine_or_resolver() -> None:
 
 
 def test_a_resolver_never_runs_twice_by_itself_and_is_forgotten_in_the_end() -> None:
-    spec = build_resolver_job(the_model(), 1, some_settings())["spec"]
+    spec = build_resolver_job(Question(the_model()), 1, some_settings())["spec"]
     assert (spec["backoffLimit"], spec["template"]["spec"]["restartPolicy"]) == (0, "Never")
     assert spec["activeDeadlineSeconds"] == 300
     assert spec["ttlSecondsAfterFinished"] == 3600
 
 
 def test_a_resolvers_pod_is_no_engine() -> None:
-    labels = build_resolver_job(the_model(), 1, some_settings())["spec"]["template"]["metadata"]["labels"]
+    labels = build_resolver_job(Question(the_model()), 1, some_settings())["spec"]["template"]["metadata"]["labels"]
     assert labels["app.kubernetes.io/component"] == "resolver"
     assert labels["berth.dev/loading"] == ""
 
@@ -118,7 +119,7 @@ def test_a_resolvers_pod_is_no_engine() -> None:
 def test_a_resolver_judges_the_signature_too() -> None:
     reference = {"name": "model-keys", "key": "release.pem"}
     model = the_model(source={"uri": "oci://r.example/m:1", "signature": {"key": {"configMapRef": reference}}})
-    pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
+    pod = build_resolver_job(Question(model), 1, some_settings())["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert "--signed-by-key=/etc/berth/signature/release.pem" in container["command"]
     assert "signature" in [mount["name"] for mount in container["volumeMounts"]]
@@ -128,7 +129,7 @@ def test_a_resolver_judges_the_signature_too() -> None:
 def test_a_resolver_is_told_the_pin_the_task_and_the_engine() -> None:
     digest = "sha256:" + "1" * 64
     model = the_model(source={"uri": f"oci://r.example/m@{digest}"}, task="Embedding", engine={"type": "OnnxRuntime"})
-    (container,) = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]["containers"]
+    (container,) = build_resolver_job(Question(model), 1, some_settings())["spec"]["template"]["spec"]["containers"]
     assert container["command"][3:] == [
         *("--source", f"oci://r.example/m@{digest}", "--digest", digest),
         *("--task", "Embedding", "--engine", "OnnxRuntime"),
@@ -137,20 +138,20 @@ def test_a_resolver_is_told_the_pin_the_task_and_the_engine() -> None:
 
 def test_a_resolver_is_told_which_of_several_formats_is_meant() -> None:
     model = the_model(artifact={"format": "GGUF"})
-    (container,) = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]["containers"]
+    (container,) = build_resolver_job(Question(model), 1, some_settings())["spec"]["template"]["spec"]["containers"]
     assert container["command"][container["command"].index("--format") + 1] == "GGUF"
 
 
 def test_a_resolver_is_told_that_a_template_of_the_users_takes_the_place_of_the_models() -> None:
     model = the_model(chatTemplate={"configMapRef": {"name": "c", "key": "k"}})
     for asked, given in ((model, True), (the_model(), False)):
-        (container,) = build_resolver_job(asked, 1, some_settings())["spec"]["template"]["spec"]["containers"]
+        (container,) = build_resolver_job(Question(asked), 1, some_settings())["spec"]["template"]["spec"]["containers"]
         assert ("--own-template" in container["command"]) is given
 
 
 def test_a_resolver_tolerates_what_the_models_pods_tolerate() -> None:
     model = the_model(pod={"tolerations": [{"key": "x", "operator": "Exists"}], "nodeSelector": {"gpu": "l4"}})
-    pod = build_resolver_job(model, 1, some_settings())["spec"]["template"]["spec"]
+    pod = build_resolver_job(Question(model), 1, some_settings())["spec"]["template"]["spec"]
     assert pod["tolerations"] == [{"key": "x", "operator": "Exists"}]
     assert "nodeSelector" not in pod
 

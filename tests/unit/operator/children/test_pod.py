@@ -223,6 +223,7 @@ def test_of_a_config_map_the_loader_alone_sees_the_one_key_that_is_named(way: st
     init, container = pod["initContainers"][0], pod["containers"][0]
     assert f"{option}=/etc/berth/signature/release.pem" in init["command"]
     assert {"name": "signature", "mountPath": "/etc/berth/signature", "readOnly": True} in init["volumeMounts"]
+    assert "BERTH_CA_BUNDLE" not in [variable["name"] for variable in init["env"]]  # It vouches for no server.
     assert "signature" not in [mount["name"] for mount in container["volumeMounts"]]
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "signature"]
     items = [{"key": "release.pem", "path": "release.pem"}]

@@ -121,3 +121,16 @@ def test_engine_arguments_win() -> None:
 def test_engine_arguments_that_can_not_be_are_named(args: dict[str, str], said: str) -> None:
     with pytest.raises(LoadFailed, match=said):
         plan_llamacpp(settings(args=args), a_header())
+
+
+def test_a_draft_model_takes_its_part_of_the_memory() -> None:
+    small = a_header(file_bytes=GIB, **{"llama.block_count": 8})
+    # (9 - 5 - 1) GiB / 4 / (160 KiB x 4 sequences)
+    plan = plan_llamacpp(settings(memory_bytes=9 * GIB), a_header(), small)
+    assert plan.context_length == 1280
+    assert plan.context_length < plan_llamacpp(settings(memory_bytes=9 * GIB), a_header()).context_length
+
+
+def test_a_model_of_vectors_has_no_use_for_a_draft_model() -> None:
+    with pytest.raises(LoadFailed, match="the task of this one is Embedding"):
+        plan_llamacpp(settings(task=Task.EMBEDDING), a_header(), a_header())

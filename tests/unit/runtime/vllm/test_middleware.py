@@ -403,3 +403,32 @@ async def test_a_request_that_meets_the_death_before_it_is_known_is_told_of_it(
         served.vllm.engine_client.errored = True
         heard = await served.chat("fail_at=0" if stream else "error=500", stream=stream)
     assert (heard.status, heard.code) == (502, "engine_died")
+
+
+async def test_adapters_are_listed_and_asked_for_by_their_own_names() -> None:
+    async with a_front(adapters=("sql", "poem")) as served:
+        listed = (await served.ask("/v1/models")).json["data"]
+        assert [model["id"] for model in listed] == ["qwen", "qwen:sql", "qwen:poem"]
+        await served.chat("words=1", model="qwen:sql")
+        assert served.vllm.asked[-1][1]["model"] == "qwen:sql"
+        body = {"messages": [{"role": "user", "content": "words=1"}]}
+        await served.ask("/v1/chat/completions", body)
+        assert served.vllm.asked[-1][1]["model"] == "qwen", "without a name the model is meant"
+        await served.ask("/v1/chat/completions", body, headers={"x-berth-model": "qwen:poem"})
+        assert served.vllm.asked[-1][1]["model"] == "qwen:poem"
+
+
+async def test_it_is_ready_only_once_every_adapter_has_answered() -> None:
+    vllm = FakeVllm(proof_fails=1)
+    async with a_front(vllm, adapters=("sql",), wait_ready=False) as served:
+        await served.eventually(lambda: Word.READY in served.words)
+        assert [body["model"] for _, body in vllm.asked] == ["qwen", "qwen", "qwen:sql"]
+
+
+async def test_an_adapter_that_the_gateway_knows_and_this_pod_does_not_is_still_to_come() -> None:
+    body = {"model": "qwen:sql", "messages": [{"role": "user", "content": "words=1"}]}
+    async with a_front() as served:
+        heard = await served.ask("/v1/chat/completions", body, headers={"x-berth-model": "qwen:sql"})
+        assert (heard.status, heard.code, heard.headers["retry-after"]) == (503, "model_loading", "5")
+        heard = await served.ask("/v1/chat/completions", body)
+        assert (heard.status, heard.code) == (404, "model_not_found")

@@ -1,15 +1,18 @@
 """What vLLM is started with, in which environment, and why it ended."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from berth_api.artifact import Task
+from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import Options, parse_arguments
-from berth_runtime.vllm.arguments import build_environment, find_server, render_arguments
+from berth_runtime.vllm.arguments import ADAPTERS_AT_ONCE, build_environment, find_server, render_arguments
 from berth_runtime.vllm.settings import FrontSettings, read_settings, write_settings
 from berth_runtime.vllm.words import explain_end
+from berth_store.detect import DetectedAdapter
+from berth_store.detect.adapter import MAX_RANK
 
 
 def some_options(*words: str, path: str = "/models/model") -> Options:
@@ -154,3 +157,48 @@ def test_the_reason_is_a_sentence(said: str, sentence: str) -> None:
 def test_a_vllm_that_was_killed_ran_out_of_memory_most_likely() -> None:
     assert "SIGKILL" in explain_end(-9, "", has_served=False)
     assert explain_end(1, "x\nlast", has_served=True) == "vLLM's engine ended after it had served. It said last: last"
+
+
+def an_adapter(path: str, rank: int) -> DetectedAdapter:
+    artifact = Artifact(format=Format.SAFETENSORS, task=Task.AUTO)
+    return DetectedAdapter(
+        artifact=artifact, root=Path(path), weights=(Path(path, "adapter_model.safetensors"),), rank=rank
+    )
+
+
+def with_adapters(*ranks: int, task: Task = Task.CHAT) -> list[str]:
+    adapters = {f"a{number}": an_adapter(f"/loras/{number}", rank) for number, rank in enumerate(ranks)}
+    return render_arguments(some_options(), task=task, host="::", template=None, adapters=adapters)
+
+
+def test_adapters_are_modules_under_the_names_that_the_gateway_asks_for() -> None:
+    words = with_adapters(8, 24)
+    at = words.index("--lora-modules")
+    assert "--enable-lora" in words
+    assert [json.loads(word) for word in words[at + 1 : at + 3]] == [
+        {"name": "qwen:a0", "path": "/loras/0", "base_model_name": "qwen"},
+        {"name": "qwen:a1", "path": "/loras/1", "base_model_name": "qwen"},
+    ]
+    assert "--enable-lora" not in rendered()
+
+
+@pytest.mark.parametrize(("rank", "room"), [(1, "8"), (8, "8"), (9, "16"), (257, "320"), (MAX_RANK, "512")])
+def test_the_room_for_adapters_is_the_least_that_vllm_has_for_the_largest(rank: int, room: str) -> None:
+    assert after(with_adapters(1, rank), "--max-lora-rank") == room
+
+
+def test_a_batch_has_room_for_a_few_adapters_and_the_host_for_all() -> None:
+    assert after(with_adapters(8, 8), "--max-loras") == "2"
+    many = with_adapters(*[8] * 9)
+    assert (after(many, "--max-loras"), after(many, "--max-cpu-loras")) == (str(ADAPTERS_AT_ONCE), "9")
+
+
+def test_a_model_that_writes_no_text_takes_no_adapters() -> None:
+    with pytest.raises(UnsupportedModel, match="the task of this one is Embedding"):
+        with_adapters(8, task=Task.EMBEDDING)
+
+
+def test_the_middleware_hears_of_the_adapters() -> None:
+    settings = FrontSettings(name="qwen", task=Task.CHAT, started=1.0, adapters=("sql",))
+    assert read_settings(write_settings(settings)) == settings
+    assert settings.served == ("qwen", "qwen:sql")
