@@ -62,7 +62,10 @@ def run(effort: Effort) -> Result:
         vectors = run_rounds(_vector_sides(onnx, folder), half, label="cold start, ONNX")
     return Result(
         bench="cold-start",
-        figures=(*_figures(chat, XLLAMACPP, "GGUF, first token"), *_figures(vectors, ONNXRUNTIME, "ONNX, first vector")),
+        figures=(
+            *_figures(chat, XLLAMACPP, "GGUF, first token"),
+            *_figures(vectors, ONNXRUNTIME, "ONNX, first vector"),
+        ),
         facts=(*_facts(chat, XLLAMACPP, "GGUF"), *_facts(vectors, ONNXRUNTIME, "ONNX")),
         settings={
             "models": "SmolLM2-135M-Instruct Q4_1 (GGUF), all-MiniLM-L6-v2 (ONNX, float32)",
@@ -78,8 +81,10 @@ def _chat_sides(weights: Path, folder: Path) -> dict[str, Callable[[], Sample]]:
     settings = bare_settings(weights)
     streamed = json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}})
     each = settings.context_tokens // settings.parallel_sequences
-    options = ("--context-length", str(each), "--parallel-sequences", str(settings.parallel_sequences))
-    options += ("--engine-arg", f"batch-size={settings.batch_tokens}")
+    options = (
+        *("--context-length", str(each), "--parallel-sequences", str(settings.parallel_sequences)),
+        *("--engine-arg", f"batch-size={settings.batch_tokens}"),
+    )
     peer = module("bench.peers.cold_xllamacpp", settings.as_argument(), streamed)
     return {
         OURS: partial(_start_ours, weights, options, "/v1/chat/completions", json.dumps(body).encode(), folder),
@@ -141,9 +146,7 @@ def peer_sample(started: float, times: Mapping[str, float]) -> Sample:
 
 
 def _figures(rounds: tuple[Round, ...], peer: str, what: str) -> tuple[Figure, ...]:
-    whole = figure(
-        rounds, name=what, metric="milliseconds", unit="ms", ours=OURS, peer=peer, better=Better.LOWER
-    )
+    whole = figure(rounds, name=what, metric="milliseconds", unit="ms", ours=OURS, peer=peer, better=Better.LOWER)
     return (whole,)
 
 

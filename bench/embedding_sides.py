@@ -142,7 +142,7 @@ def start_bare(place: Place) -> Side:
 
 
 def start_infinity(place: Place) -> Side:
-    """infinity's server with its engine for torch; it says whom it counts for nobody."""
+    """infinity's server with its engine for torch, told not to report its use to anybody."""
     port = free_port()
     program = Program(
         (
@@ -161,9 +161,7 @@ def start_infinity(place: Place) -> Side:
 def start_sentence_transformers(place: Place) -> Side:
     """Its `encode`, by torch."""
     settings = {"folder": str(place.safetensors), "threads": len(cores()), "longest_tokens": LONGEST_TOKENS}
-    return _in_process(
-        place, find_python("sentence-transformers"), "sentence_transformers_bare", json.dumps(settings)
-    )
+    return _in_process(place, find_python("sentence-transformers"), "sentence_transformers_bare", json.dumps(settings))
 
 
 def start_fastembed(place: Place) -> Side:
@@ -188,9 +186,7 @@ STARTS: Mapping[str, Callable[[Place], Side]] = {
 
 def _in_process(place: Place, python: Path, module: str, settings: str) -> Side:
     command = (str(python), "-m", f"bench.peers.{module}", settings)
-    program = Program(
-        command, log=place.folder / f"{module}.log", conversing=True, environment={"HF_HUB_OFFLINE": "1"}
-    )
+    program = Program(command, log=place.folder / f"{module}.log", conversing=True, environment={"HF_HUB_OFFLINE": "1"})
     side = InProcess(place.programs.enter_context(program))
     side.vectors(("a",))
     return side

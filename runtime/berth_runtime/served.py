@@ -186,7 +186,7 @@ class ServedModel:
             running.channel.end_all(Failure(502, "engine_died", f"The engine of {self.name!r} ended: {cause.sentence}"))
 
     def _note_spawned(self) -> None:
-        """The stage ends when the worker listens and is known what to load; it has no length where the worker waited."""
+        """The stage ends when the worker listens and the files are known; it takes no time where the worker waited."""
         if self._listens and "Detected" in self.stages:
             self._stage_ended("Spawned")
 
