@@ -144,10 +144,33 @@ fuzz: install ## Throw damaged files at every reader (FUZZ_SECONDS, default 300)
 smoke: install ## Serve the quick start in a home of its own, ask it everything, stop it
 	@examples/smoke.sh
 
+# Peers of the runtime, each in an environment of its own: their packages could not stand beside ours, or one another.
+PEERS := llama-cpp-python infinity sentence-transformers fastembed
+PEER_LOCKS := bench/peers/requirements
+.tools/bench/%/installed: $(PEER_LOCKS)/%.txt
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python $< && touch $@ || echo 'the peer $* could not be installed: its rows will say so'
+
 .PHONY: bench
-bench: install tools ## Measure beside the raw engines and the peers; writes JSON and docs/performance.md
+bench: install tools bench-peers ## Measure beside the raw engines and the peers; writes JSON and docs/performance.md
 	@$(UV) sync --frozen --quiet --group bench
 	@$(BIN)/python -m bench
+
+.PHONY: bench-runtime
+bench-runtime: install bench-peers ## Of these the runtime alone: tokens, embeddings, cold start (12 minutes)
+	@$(BIN)/python -m bench runtime-tokens embeddings cold-start
+
+.PHONY: bench-store
+bench-store: install tools ## Of these pulls alone (7 minutes)
+	@$(BIN)/python -m bench store
+
+.PHONY: bench-peers
+bench-peers: install $(PEERS:%=.tools/bench/%/installed) ## Install the runtime's peers (15 minutes once: one is compiled; 6 GB of disk)
+
+.PHONY: bench-lock
+bench-lock: install ## Write the versions of the runtime's peers anew
+	@for peer in $(PEERS); do $(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  --upgrade --output-file $(PEER_LOCKS)/$$peer.txt $(PEER_LOCKS)/$$peer.in; done
 
 .PHONY: test
 test: install ## Everything that CI runs

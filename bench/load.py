@@ -97,6 +97,8 @@ def exchange(port: int, requests: Sequence[bytes], connections: int) -> tuple[fl
                     kept[link.number] = (link.received, link.first_byte_seconds)
                     if waiting:
                         link.send(*waiting.popleft())
+                    else:
+                        selector.unregister(link.connection)  # a server may close what nobody uses
         seconds = time.perf_counter() - started
     return seconds, [parse_answer(b"".join(kept[number][0]), kept[number][1]) for number in range(len(requests))]
 
@@ -116,14 +118,25 @@ def parse_answer(raw: bytes, first_byte_seconds: float = 0.0) -> Answer:
 
 def generated_tokens(stream: bytes) -> int:
     """The token count that the last events of an SSE stream report; raises `BadAnswer` if it did not end well."""
-    events = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
-    if not events or events[-1].strip() != b"[DONE]":
-        raise BadAnswer(f"the stream did not end with [DONE]: {stream[-300:]!r}")
-    for event in reversed(events[:-1]):
+    for event in reversed(_events(stream)):
         usage = json.loads(event).get("usage")
         if usage:
             return int(usage["completion_tokens"])
     raise BadAnswer("no event of the stream carries usage")
+
+
+def written_tokens(stream: bytes) -> int:
+    """The events of an SSE stream that carry text, for a server that sends one for each token and reports none."""
+    deltas = (choice["delta"] for event in _events(stream) for choice in json.loads(event)["choices"])
+    return sum("content" in delta for delta in deltas)
+
+
+def _events(stream: bytes) -> list[bytes]:
+    """The events of a stream without the last, which says that it is whole; raises `BadAnswer` where it is not."""
+    events = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
+    if not events or events[-1].strip() != b"[DONE]":
+        raise BadAnswer(f"the stream did not end with [DONE]: {stream[-300:]!r}")
+    return events[:-1]
 
 
 def _connect(port: int) -> socket.socket:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -66,18 +66,23 @@ class Program:
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """One JSON line in, one JSON line out; the way a peer that is a Python process is driven."""
-        pipes = self._process
-        assert pipes.stdin is not None
-        assert pipes.stdout is not None
+        pipe = self._process.stdin
+        assert pipe is not None
         with suppress(BrokenPipeError):
-            pipes.stdin.write(json.dumps(question).encode() + b"\n")
-            pipes.stdin.flush()
-        line = pipes.stdout.readline()
+            pipe.write(json.dumps(question).encode() + b"\n")
+            pipe.flush()
+        return self.read_line()
+
+    def read_line(self) -> dict[str, Any]:
+        """The next JSON line that a program says which is `conversing`."""
+        pipe = self._process.stdout
+        assert pipe is not None
+        line = pipe.readline()
         if not line:
             raise NotStarted(f"{self._describe()} ended instead of answering: {self.last_words()}")
         return dict(json.loads(line))
 
-    def wait_until_answers(self, port: int, path: str, *, seconds: float = 120.0) -> None:
+    def wait_until_answers(self, port: int, path: str, *, seconds: float = 120.0, every_seconds: float = 0.05) -> None:
         """Return when GET `path` on 127.0.0.1:`port` answers 200; `NotStarted` if the program ends or time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -85,7 +90,7 @@ class Program:
                 raise NotStarted(f"{self._describe()} ended with {self._process.returncode}: {self.last_words()}")
             if _status_of(port, path) == 200:
                 return
-            time.sleep(0.05)
+            time.sleep(every_seconds)
         raise NotStarted(f"{self._describe()} did not answer {path} within {seconds:g} s: {self.last_words()}")
 
     def processor_seconds(self) -> dict[int, float]:
@@ -150,12 +155,17 @@ def _stat_fields(pid: int) -> list[str] | None:
         return None
 
 
-def _status_of(port: int, path: str) -> int | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
+def read_json(port: int, path: str) -> dict[str, Any]:
+    """What 127.0.0.1:`port` answers to a GET of `path`."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
+        return dict(json.loads(connection.getresponse().read()))
+
+
+def _status_of(port: int, path: str) -> int | None:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None

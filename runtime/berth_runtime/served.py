@@ -50,7 +50,7 @@ class Running:
 class ServedModel:
     """A model under the name that it is served as.
 
-    `resolve` is called before each start of a worker, `on_outcome` when an engine has ended its work on a request.
+    `resolve` is called once for each life of a worker, `on_outcome` when an engine has ended its work on a request.
     """
 
     def __init__(self, name: str, resolve: Resolve, on_outcome: Callable[[Outcome], None]) -> None:
@@ -63,6 +63,7 @@ class ServedModel:
         self._on_outcome = on_outcome
         self.worker: WorkerProcess | None = None
         self._capabilities: Capabilities | None = None
+        self._listens = False
         self._refused: str | None = None
         self._started = 0.0
         self._ended = 0.0
@@ -122,33 +123,44 @@ class ServedModel:
     async def _live_once(self) -> Cause:
         """One life of a worker, to its end."""
         self._started = time.monotonic()
-        self.stages, self._refused, self._capabilities = {}, None, None
-        try:
-            self.resolved = await self._resolve()
-        except (UnsupportedModel, InvalidSpec) as error:
-            return Cause(str(error), permanent=True)
-        except Unavailable as error:
-            return Cause(str(error))
-        except OSError as error:
-            return Cause(f"The model could not be looked at: {error}")
-        self._stage_ended("Detected")
+        self.stages, self._listens, self._refused, self._capabilities = {}, False, None, None
+        # Its imports take about as long as the look at the files does, so both are done at once.
         try:
             worker = self.worker = await WorkerProcess.start(self.name, self._take_news)
         except OSError as error:
             return Cause(f"A worker process could not be started: {error}")
-        worker.channel.load(self.resolved.order)
+        resolved = await self._resolve_or_say_why()
+        if isinstance(resolved, Cause):
+            await worker.stop()
+            self.worker = None
+            return resolved
+        self.resolved = resolved
+        self._stage_ended("Detected")
+        self._note_spawned()
+        worker.channel.load(resolved.order)
         status = await worker.wait()
         self.worker = None
         cause = self._why_ended(status, worker.said)
         self._end_running(cause)
         return cause
 
+    async def _resolve_or_say_why(self) -> ResolvedModel | Cause:
+        try:
+            return await self._resolve()
+        except (UnsupportedModel, InvalidSpec) as error:
+            return Cause(str(error), permanent=True)
+        except Unavailable as error:
+            return Cause(str(error))
+        except OSError as error:
+            return Cause(f"The model could not be looked at: {error}")
+
     def _why_ended(self, status: int, said: str) -> Cause:
         return explain_exit(status, said) if self._refused is None else Cause(self._refused, permanent=True)
 
     def _take_news(self, frame: Frame) -> None:
         if frame.kind is FrameKind.STARTED:
-            self._stage_ended("Spawned")
+            self._listens = True
+            self._note_spawned()
             return
         match unpack_news(frame):
             case Loaded(capabilities, milliseconds):
@@ -172,6 +184,11 @@ class ServedModel:
         if running is not None:
             running.admission.close(self._unavailable())
             running.channel.end_all(Failure(502, "engine_died", f"The engine of {self.name!r} ended: {cause.sentence}"))
+
+    def _note_spawned(self) -> None:
+        """The stage ends when the worker listens and the files are known; it takes no time where the worker waited."""
+        if self._listens and "Detected" in self.stages:
+            self._stage_ended("Spawned")
 
     def _stage_ended(self, name: str) -> None:
         now = time.monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from bench.load import BadAnswer, exchange, generated_tokens, parse_answer, request_bytes
+from bench.load import BadAnswer, exchange, generated_tokens, parse_answer, request_bytes, written_tokens
 from bench.wrk import parse_load
 
 Serve = Callable[[socket.socket], None]
@@ -93,6 +93,24 @@ def test_answers_come_back_in_the_order_of_the_requests() -> None:
     assert [answer.body for answer in answers] == bodies
 
 
+def test_a_connection_may_be_closed_once_it_has_nothing_more_to_send() -> None:
+    first_closed = threading.Event()
+    numbers = iter((0, 1))
+
+    def serve(connection: socket.socket) -> None:
+        number = next(numbers)
+        with connection:
+            body = _read_request(connection)
+            if number == 1:
+                first_closed.wait(10)
+            connection.sendall(HEAD + f"content-length: {len(body)}\r\n\r\n".encode() + body)
+        first_closed.set()
+
+    with _server(serve, connections=2) as port:
+        _, answers = exchange(port, [request_bytes(port, "/", b"{}")] * 2, 2)
+    assert [answer.body for answer in answers] == [b"{}", b"{}"]
+
+
 def test_a_server_that_hangs_up_is_no_answer() -> None:
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -116,6 +134,14 @@ def test_a_stream_without_its_end_is_never_counted() -> None:
 def test_a_stream_without_usage_is_never_counted() -> None:
     with pytest.raises(BadAnswer, match="usage"):
         generated_tokens(EVENTS[0] + EVENTS[2])
+
+
+def test_events_with_text_are_tokens_where_a_server_reports_none() -> None:
+    deltas = ({"role": "assistant"}, {"content": "a"}, {"content": ""}, {})
+    events = [b"data: " + json.dumps({"choices": [{"delta": delta}]}).encode() + b"\n\n" for delta in deltas]
+    assert written_tokens(b"".join(events) + b"data: [DONE]\n\n") == 2
+    with pytest.raises(BadAnswer, match="did not end"):
+        written_tokens(b"".join(events))
 
 
 def test_the_line_of_wrk_is_read_among_its_other_words() -> None:
