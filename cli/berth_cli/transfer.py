@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from berth_api.errors import BerthError
 from berth_cli.failure import INTERRUPTED
-from berth_cli.show.screen import say
+from berth_cli.show.lines import Lines, say
 from berth_cli.show.transfer import transfer_screen
 from berth_store.digest import Digest
 from berth_store.fetched import fetch_and_hold
@@ -19,6 +17,9 @@ from berth_store.reference import Reference
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import stored_digest
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 class Interrupted(BerthError):  # noqa: N818 - said as what happened
     """Ctrl-C during a transfer; the message says what is kept."""
@@ -26,7 +27,7 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
     exit_code = INTERRUPTED
 
 
-def pull_shown(name: Name, console: Console) -> None:
+def pull_shown(name: Name, console: "Console | Lines") -> None:
     """Pulls and says the digest that a Model may pin. Raises `BerthError`."""
     store = Store(quota_bytes=default_quota())
     with transfer_screen(console) as progress:
@@ -38,7 +39,7 @@ def pull_shown(name: Name, console: Console) -> None:
     say(console, f"{name.familiar}: {stored_digest(store.manifest(digest)) if is_gathered else digest}")
 
 
-def push_shown(reference: Reference, console: Console) -> None:
+def push_shown(reference: Reference, console: "Console | Lines") -> None:
     """Pushes and says the digest. Raises `BerthError`."""
     from berth_store.push import push  # noqa: PLC0415 - a pull starts sooner without it
 

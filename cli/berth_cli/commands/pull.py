@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import click
-from rich.console import Console
 
 from berth_cli.arguments import NAME
+from berth_cli.show.lines import open_console
 from berth_cli.transfer import pull_shown
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, Name
@@ -20,7 +20,7 @@ def command(name: Name, files: tuple[str, ...]) -> None:
     NAME is a reference such as ghcr.io/team/model:1, or hf://organisation/model, https://host/model.gguf,
     s3://bucket/folder.
     """
-    pull_shown(_choosing(name, files), Console())
+    pull_shown(_choosing(name, files), open_console())
 
 
 def _choosing(name: Name, files: tuple[str, ...]) -> Name:

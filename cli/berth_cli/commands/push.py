@@ -1,9 +1,9 @@
 """`berth push`."""
 
 import click
-from rich.console import Console
 
 from berth_cli.arguments import REFERENCE
+from berth_cli.show.lines import open_console
 from berth_cli.transfer import push_shown
 from berth_store.reference import Reference
 
@@ -15,4 +15,4 @@ def command(reference: Reference) -> None:
 
     Credentials are those of `docker login`. What the registry has already is not sent again.
     """
-    push_shown(reference, Console())
+    push_shown(reference, open_console())
