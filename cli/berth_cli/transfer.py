@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from berth_api.errors import BerthError
 from berth_cli.failure import INTERRUPTED
-from berth_cli.show.screen import say
+from berth_cli.show.lines import Lines, say
 from berth_cli.show.transfer import transfer_screen
 from berth_store.digest import Digest
 from berth_store.fetched import fetch_and_hold
@@ -21,6 +19,8 @@ from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import stored_digest
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from berth_store.signing.sign import Signer
 
 
@@ -30,7 +30,7 @@ class Interrupted(BerthError):  # noqa: N818 - said as what happened
     exit_code = INTERRUPTED
 
 
-def pull_shown(name: Name, console: Console, demand: Demand | None = None) -> None:
+def pull_shown(name: Name, console: "Console | Lines", demand: Demand | None = None) -> None:
     """Pulls and says the digest that a Model may pin, and who has signed it if that is asked. Raises `BerthError`."""
     store = Store(quota_bytes=default_quota())
     with transfer_screen(console) as progress:
@@ -51,7 +51,7 @@ def signer_of(store: Store, name: Name, digest: Digest, demand: Demand) -> str:
     return Judge(demand).signer_of(store, name, digest)
 
 
-def push_shown(reference: Reference, console: Console, signer: "Signer | None" = None) -> None:
+def push_shown(reference: Reference, console: "Console | Lines", signer: "Signer | None" = None) -> None:
     """Signs if a signer is given, pushes, and says the digest. Raises `BerthError`."""
     from berth_store.push import push  # noqa: PLC0415 - a pull starts sooner without it
 
@@ -65,7 +65,7 @@ def push_shown(reference: Reference, console: Console, signer: "Signer | None" =
     say(console, f"{reference.familiar}: {digest}")
 
 
-def sign_shown(reference: Reference, signer: "Signer", console: Console) -> None:
+def sign_shown(reference: Reference, signer: "Signer", console: "Console | Lines") -> None:
     """Signs an artifact of the store and says by whom. Raises `BerthError`."""
     from berth_store.signing.sign import sign_artifact  # noqa: PLC0415 - as above
 

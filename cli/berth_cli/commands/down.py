@@ -11,7 +11,8 @@ from berth_api.errors import BerthError
 from berth_cli.laptop.client import connect
 from berth_cli.laptop.detach import end_instance
 from berth_cli.laptop.home import InstanceRecord, RunFolder
-from berth_cli.show.screen import LineScreen, say
+from berth_cli.show.lines import say
+from berth_cli.show.screen import LineScreen
 from berth_store.home import default_home
 
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from berth_api.artifact import Task
 from berth_cli.arguments import REFERENCE
-from berth_cli.show.screen import say
+from berth_cli.show.lines import open_console, say
 from berth_cli.show.transfer import transfer_screen
 from berth_cli.signing import read_signer, sign_options
 from berth_cli.transfer import Interrupted, push_shown, sign_shown
@@ -73,7 +72,7 @@ def command(
     berth package --gguf ./model.gguf ghcr.io/me/mine:1      as with `docker model package`
     """
     path, reference = _choose(path_or_name, tag, gguf or safetensors_dir, both=bool(gguf and safetensors_dir))
-    console, signer = Console(), read_signer(sign_key, sign_certificate)
+    console, signer = open_console(), read_signer(sign_key, sign_certificate)
     try:
         with transfer_screen(console) as progress:
             digest = package(

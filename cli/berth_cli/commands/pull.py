@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from berth_cli.arguments import NAME
+from berth_cli.show.lines import open_console
 from berth_cli.signing import read_demand, verify_options
 from berth_cli.transfer import pull_shown
 from berth_store.reference import Reference
@@ -30,7 +30,7 @@ def command(
     NAME is a reference such as ghcr.io/team/model:1, or hf://organisation/model, https://host/model.gguf,
     s3://bucket/folder.
     """
-    pull_shown(_choosing(name, files), Console(), read_demand(verify_key, verify_authority, verify_signer))
+    pull_shown(_choosing(name, files), open_console(), read_demand(verify_key, verify_authority, verify_signer))
 
 
 def _choosing(name: Name, files: tuple[str, ...]) -> Name:

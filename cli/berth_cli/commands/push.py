@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from berth_cli.arguments import REFERENCE
+from berth_cli.show.lines import open_console
 from berth_cli.signing import read_signer, sign_options
 from berth_cli.transfer import push_shown
 from berth_store.reference import Reference
@@ -20,4 +20,4 @@ def command(reference: Reference, sign_key: Path | None, sign_certificate: Path 
     Credentials are those of `docker login`. What the registry has already is not sent again. The artifact's signatures
     go along, also those that it was packaged or pulled with.
     """
-    push_shown(reference, Console(), read_signer(sign_key, sign_certificate))
+    push_shown(reference, open_console(), read_signer(sign_key, sign_certificate))

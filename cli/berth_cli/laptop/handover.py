@@ -9,7 +9,7 @@ from berth_cli.laptop.detach import end_instance, start_detached
 from berth_cli.laptop.home import InstanceRecord, RunFolder
 from berth_cli.laptop.present import End, Outcome, conclude, present
 from berth_cli.manifests.source import Source
-from berth_cli.show.screen import say
+from berth_cli.show.lines import say
 
 STOP_SECONDS = 30.0
 

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from berth_cli.failure import FAILED
 from berth_cli.laptop.view import View
+from berth_cli.show.lines import say
 from berth_cli.show.progress import summary, waiting_text, what_to_try
-from berth_cli.show.screen import open_screen, say
+from berth_cli.show.screen import open_screen
 
 
 class End(StrEnum):

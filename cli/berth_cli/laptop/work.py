@@ -9,7 +9,8 @@ from berth_cli.failure import FAILED, INTERRUPTED, exit_code_of, failure_block
 from berth_cli.laptop.present import End, conclude, present
 from berth_cli.laptop.service import InstanceService
 from berth_cli.manifests.source import Source
-from berth_cli.show.screen import LineScreen, say
+from berth_cli.show.lines import say
+from berth_cli.show.screen import LineScreen
 
 
 class Foreground:

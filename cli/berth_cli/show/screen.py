@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from berth_cli.laptop.view import ModelStage, ModelView, View
+from berth_cli.show.lines import say
 from berth_cli.show.progress import changes, failure_text, rejected_text, stage_text
 
 _COLOURS = {ModelStage.READY: "green", ModelStage.FAILED: "red", ModelStage.SUSPENDED: "dim"}
@@ -75,11 +76,6 @@ def progress_table(view: View) -> Table:
     for model in view.models:
         table.add_row(f"[bold]{escape(model.title)}[/]", _cell(model))
     return table
-
-
-def say(console: Console, text: str) -> None:
-    """Prints text as it is: no markup, no wrapping, no colours of numbers, so that commands can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cell(model: ModelView) -> str:

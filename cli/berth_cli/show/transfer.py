@@ -2,57 +2,32 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
-
+from berth_cli.show.lines import Lines, say
 from berth_cli.show.quantity import bytes_text
-from berth_cli.show.screen import say
 from berth_store.progress import Progress, Report, Stage
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @contextmanager
-def transfer_screen(console: Console) -> Iterator[Report]:
+def transfer_screen(console: "Console | Lines") -> Iterator[Report]:
     """Gives the function that `berth_store` reports to; what was shown last stays on the screen."""
-    if not console.is_terminal or console.is_dumb_terminal:
+    if isinstance(console, Lines) or not console.is_terminal or console.is_dumb_terminal:
         yield LineReport(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Bars(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as bars:
-        yield BarReport(bars)
+    from berth_cli.show.bars import transfer_bar  # noqa: PLC0415 - it brings rich, see `berth_cli.show.lines`
 
-
-class BarReport:
-    """Moves one bar."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._task = bars.add_task("Resolving", total=None)
-
-    def __call__(self, moment: Progress) -> None:
-        """Draws a moment."""
-        done = moment.stage is Stage.DONE
-        self._bars.update(
-            self._task,
-            description=moment.stage.value,
-            completed=moment.bytes_total if done else moment.bytes_done,
-            total=moment.bytes_total or None,
-        )
+    with transfer_bar(console) as report:
+        yield report
 
 
 class LineReport:
     """Prints a line for each new stage and each further tenth."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console | Lines") -> None:
         self._console = console
         self._said: tuple[Stage, int] | None = None
 

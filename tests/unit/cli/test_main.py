@@ -1,6 +1,7 @@
 """The command line itself: help, usage, errors, completion, both programs."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -246,6 +247,18 @@ def test_the_shell_completes_commands(
     with pytest.raises(SystemExit):
         main.run([], program)
     assert capsys.readouterr().out == "plain,push\nplain,pull\n"
+
+
+@pytest.mark.parametrize(("environment", "expected"), [({}, "without"), ({"FORCE_COLOR": "1"}, "with")])
+def test_a_pull_loads_rich_for_a_terminal_alone(tmp_path: Path, environment: dict[str, str], expected: str) -> None:
+    code = (
+        "import sys; from berth_cli.main import run; assert run(['pull', 'localhost/none'], 'berth') == 1; "
+        "print('with' if 'rich' in sys.modules else 'without', file=sys.stderr)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in {"FORCE_COLOR", "TTY_COMPATIBLE"}}
+    environ |= {"BERTH_HOME": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == expected
 
 
 def test_help_and_list_do_not_load_engines_or_grpc() -> None:
