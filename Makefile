@@ -73,7 +73,7 @@ unit: install ## Run the tests that need nothing but Python
 .PHONY: integration
 INTEGRATION ?= tests/integration
 integration: install tools ## Run the tests with real Envoy, registry, engines, weights and API server (INTEGRATION=… some of them)
-	@$(BIN)/pytest -n 2 --dist loadfile $(INTEGRATION) -m 'not vllm and not model_signing'
+	@$(BIN)/pytest -n 2 --dist loadfile $(INTEGRATION) -m 'not (torch or vllm or model_signing)'
 
 # vLLM for the CPU, in an environment of its own: 5 GB of packages that could not stand beside ours.
 .tools/vllm/installed: tools/vllm/requirements.txt
@@ -90,7 +90,7 @@ integration: install tools ## Run the tests with real Envoy, registry, engines, 
 .PHONY: nightly
 nightly: install .tools/vllm/installed .tools/model-signing/installed ## Run the tests with a real vLLM on the CPU (15 minutes; 5 GB of disk, 5 GB of memory), and with model_signing
 	@BERTH_REQUIRE=model-signing $(BIN)/pytest -m model_signing tests/integration/store
-	@BERTH_REQUIRE=vllm,smollm2,minilm $(BIN)/pytest -m vllm tests/integration/vllm
+	@BERTH_REQUIRE=torch,vllm,smollm2,minilm $(BIN)/pytest -m 'torch or vllm' tests/integration/torch tests/integration/vllm
 
 .PHONY: model-signing-lock
 model-signing-lock: install ## Write the versions of model_signing for `make nightly` anew

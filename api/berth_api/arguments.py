@@ -89,6 +89,14 @@ ACCEPTED: Mapping[EngineType, Mapping[str, Value]] = {
         "provider": _one_of("cpu", "gpu", "cuda", "tensorrt", "migraphx", "rocm", "openvino"),
         "truncate": _FLAG,
     },
+    EngineType.TORCH: {
+        "aggregation": _one_of("first", "simple"),
+        "device": _one_of("auto", "cpu", "cuda"),
+        "dtype": _one_of("auto", "float32", "float16", "bfloat16"),
+        "normalize": _FLAG,
+        "pooling": _one_of("mean", "cls", "last", "max", "mean-sqrt-length", "weighted-mean"),
+        "truncate": _FLAG,
+    },
     EngineType.VLLM: {
         "async-scheduling": _FLAG,
         "attention-backend": Value("[A-Z][A-Z0-9_]{0,63}", "the name of a backend in capital letters"),

@@ -12,6 +12,16 @@ _TEXT = frozenset({Task.CHAT, Task.COMPLETION})
 _ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
 _TEXTS = frozenset({Task.EMBEDDING, Task.RERANK, Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
 _PICTURES = frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION, Task.TEXT_RECOGNITION})
+# Of transformers' architectures those that `tests/integration/torch` compares with transformers itself.
+_TRANSFORMERS = frozenset(
+    {
+        *_ENCODERS,
+        *("albert", "deberta", "deberta-v2", "electra", "modernbert", "mpnet", "nomic_bert", "xlm-roberta-xl"),
+        *("beit", "convnext", "convnextv2", "deit", "dinov2", "efficientnet", "mobilenet_v2", "regnet", "resnet"),
+        *("segformer", "swin", "vit"),
+        *("conditional_detr", "detr", "rt_detr", "yolos"),
+    }
+)
 _OTHER_FORMATS = (
     "use the model in a format for the CPU (many are published as GGUF, which LlamaCpp serves, and encoders can be "
     "exported to ONNX)"
@@ -20,20 +30,21 @@ _OTHER_FORMATS = (
 
 @dataclass(frozen=True)
 class Served:
-    """What one engine can serve: formats and tasks, and whether this version has the engine at all.
+    """What one engine can serve: formats and tasks.
 
     `only` are the tasks of a format from which it does not do all of them. `architectures` are those that it knows of a
-    format, where it does not know all: the artifact's own names for them. `most_devices` is how many GPUs one process
-    of it can use together; 0 where this version runs it on the CPU alone, as it does the tasks `on_host` in any case.
-    One that is made for GPUs (`wants_devices`) is taken without any only where it is asked for by name.
+    format, where it does not know all: the artifact's own names for them; one that `tries_others` takes any other where
+    it is asked for by name. `most_devices` is how many GPUs one process of it can use together; 0 where this version
+    runs it on the CPU alone, as it does the tasks `on_host` in any case. One that is made for GPUs (`wants_devices`) is
+    taken without any only where it is asked for by name.
     """
 
     formats: frozenset[Format]
     tasks: frozenset[Task]
-    available: bool
     most_devices: int = 0
     only: Mapping[Format, frozenset[Task]] = field(default_factory=dict)
     architectures: Mapping[Format, frozenset[str]] = field(default_factory=dict)
+    tries_others: bool = False
     on_host: frozenset[Task] = frozenset()
     wants_devices: bool = False
 
@@ -43,38 +54,37 @@ class Served:
 
 
 SERVED: Mapping[EngineType, Served] = {
-    EngineType.LLAMA_CPP: Served(
-        frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING, Task.RERANK}, available=True, most_devices=64
-    ),
+    EngineType.LLAMA_CPP: Served(frozenset({Format.GGUF}), _TEXT | {Task.EMBEDDING, Task.RERANK}, most_devices=64),
     EngineType.ONNX_RUNTIME: Served(
         frozenset({Format.ONNX, Format.SAFETENSORS}),
         _TEXT | _TEXTS | _PICTURES,
-        available=True,
         most_devices=1,
-        only={Format.SAFETENSORS: _TEXTS | _PICTURES},
+        only={Format.SAFETENSORS: _TEXTS},
         architectures={Format.SAFETENSORS: _ENCODERS},
         on_host=_TEXT,
+    ),
+    # Behind ONNX Runtime, for its image is ten times as large; before vLLM, which knows few of these architectures.
+    EngineType.TORCH: Served(
+        frozenset({Format.SAFETENSORS, Format.PYTORCH}),
+        _TEXTS | {Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION},
+        most_devices=1,
+        architectures={Format.SAFETENSORS: _TRANSFORMERS, Format.PYTORCH: _TRANSFORMERS},
+        tries_others=True,
     ),
     EngineType.VLLM: Served(
         frozenset({Format.SAFETENSORS}),
         _TEXT | {Task.EMBEDDING, Task.RERANK},
-        available=True,
         most_devices=64,
         wants_devices=True,
     ),
-    EngineType.TORCH: Served(frozenset({Format.SAFETENSORS, Format.PYTORCH}), frozenset(Task), available=False),
     EngineType.LITERT: Served(
-        frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION}), available=True
+        frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION})
     ),
 }
 
 
 _REMEDY_ARCHITECTURE = "bring the model as ONNX, exported with its tokenizer, or take a model of one of these"
-
-
-def available_engines() -> tuple[EngineType, ...]:
-    """The engines that this version has."""
-    return tuple(engine for engine, served in SERVED.items() if served.available)
+_REMEDY_TRY = "set spec.engine.type to Torch to try it by transformers all the same, or bring the model as ONNX"
 
 
 def formats_of(engine: EngineType) -> frozenset[Format]:
@@ -114,14 +124,14 @@ def _formats_on_devices(task: Task) -> frozenset[Format]:
     return frozenset(
         form
         for served in SERVED.values()
-        if served.available and served.most_devices and task not in served.on_host
-        for form in served.formats
+        if served.most_devices and task not in served.on_host
+        for form in served.formats - {Format.PYTORCH}
         if task in served.tasks_from(form)
     )
 
 
 def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
-    able = [engine for engine in available_engines() if _serves(engine, artifact)]
+    able = [engine for engine in SERVED if _serves(engine, artifact)]
     if not able:
         raise UnsupportedModel(_why_none(artifact))
     here = [engine for engine in able if gpu or not SERVED[engine].wants_devices]
@@ -133,8 +143,11 @@ def _first_that_serves(artifact: Artifact, *, gpu: bool) -> EngineType:
 
 def _serves(engine: EngineType, artifact: Artifact) -> bool:
     served = SERVED[engine]
-    known_task = artifact.task is Task.AUTO or artifact.task in served.tasks_from(artifact.format)
-    return artifact.format in served.formats and known_task and _knows(served, artifact)
+    return artifact.format in served.formats and _does(served, artifact) and _knows(served, artifact)
+
+
+def _does(served: Served, artifact: Artifact) -> bool:
+    return artifact.task is Task.AUTO or artifact.task in served.tasks_from(artifact.format)
 
 
 def _knows(served: Served, artifact: Artifact) -> bool:
@@ -145,18 +158,15 @@ def _knows(served: Served, artifact: Artifact) -> bool:
 
 def _checked(wanted: EngineType, artifact: Artifact) -> EngineType:
     served = SERVED[wanted]
-    if not served.available:
-        raise _refused(
-            f"this version has no engine {wanted}", f"leave it out, or use one of {_words(available_engines())}"
-        )
     if artifact.format not in served.formats:
         raise _refused(
             f"{wanted} loads {_words(served.formats)}, and this artifact is {artifact.format}",
             "leave it out, so that it is chosen",
         )
-    if not _knows(served, artifact):
-        raise _refused(_unknown_architecture(wanted, artifact), _REMEDY_ARCHITECTURE)
-    if not _serves(wanted, artifact):
+    if not served.tries_others and not _knows(served, artifact):
+        known = served.architectures[artifact.format]
+        raise _refused(_unknown_architecture(wanted, known, artifact), _REMEDY_ARCHITECTURE)
+    if not _does(served, artifact):
         tasks = _words(served.tasks_from(artifact.format))
         raise _refused(
             f"{wanted} serves {tasks} from {artifact.format}, and this model's task is {artifact.task}",
@@ -170,18 +180,16 @@ def _refused(message: str, remedy: str) -> InvalidSpec:
 
 
 def _why_none(artifact: Artifact) -> str:
-    tasks = sorted(
-        {task for served in SERVED.values() if served.available for task in served.tasks_from(artifact.format)}
-    )
+    tasks = sorted({task for served in SERVED.values() for task in served.tasks_from(artifact.format)})
     if artifact.task in tasks:
-        engine = next(each for each in available_engines() if artifact.format in SERVED[each].architectures)
-        return f"{_unknown_architecture(engine, artifact)}; {_REMEDY_ARCHITECTURE}"
+        doing = [served for served in SERVED.values() if artifact.task in served.tasks_from(artifact.format)]
+        known = frozenset[str]().union(*(served.architectures[artifact.format] for served in doing))
+        return f"{_unknown_architecture('this version', known, artifact)}; {_REMEDY_TRY}"
     if tasks:
         others = {
             form
             for served in SERVED.values()
-            if served.available
-            for form in served.formats - {artifact.format}
+            for form in served.formats - {artifact.format, Format.PYTORCH}
             if artifact.task in served.tasks_from(form)
         }
         bring = f"bring the model as {' or '.join(sorted(others))}, or " if others else ""
@@ -189,14 +197,13 @@ def _why_none(artifact: Artifact) -> str:
             f"no engine of this version serves {artifact.task} from {artifact.format}; {bring}"
             f"set spec.task to one of {_words(tasks)}, if the model can do that"
         )
-    formats = sorted({form for served in SERVED.values() if served.available for form in served.formats})
+    formats = sorted({form for served in SERVED.values() for form in served.formats} - {Format.PYTORCH})
     return f"no engine of this version loads {artifact.format} weights; it loads {_words(formats)}: {_OTHER_FORMATS}"
 
 
-def _unknown_architecture(engine: EngineType, artifact: Artifact) -> str:
-    known = SERVED[engine].architectures[artifact.format]
+def _unknown_architecture(who: str, known: frozenset[str], artifact: Artifact) -> str:
     return (
-        f"{engine} loads {artifact.format} of the architectures {_words(known)}, and this artifact's is "
+        f"{who} loads {artifact.format} of the architectures {_words(known)}, and this artifact's is "
         f"{artifact.architecture}"
     )
 

@@ -3,6 +3,7 @@
     BerthError
     ├── InvalidSpec        the user's manifest or argument can't be carried out until it is edited
     ├── UnsupportedModel   the artifact is no model that an engine here serves, or it is damaged
+    │   └── PickleRefused  its weights are pickles, and nobody has said that they may be
     └── Unavailable        right now it can't be done; trying again later may help
 
 Each carries what went wrong, why, and what to do, so that a condition, a CLI line and an OpenAI error can all be
@@ -43,6 +44,12 @@ class InvalidSpec(BerthError):  # noqa: N818 - the name of the condition reason,
 
 class UnsupportedModel(BerthError):  # noqa: N818 - reads as the condition it becomes
     """A file or folder that no engine can serve: unknown, damaged, truncated, or refused for safety."""
+
+
+class PickleRefused(UnsupportedModel):
+    """Weights that are Python pickles, of an artifact that is not trusted to have some."""
+
+    REMEDY = "set `spec.trust.pickle` if you know who made them"
 
 
 class Unavailable(BerthError):  # noqa: N818 - reads as the condition it becomes

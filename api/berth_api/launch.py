@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from berth_api.arguments import engine_arguments
-from berth_api.artifact import Artifact, EngineType, Task
+from berth_api.artifact import Artifact, EngineType, Format, Task
+from berth_api.conditions import Reason
 from berth_api.engines import check_devices, choose_engine
+from berth_api.errors import FieldError, InvalidSpec
 from berth_api.model import Model
-from berth_api.source import Draft
+from berth_api.source import Draft, Trust
 
 RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
@@ -47,6 +49,12 @@ def build_launch(
     Raises InvalidSpec or UnsupportedModel if no engine can serve it as asked.
     """
     spec = model.spec
+    if artifact.format is Format.PYTORCH and not spec.trust.pickle:
+        message, remedy = (
+            "its weights are Python pickles, and these are not trusted",
+            "set it to true, or use another form",
+        )
+        raise InvalidSpec(FieldError("spec.trust.pickle", message, remedy, Reason.PICKLE_REFUSED))
     wanted_task = artifact.task if spec.task is Task.AUTO else spec.task
     devices = spec.accelerator.count if spec.accelerator is not None else 0
     engine = choose_engine(artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=devices > 0)
@@ -67,6 +75,7 @@ def build_launch(
     argv = (
         *("python", "-m", RUNTIME_MODULE),
         *_given(options),
+        *trust_options(spec.trust),
         *_repeated("--adapter", _pairs(adapter_paths)),
         *_given(_draft_options(spec.draft, draft_path)),
         *_repeated("--hold", hold_paths),
@@ -90,10 +99,18 @@ def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
             return {"n-gpu-layers": "-1"}  # it keeps layers in the host's memory otherwise
         case EngineType.ONNX_RUNTIME if count:
             return {"provider": "gpu"}  # and computes on the CPU
+        case EngineType.TORCH if count:
+            return {"device": "cuda"}  # and would do with the CPU where the GPU can't be used
         case EngineType.VLLM if count:
             return {"tensor-parallel-size": str(count)}
         case _:
             return {}
+
+
+def trust_options(trust: Trust) -> tuple[str, ...]:
+    """What every program that looks at an artifact is told of it: resolver, loader and runtime have the same words."""
+    said = {"--trust-pickle": trust.pickle, "--trust-remote-code": trust.remote_code}
+    return tuple(option for option, is_so in said.items() if is_so)
 
 
 def _given(options: Mapping[str, object]) -> Iterator[str]:

@@ -6,7 +6,7 @@ added where the artifact says what a token takes: vLLM does not start without it
 is room is the engine's affair.
 """
 
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.model_status import MemoryFit
 
 MEBIBYTE = 1 << 20
@@ -14,6 +14,8 @@ GIBIBYTE = 1 << 30
 
 HOST_OVERHEAD_BYTES = 512 * MEBIBYTE
 """Python, the engine's library and its buffers in the host's memory."""
+_HOST_OVERHEADS = {EngineType.TORCH: GIBIBYTE}
+"""Of engines whose libraries are larger: PyTorch's and transformers' take 700 MiB before there is a batch."""
 DEVICE_OVERHEAD_BYTES = GIBIBYTE
 """The device's context and the engine's compute buffers, on each GPU."""
 _CACHE_SHARE = 5
@@ -27,14 +29,15 @@ _VOLUME_SPARE_SHARE = 20
 _VOLUME_SPARE_BYTES = 256 * MEBIBYTE
 
 
-def fit_on_host(artifact: Artifact) -> MemoryFit:
+def fit_on_host(artifact: Artifact, engine: EngineType = EngineType.AUTO) -> MemoryFit:
     """The arithmetic of a Model on the CPU: `perDeviceBytes` is what one pod needs of its node's memory."""
+    overhead = _HOST_OVERHEADS.get(engine, HOST_OVERHEAD_BYTES)
     if artifact.size_bytes is None:
-        return MemoryFit(overhead_bytes=HOST_OVERHEAD_BYTES)
+        return MemoryFit(overhead_bytes=overhead)
     return MemoryFit(
         weights_bytes=artifact.size_bytes,
-        overhead_bytes=HOST_OVERHEAD_BYTES,
-        per_device_bytes=artifact.size_bytes + HOST_OVERHEAD_BYTES,
+        overhead_bytes=overhead,
+        per_device_bytes=artifact.size_bytes + overhead,
     )
 
 
@@ -70,14 +73,14 @@ def kv_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str
     return artifact.kv_bytes_per_token * length
 
 
-def host_request_bytes(size_bytes: int, *, on_devices: bool) -> int:
+def host_request_bytes(size_bytes: int, *, on_devices: bool, engine: EngineType = EngineType.AUTO) -> int:
     """The memory request of a pod whose Model asks for none, in whole MiB.
 
-    On the CPU: the files, a fifth more, and 512 MiB. With GPUs: 1 GiB and a tenth of the files.
+    On the CPU: the files, a fifth more, and 512 MiB (Torch: 1 GiB). With GPUs: 1 GiB and a tenth of the files.
     """
     if on_devices:
         return _whole_mebibytes(GIBIBYTE + size_bytes // _DEVICE_HOST_SHARE)
-    return _whole_mebibytes(size_bytes + size_bytes // _CACHE_SHARE + HOST_OVERHEAD_BYTES)
+    return _whole_mebibytes(size_bytes + size_bytes // _CACHE_SHARE + _HOST_OVERHEADS.get(engine, HOST_OVERHEAD_BYTES))
 
 
 def volume_bytes(size_bytes: int) -> int:

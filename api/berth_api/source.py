@@ -75,7 +75,8 @@ class Source(Part):
     files: Annotated[tuple[FileGlob, ...], ListOf(64, "set")] = Field(
         default=(),
         description="Only the files that match one of these patterns, read as git reads its own: without a slash in "
-        "any folder, with one the whole path. Without patterns it is what one model needs, and never a pickle.",
+        "any folder, with one the whole path. Without patterns it is what one model needs. Pickles are never taken "
+        "unless `trust.pickle` is set.",
         examples=[["*.safetensors", "*.json"]],
     )
     digest: Digest | None = Field(
@@ -125,9 +126,17 @@ class Trust(Part):
     """What of the artifact may run as code. Nothing, unless said here."""
 
     pickle: bool = Field(
-        default=False, description="Weights may be Python pickles, which can run code when they are loaded."
+        default=False,
+        description="Weights may be Python pickles, which are read for tensors alone (`weights_only`). Taken where the "
+        "source has no other weights.",
     )
-    remote_code: bool = Field(default=False, description="Python files inside the artifact may be run.")
+    remote_code: bool = Field(
+        default=False,
+        description="Python files inside the artifact may be run in the engine's pod, by Torch and VLLM.",
+    )
+
+
+NO_TRUST = Trust()
 
 
 class Draft(Part):

@@ -10,9 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from berth_api.artifact import EngineType
 from berth_api.conditions import Reason
-from berth_api.engines import available_engines
 from berth_api.errors import FieldError
 from berth_api.field_path import FieldPath, render_path
 from berth_api.model import Model
@@ -38,7 +36,6 @@ def _scheme(*allowed: str) -> Callable[[str], bool]:
     return lambda uri: uri.partition("://")[0] in allowed
 
 
-_ENGINES = ", ".join(available_engines())
 _SOURCES = ("spec.source", "spec.adapters[].source", "spec.draft.source")
 
 MODEL: tuple[Refused, ...] = (
@@ -51,14 +48,6 @@ MODEL: tuple[Refused, ...] = (
             unless=_scheme("oci", "hf", "https", "s3", "file"),
         )
         for source in _SOURCES
-    ),
-    Refused("spec.trust.pickle"),
-    Refused("spec.trust.remoteCode"),
-    Refused(
-        "spec.engine.type",
-        f"the engines of this version are {_ENGINES}",
-        "use one of these, or leave it out",
-        unless=lambda engine: engine is EngineType.AUTO or engine in available_engines(),
     ),
     Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
     Refused("spec.rollout.strategy"),

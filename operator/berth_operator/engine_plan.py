@@ -71,7 +71,7 @@ def plan_engine(
     whole = _with_extras(artifact, found)
     there, extras = build_place(model, whole), tuple(_extra_places(model, found))
     launch = _launch(model, artifact, resolution, there, extras)
-    placement = place(model, whole, hardware, settings, _before(model, hardware, rollout))
+    placement = place(model, whole, hardware, settings, _before(model, hardware, rollout), engine=engine)
     image = _image(model, engine, placement, settings)
     serving = Serving(model, whole, launch, image, placement, there, extras, resolution.revision)
     template = build_pod_template(serving, settings)
@@ -169,6 +169,8 @@ def _image(model: Model, engine: EngineType, placement: Placement, settings: Ope
         return model.spec.engine.image
     if engine is EngineType.VLLM:
         return _vllm_image(placement, settings)
+    if engine is EngineType.TORCH:
+        return _torch_image(placement, settings)
     if placement.profile is None:
         return settings.images.cpu
     which = _IMAGE_OF[placement.profile.backend]
@@ -191,6 +193,21 @@ def _vllm_image(placement: Placement, settings: OperatorSettings) -> str:
         message, remedy = "this installation has no image for VLLM", "set images.vllm in the chart's values"
         raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
     return settings.images.vllm
+
+
+def _torch_image(placement: Placement, settings: OperatorSettings) -> str:
+    """One image for CPUs and for NVIDIA's GPUs: PyTorch's usual build computes on both."""
+    if placement.profile is not None and placement.profile.backend is not Backend.CUDA:
+        message = f"Berth's image of Torch computes on the CPU and on NVIDIA GPUs, not on {placement.profile.backend}"
+        remedy = (
+            "build its target with PyTorch for that, and name it in spec.engine.image, or leave out spec.accelerator"
+        )
+        raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
+    if not settings.images.torch:
+        message = "this installation has no image for Torch, which serves this model"
+        remedy = "set images.torch in the chart's values, name one in spec.engine.image, or bring the model as ONNX"
+        raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
+    return settings.images.torch
 
 
 def _surges(placement: Placement, rollout: Rollout, revision: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from berth_api.arguments import split_argument
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.conditions import Condition, ConditionType, Reason
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.memory import GIBIBYTE, fit_on_devices, fit_on_host, kv_cache_bytes, share_bytes
@@ -64,12 +64,18 @@ class Hardware:
 
 
 def place(
-    model: Model, artifact: Artifact, hardware: Hardware, settings: OperatorSettings, before: Before
+    model: Model,
+    artifact: Artifact,
+    hardware: Hardware,
+    settings: OperatorSettings,
+    before: Before,
+    *,
+    engine: EngineType = EngineType.AUTO,
 ) -> Placement:
-    """Choose. Raises InvalidSpec where no profile can be meant."""
+    """Choose the place for an engine. Raises InvalidSpec where no profile can be meant."""
     accelerator = model.spec.accelerator
     if accelerator is None:
-        return _on_host(model, artifact)
+        return _on_host(model, artifact, engine)
     profiles = candidates(accelerator, settings.profiles)
     arguments = dict(split_argument(argument) for argument in model.spec.engine.args)
     kv_cache = kv_cache_bytes(
@@ -122,8 +128,8 @@ def _listed(profiles: Mapping[str, Profile]) -> str:
     return ", ".join(f"`{name}` ({profile.memory})" for name, profile in sorted(profiles.items())) or "(none)"
 
 
-def _on_host(model: Model, artifact: Artifact) -> Placement:
-    memory = fit_on_host(artifact)
+def _on_host(model: Model, artifact: Artifact, engine: EngineType) -> Placement:
+    memory = fit_on_host(artifact, engine)
     if memory.per_device_bytes is None:
         return Placement(memory, _size_unknown())
     limit = model.spec.resources.limits.get("memory")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from berth_api.artifact import Artifact, EngineType, Task
 from berth_api.conditions import ConditionType, Reason, find_condition
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.launch import trust_options
 from berth_api.model import Model
 from berth_api.model_spec import ModelSpec
 from berth_api.model_status import ModelStatus
@@ -108,9 +109,10 @@ def questions_of(model: Model) -> tuple[Question, ...]:
 
 def inputs_of(spec: ModelSpec) -> str:
     """The name of the question about the Model's own source."""
-    # A Model without a template of its own asks what it asked before there were any.
+    # A Model without a template of its own, or trust, asks what it asked before there were any.
     own_template = ["own template"] if spec.chat_template else []
-    return _hash_of_question(spec.source, spec.task, spec.engine.type, spec.artifact.format, *own_template)
+    more = [*own_template, *trust_options(spec.trust)]
+    return _hash_of_question(spec.source, spec.task, spec.engine.type, spec.artifact.format, *more)
 
 
 def _extra_inputs(extra: Extra) -> str:

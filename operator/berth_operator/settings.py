@@ -31,6 +31,7 @@ class Images(Section):
     cuda: str = ""
     rocm: str = ""
     vllm: str = ""
+    torch: str = ""
 
 
 class Variable(Section):

@@ -9,6 +9,7 @@ from typing import Final
 
 from berth_api.artifact import EngineType, Task
 from berth_api.quantity import parse_quantity
+from berth_api.source import NO_TRUST, Trust
 
 MAX_NAME_LENGTH: Final = 50
 _NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")
@@ -56,6 +57,7 @@ class Options:
     holds: tuple[Path, ...] = ()
     draft: DraftArgument | None = None
     memory_bytes: int | None = None
+    trust: Trust = NO_TRUST
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -92,6 +94,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         holds=tuple(given.hold),
         draft=DraftArgument(given.draft, given.draft_tokens, given.draft_min_probability) if given.draft else None,
         memory_bytes=given.memory,
+        trust=Trust(pickle=given.trust_pickle, remote_code=given.trust_remote_code),
     )
 
 
@@ -141,6 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="stop guessing below this probability, 0 to 1 (default: 0)",
     )
     add("--log-requests", action="store_true", help="log one line for each request")
+    add("--trust-pickle", action="store_true", help="weights may be Python pickles; they are read for tensors alone")
+    add("--trust-remote-code", action="store_true", help="Python files beside the weights may be run")
     add(
         "--hold",
         type=Path,

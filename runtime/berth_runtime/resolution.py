@@ -107,6 +107,7 @@ def plan_model(
         args=options.engine_args,
         adapters={name: adapter.path for name, adapter in adapters.items()},
         draft=_draft_settings(options.draft, draft),
+        trust=options.trust,
     )
     return ResolvedModel(engine, task, model.format, LoadOrder(_module_of(engine), settings))
 
@@ -134,7 +135,8 @@ def _detect_adapter(name: str, path: Path) -> DetectedAdapter:
 def _detect(path: Path, options: Options) -> DetectedModel:
     formats = formats_of(options.engine) if path.is_dir() else ()
     own_template = options.chat_template is not None
-    return detect_bounded(path, task=options.task, formats=formats, own_template=own_template)
+    pickles = options.trust.pickle
+    return detect_bounded(path, task=options.task, formats=formats, own_template=own_template, pickles=pickles)
 
 
 def _module_of(engine: EngineType) -> str:

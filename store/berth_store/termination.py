@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from berth_api.errors import BerthError, InvalidSpec, UnsupportedModel
+from berth_api.conditions import Reason
+from berth_api.errors import BerthError, InvalidSpec, PickleRefused, UnsupportedModel
 from berth_store.errors import NoModelInSource, SourceError
 
 DEFAULT_LOG = Path("/dev/termination-log")
@@ -23,6 +24,8 @@ def reason_of(error: BerthError | OSError) -> str:
     match error:
         case InvalidSpec():
             return error.errors[0].reason
+        case PickleRefused():
+            return Reason.PICKLE_REFUSED
         case UnsupportedModel():
             return NoModelInSource.reason
         case SourceError():

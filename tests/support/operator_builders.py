@@ -35,7 +35,12 @@ def some_settings(**changed: Any) -> OperatorSettings:
     known: Json = {
         "namespace": "berth-system",
         "images": Images(
-            fetch="berth/fetch:1", cpu="berth/cpu:1", cuda="berth/cuda:1", rocm="berth/rocm:1", vllm="berth/vllm:1"
+            fetch="berth/fetch:1",
+            cpu="berth/cpu:1",
+            cuda="berth/cuda:1",
+            rocm="berth/rocm:1",
+            vllm="berth/vllm:1",
+            torch="berth/torch:1",
         ),
         "profiles": {
             "l4": Profile.model_validate({"memory": "24Gi", "nodeSelector": {"gpu": "l4"}}),

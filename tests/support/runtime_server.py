@@ -134,14 +134,14 @@ class RuntimeProcess:
             models: list[dict[str, Any]] = (await response.json())["models"]
         return {model["name"]: model for model in models}
 
-    async def wait_for_states(self, wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    async def wait_for_states(self, wanted: Mapping[str, str], *, seconds: float = 90) -> dict[str, dict[str, Any]]:
         """Poll `/status` until each model is in its state."""
 
         async def there() -> dict[str, dict[str, Any]] | None:
             status = await self.status()
             return status if all(status[name]["state"] == state for name, state in wanted.items()) else None
 
-        return await eventually(there, seconds=90)
+        return await eventually(there, seconds=seconds)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and wait for the exit status."""
@@ -150,11 +150,14 @@ class RuntimeProcess:
 
 
 @asynccontextmanager
-async def start_runtime(*arguments: str) -> AsyncIterator[RuntimeProcess]:
+async def start_runtime(
+    *arguments: str, python: Path = Path(sys.executable), environment: Mapping[str, str] | None = None
+) -> AsyncIterator[RuntimeProcess]:
     """Start the command on a free port; it listens when this returns, and is killed in the end if it still lives."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "berth_runtime", "--host", "127.0.0.1", "--port", "0", *arguments),
+        *(str(python), "-m", "berth_runtime", "--host", "127.0.0.1", "--port", "0", *arguments),
         stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
     log: list[dict[str, Any]] = []
     reader: asyncio.Task[None] | None = None

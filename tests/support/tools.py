@@ -73,6 +73,7 @@ TOOLS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "registry": (_registry, "run `make tools`, which builds it with Go, or install the package docker-registry"),
     "helm": (_helm, "run `make cluster-programs`, or install Helm 3.14 or newer"),
     "kube": (_kube, "run `make cluster-programs`, or name a folder with kube-apiserver and etcd in BERTH_KUBE_BIN"),
+    "torch": (_vllm, "run `make nightly`, or name a Python with PyTorch and transformers in BERTH_VLLM_PYTHON"),
     "vllm": (_vllm, "run `make nightly`, or name a Python with vLLM in BERTH_VLLM_PYTHON"),
     "model-signing": (
         _model_signing,

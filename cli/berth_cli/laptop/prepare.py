@@ -19,7 +19,7 @@ from berth_api.engines import choose_engine, formats_of
 from berth_api.errors import FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
-from berth_api.source import Source
+from berth_api.source import NO_TRUST, Source, Trust
 from berth_cli.laptop.parts import Preparation, Report
 from berth_cli.laptop.rate import RateMeter
 from berth_cli.laptop.standing import LOOPBACK
@@ -63,7 +63,7 @@ class LocalPreparer:
 
     async def _prepare(self, model: Model, report: Report) -> Preparation:
         report(ModelStage.RESOLVING, "", None)
-        there = await self._bring(model.spec.source, "spec.source", report)
+        there = await self._bring(model.spec.source, "spec.source", report, model.spec.trust)
         adapters = {}
         for index, adapter in enumerate(model.spec.adapters):
             adapters[adapter.name] = await self._bring(adapter.source, f"spec.adapters[{index}].source", report)
@@ -72,11 +72,11 @@ class LocalPreparer:
         report(ModelStage.DETECTING, "", None)
         return await asyncio.to_thread(_detect, model, there, adapters, draft)
 
-    async def _bring(self, source: Source, field: str, report: Report) -> _Place:
+    async def _bring(self, source: Source, field: str, report: Report, trust: Trust = NO_TRUST) -> _Place:
         """Have the source's files on this machine."""
         if source.uri.startswith("file://"):
             return _Place(local_path(source, field), None)
-        name = wanted_name(source, field)
+        name = wanted_name(source, field, trust)
         demand = wanted_signature(source, field)
         digest = await self._resolve(name, demand, report)
         signer = await asyncio.to_thread(self._signer, name, demand, digest)
@@ -130,10 +130,10 @@ class LocalPreparer:
         return Judge(demand).signer_of(self._store, name, digest) if demand is not None else None
 
 
-def wanted_name(source: Source, field: str = "spec.source") -> Name:
+def wanted_name(source: Source, field: str = "spec.source", trust: Trust = NO_TRUST) -> Name:
     """The name of what a source holds, pinned if it is. Raises `InvalidSpec`; the source stands at `field`."""
     try:
-        return source_name(source.uri, source.digest, source.files)
+        return source_name(source.uri, source.digest, source.files, trust=trust)
     except InvalidSpec as invalid:
         errors = (replace(error, path=error.path.replace("spec.source", field, 1)) for error in invalid.errors)
         raise InvalidSpec(*errors) from invalid
@@ -181,7 +181,7 @@ def _detect(
 ) -> Preparation:
     spec, path = model.spec, there.path
     formats = formats_of(spec.engine.type)
-    detected = detect_bounded(path, task=spec.task, formats=formats)
+    detected = detect_bounded(path, task=spec.task, formats=formats, pickles=spec.trust.pickle)
     if formats and path.is_dir():
         path = detected.weights[0]  # The runtime looks for itself, and is to find what the Model's engine needs.
     artifact = detected.artifact.model_copy(update={"digest": there.digest, "signer": there.signer})

@@ -11,7 +11,8 @@ from typing import Final
 
 from berth_api.artifact import Task
 from berth_api.drafts import ENGINE as DRAFT_ENGINE
-from berth_api.source import Source
+from berth_api.launch import trust_options
+from berth_api.source import NO_TRUST, Source, Trust
 from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import (
     FETCH_CONTAINER,
@@ -68,7 +69,13 @@ _LOGINS: Final = {
 
 
 def build_fetch_container(
-    source: Source, digest: str | None, place: Place, settings: OperatorSettings, *, revision: str = ""
+    source: Source,
+    digest: str | None,
+    place: Place,
+    settings: OperatorSettings,
+    *,
+    revision: str = "",
+    trust: Trust = NO_TRUST,
 ) -> Manifest:
     """The init container that brings the files to their place and tells its progress on a port, or that looks whether
     the node has brought them. `digest` and `revision` are those that were resolved.
@@ -76,7 +83,7 @@ def build_fetch_container(
     if not place.fetches:
         container = _build_container(FETCH_CONTAINER, ["python", "-m", *place.program], None, settings)
     else:
-        command = _fetch_command(place.program, source, digest, revision)
+        command = _fetch_command(place.program, source, digest, revision, trust)
         container = _build_container(FETCH_CONTAINER, command, source, settings)
         container["ports"] = [{"name": PROGRESS_PORT_NAME, "containerPort": PROGRESS_PORT, "protocol": "TCP"}]
     container["volumeMounts"] += place.loader_mounts
@@ -95,7 +102,8 @@ def build_extra_container(extra: ExtraPlace, place: Place, settings: OperatorSet
 def build_resolver_container(question: Question, settings: OperatorSettings) -> Manifest:
     """The container that finds out what the source holds and says it in its termination message."""
     spec, source = question.model.spec, question.source
-    options = _source_options(source, pinned_digest(source, question.path))
+    trust = spec.trust if question.extra is None else NO_TRUST
+    options = _source_options(source, pinned_digest(source, question.path), trust)
     if question.extra is not None and question.extra.is_draft:
         # It only goes on with texts, so neither its template nor what else it may do matters.
         options += ["--task", Task.COMPLETION, "--engine", DRAFT_ENGINE, "--own-template"]
@@ -131,16 +139,19 @@ def source_volumes(sources: Iterable[tuple[Source, str]], settings: OperatorSett
         yield {"name": _BUNDLE_VOLUME, "configMap": {"name": bundle.name, "items": items, "optional": True}}
 
 
-def _fetch_command(program: Sequence[str], source: Source, digest: str | None, revision: str) -> list[str]:
+def _fetch_command(
+    program: Sequence[str], source: Source, digest: str | None, revision: str, trust: Trust = NO_TRUST
+) -> list[str]:
     module, *options = program
-    found = [*_source_options(source, digest), *(["--revision", revision] if revision else [])]
+    found = [*_source_options(source, digest, trust), *(["--revision", revision] if revision else [])]
     return ["python", "-m", module, *found, *options, "--progress-port", str(PROGRESS_PORT)]
 
 
-def _source_options(source: Source, digest: str | None) -> list[str]:
+def _source_options(source: Source, digest: str | None, trust: Trust = NO_TRUST) -> list[str]:
     patterns = [f"--files={pattern}" for pattern in source.files]
     pinned = ["--digest", digest] if digest else []
-    return ["--source", source.uri, *pinned, *patterns, *signature_options(source.signature)]
+    signed = signature_options(source.signature)
+    return ["--source", source.uri, *pinned, *patterns, *trust_options(trust), *signed]
 
 
 def _login_of(source: Source) -> _Login:

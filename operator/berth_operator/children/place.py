@@ -161,6 +161,8 @@ def _in_image(model: Model, artifact: Artifact) -> Place:
     what = ["--task", str(artifact.task), "--format", str(artifact.format)]
     if model.spec.chat_template is not None:
         what.append("--own-template")
+    if model.spec.trust.pickle:
+        what.append("--trust-pickle")
     return Place(
         volumes=({"name": _VOLUME, "emptyDir": {"sizeLimit": _LINK_SIZE}}, volume),
         loader_mounts=({"name": _VOLUME, "mountPath": MODELS_PATH}, seen),

@@ -98,7 +98,8 @@ def _spec(serving: Serving, settings: OperatorSettings) -> Manifest:
 
 def _fetch(serving: Serving, settings: OperatorSettings) -> Manifest:
     digest, revision = serving.artifact.digest, serving.revision
-    return build_fetch_container(serving.model.spec.source, digest, serving.place, settings, revision=revision)
+    spec = serving.model.spec
+    return build_fetch_container(spec.source, digest, serving.place, settings, revision=revision, trust=spec.trust)
 
 
 def _fetch_extras(serving: Serving, settings: OperatorSettings) -> Iterator[Manifest]:

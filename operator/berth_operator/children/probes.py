@@ -10,15 +10,16 @@ from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import ENGINE_PORT_NAME
 
 _START_SECONDS: Final = 180
-# vLLM is half a minute in its imports, and compiles kernels and graphs before its first answer.
-_START_SECONDS_OF: Final = {EngineType.VLLM: 900}
+# vLLM is half a minute in its imports, and compiles kernels and graphs before its first answer. PyTorch's take as long
+# where a node's disk is cold.
+_START_SECONDS_OF: Final = {EngineType.VLLM: 900, EngineType.TORCH: 360}
 _SLOWEST_BYTES_PER_SECOND: Final = 32 * MEBIBYTE
 
 
 def start_seconds(model: Model, artifact: Artifact, engine: EngineType) -> int:
     """How long an engine may take from its start to its first answer before it is restarted.
 
-    Three minutes (vLLM: fifteen), and a second for each 32 MiB of files, which is what a slow disk gives;
+    Three minutes (Torch: six, vLLM: fifteen), and a second for each 32 MiB of files, which is what a slow disk gives;
     `rollout.startDeadline` bounds it, and stands for it where the size is not known.
     """
     deadline = max(model.spec.rollout.start_deadline.seconds, 1)

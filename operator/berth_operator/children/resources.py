@@ -31,7 +31,8 @@ def build_resources(
         requests.pop(placement.profile.resource, None)
     if artifact.size_bytes is not None:
         if "memory" not in named:
-            requests["memory"] = in_mebibytes(host_request_bytes(artifact.size_bytes, on_devices=placement.count > 0))
+            needed = host_request_bytes(artifact.size_bytes, on_devices=placement.count > 0, engine=engine)
+            requests["memory"] = in_mebibytes(needed)
         if on_node and _EPHEMERAL not in named:
             volume = volume_bytes(artifact.size_bytes)
             requests[_EPHEMERAL] = in_mebibytes(volume + _WRITTEN_BESIDES)

@@ -11,6 +11,7 @@ ENGINES: Mapping[EngineType, str] = {
     EngineType.LLAMA_CPP: "berth_runtime.engines.llamacpp",
     EngineType.ONNX_RUNTIME: "berth_runtime.engines.onnxruntime",
     EngineType.LITERT: "berth_runtime.engines.litert",
+    EngineType.TORCH: "berth_runtime.engines.torch",
 }
 
 

@@ -1,12 +1,15 @@
 """Opening a graph with ONNX Runtime, and its errors in plain words: for every engine module that runs one."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
+from berth_runtime.engines.jobs import RunFailed
 from berth_runtime.engines.onnx_providers import CPU, choose_providers
 from berth_runtime.engines.protocol import LoadFailed
 from berth_store.convert.served import ServedGraph
@@ -71,6 +74,15 @@ def open_session(
             f"compute on the CPU with the engine argument provider=cpu"
         )
     return session
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """A run of a graph by a scheduler: what the library raises meanwhile becomes `RunFailed`."""
+    try:
+        yield
+    except RUN_ERRORS as error:
+        raise RunFailed("ONNX Runtime", plain_words(error)) from error
 
 
 def plain_words(error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from berth_api.artifact import Task
 from berth_api.errors import BerthError
+from berth_api.source import NO_TRUST, Trust
 from berth_store.detect import DetectedModel
 
 
@@ -49,7 +50,8 @@ class EngineSettings:
     `context_length` and `parallel_sequences` are None where the user left the choice to the engine. `threads` is the
     number of cores that this process may use (cgroup and affinity are counted in), `memory_bytes` its memory. `args`
     are the `--engine-arg` pairs; an engine raises `LoadFailed` for one that it does not know. `adapters` are files by
-    the names under which they are asked for, as `<model>:<adapter>`. `draft` guesses tokens ahead.
+    the names under which they are asked for, as `<model>:<adapter>`. `draft` guesses tokens ahead. `trust` says what of
+    the artifact may run.
     """
 
     model: DetectedModel
@@ -62,6 +64,7 @@ class EngineSettings:
     args: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, Path] = field(default_factory=dict)
     draft: DraftSettings | None = None
+    trust: Trust = NO_TRUST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import orjson
 
 from berth_runtime.engines.protocol import Reply, Rows, Usage
 from berth_runtime.engines.text_entities import Aggregation, Entity, entities_of
-from berth_runtime.engines.text_graph import Floats
+from berth_runtime.engines.text_shape import Floats
 from berth_runtime.engines.text_tokens import Tokens
 
 

@@ -1,13 +1,13 @@
-"""The engine for the tasks on texts: tokenizer, graph, and the threads that batch, put together for one model.
+"""The engine for the tasks on texts: tokenizer, model, and the threads that batch, put together for one model.
 
-Created by `berth_runtime.engines.onnxruntime`.
+Created by `berth_runtime.engines.onnxruntime` and `torch`, which say how the model is opened.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
+from berth_runtime.engines.engine_arguments import Library, flag
 from berth_runtime.engines.first_reply import FirstReply
-from berth_runtime.engines.onnx_providers import CPU
-from berth_runtime.engines.onnx_session import open_session
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
     Capabilities,
@@ -17,44 +17,65 @@ from berth_runtime.engines.protocol import (
     Request,
     Rows,
 )
-from berth_runtime.engines.text_graph import TextGraph, read_shape
-from berth_runtime.engines.text_plan import batch_limits, flag, max_tokens, provider
-from berth_runtime.engines.text_scheduler import TextScheduler
+from berth_runtime.engines.text_plan import max_tokens
+from berth_runtime.engines.text_scheduler import Graph, TextScheduler
+from berth_runtime.engines.text_shape import Head, OutputShape
 from berth_runtime.engines.text_tasks import TEXT_TASKS, TextTask
 from berth_runtime.engines.text_tokens import TextLimits, TextTokenizer, load_tokenizer
+from berth_runtime.engines.text_window import BatchLimits
 
 # Requests in the window at once when the user names no number: enough to find neighbours of a length.
 PARALLEL_REQUESTS: Final = 128
 
-# Threads that keep a GPU busy: one computes while the other pads the next batch and answers the last.
-GPU_THREADS: Final = 2
+
+class TextModel(Protocol):
+    """Weights in memory, and how they are run best: by so many threads, in batches within `limits`."""
+
+    @property
+    def shape(self) -> OutputShape:
+        """What the model says."""
+        ...
+
+    @property
+    def limits(self) -> BatchLimits:
+        """When a batch is full."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads run it."""
+        ...
+
+    def ready(self, head: Head, padding_id: int) -> Graph:
+        """The model with what becomes of its output; short sequences are filled up with `padding_id`."""
+        ...
 
 
 class TextEngine:
-    """One model for texts; its task is one of `TEXT_TASKS`."""
+    """One model for texts; its task is one of `TEXT_TASKS`. `open_model` raises `LoadFailed`."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(
+        self, settings: EngineSettings, library: Library, open_model: Callable[[EngineSettings, TextTask], TextModel]
+    ) -> None:
         self._settings = settings
+        self._library = library
+        self._open = open_model
         self._task: TextTask | None = None
         self._scheduler: TextScheduler | None = None
 
     def load(self) -> Capabilities:
         """Read tokenizer and weights, check that they fit together, and start the threads."""
-        settings, args = self._settings, self._settings.args
-        task = TEXT_TASKS[settings.task](settings)
-        word = provider(args)
-        session = open_session(task.graph(), provider=word)
-        shape = read_shape(session, task.output)
-        task.fit(shape)
+        settings = self._settings
+        task = TEXT_TASKS[settings.task](settings, self._library)
+        model = self._open(settings, task)
+        task.fit(model.shape)
         limits = TextLimits(
-            max_tokens=max_tokens(settings, shape, task.max_sequence_length),
-            truncate=flag(args, "truncate", default=task.truncates),
+            max_tokens=max_tokens(settings, model.shape, task.max_sequence_length),
+            truncate=flag(settings.args, "truncate", default=task.truncates),
         )
         tokenizer = self._load_tokenizer(limits, task)
-        graph = TextGraph(session, shape, task.head(tokenizer), padding_id=tokenizer.padding_id)
-        gpu = session.get_providers()[0] != CPU
-        threads = min(GPU_THREADS, settings.threads) if gpu else settings.threads
-        self._scheduler = TextScheduler(tokenizer, graph, batch_limits(shape, gpu=gpu), threads=threads)
+        graph = model.ready(task.head(tokenizer), tokenizer.padding_id)
+        self._scheduler = TextScheduler(tokenizer, graph, model.limits, threads=model.threads)
         self._scheduler.start()
         self._task = task
         return Capabilities(

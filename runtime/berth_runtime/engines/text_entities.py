@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from berth_runtime.engines.text_graph import Floats
+from berth_runtime.engines.text_shape import Floats
 from berth_runtime.engines.text_tokens import Span
 
 OUTSIDE = "O"

@@ -1,40 +1,27 @@
 """An ONNX graph that takes batches of token ids: what it declares, and how it is run.
 
-Called by `berth_runtime.engines.text_engine` to load and by `text_scheduler` to run. One session is shared by all
-threads; each run stays on the thread that asks for it.
+`OnnxTexts` is opened by `berth_runtime.engines.onnxruntime`, `TextGraph` run by `text_scheduler`. One session is shared
+by all threads; each run stays on the thread that asks for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from berth_runtime.engines.onnx_session import OUTPUT_TYPES, RUN_ERRORS, plain_words
-from berth_runtime.engines.protocol import LoadFailed
-from berth_runtime.engines.text_tokens import TokenIds, Tokens
-
-Floats = NDArray[np.float32]
-Mask = NDArray[np.int64]
+from berth_runtime.engines.jobs import Interrupt
+from berth_runtime.engines.onnx_providers import CPU
+from berth_runtime.engines.onnx_session import OUTPUT_TYPES, RUN_ERRORS, open_session, plain_words, running
+from berth_runtime.engines.protocol import EngineSettings, LoadFailed
+from berth_runtime.engines.text_padding import pad
+from berth_runtime.engines.text_plan import GPU_THREADS, batch_limits, provider
+from berth_runtime.engines.text_shape import Head, OutputShape, Results, WantedOutput
+from berth_runtime.engines.text_tasks import TextTask
+from berth_runtime.engines.text_tokens import Tokens
 
 INPUT_TYPES: Mapping[str, type[np.integer]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
-
-Results = Floats | Sequence[Floats]
-"""One for each sequence: the rows of a matrix, or what may differ in length."""
-
-Head = Callable[[Floats, Mask], Results]
-"""From the graph's output for a batch, and the mask (1 is a token, 0 padding), to a result for each sequence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WantedOutput:
-    """The output to read: its name (None is the first), its number of dimensions, and why it has to have that."""
-
-    name: str | None
-    dimensions: int
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +33,10 @@ class GraphInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphShape:
-    """What the graph declares, checked. A `fixed_length` or `fixed_rows` is a size it was exported for.
-
-    Without an attention mask padding would change a result, so then only sequences of one length share a batch.
-    """
+class GraphShape(OutputShape):
+    """What the graph declares, checked."""
 
     inputs: tuple[GraphInput, ...]
-    output: str
-    width: int
-    fixed_length: int | None
-    fixed_rows: int | None
-
-    @property
-    def masks(self) -> bool:
-        """True if padding can be told from tokens."""
-        return any(value.name == "attention_mask" for value in self.inputs)
 
 
 def read_shape(session: onnxruntime.InferenceSession, wanted: WantedOutput) -> GraphShape:
@@ -85,7 +60,14 @@ def read_shape(session: onnxruntime.InferenceSession, wanted: WantedOutput) -> G
     width = chosen.shape[-1]
     if not isinstance(width, int):
         width = _measured_width(session, chosen.name, known, (rows or 1, length or 1))
-    return GraphShape(inputs=known, output=chosen.name, width=width, fixed_length=length, fixed_rows=rows)
+    return GraphShape(
+        inputs=known,
+        output=chosen.name,
+        width=width,
+        masks="attention_mask" in inputs,
+        fixed_length=length,
+        fixed_rows=rows,
+    )
 
 
 def _measured_width(
@@ -114,6 +96,21 @@ def _choose_output(session: onnxruntime.InferenceSession, wanted: WantedOutput) 
     return chosen
 
 
+class OnnxTexts:
+    """The weights in memory: a `TextModel`."""
+
+    def __init__(self, settings: EngineSettings, task: TextTask) -> None:
+        self._session = open_session(task.graph(), provider=provider(settings.args))
+        self._gpu = self._session.get_providers()[0] != CPU
+        self.shape = read_shape(self._session, task.output)
+        self.limits = batch_limits(self.shape, gpu=self._gpu)
+        self.threads = min(GPU_THREADS, settings.threads) if self._gpu else settings.threads
+
+    def ready(self, head: Head, padding_id: int) -> "TextGraph":
+        """The session with what becomes of its output."""
+        return TextGraph(self._session, self.shape, head, padding_id=padding_id)
+
+
 class TextGraph:
     """The session, ready to run batches."""
 
@@ -125,28 +122,16 @@ class TextGraph:
         self._padding_id = padding_id
         self.shape = shape
 
-    def run(self, batch: Sequence[Tokens], options: onnxruntime.RunOptions) -> Results:
-        """A result for each sequence, whatever its companions are.
+    def interrupt(self) -> Interrupt:
+        """What stops one run."""
+        options: Interrupt = onnxruntime.RunOptions()
+        return options
 
-        Raises one of `RUN_ERRORS` if the graph fails or `options.terminate` is set meanwhile.
-        """
-        values = self._pad(batch)
+    def run(self, batch: Sequence[Tokens], interrupt: Interrupt) -> Results:
+        """A result for each sequence, whatever its companions are; raises `RunFailed`."""
+        values = pad(batch, self._padding_id, rows=self.shape.fixed_rows or len(batch), length=self.shape.fixed_length)
         feed = {value.name: np.ascontiguousarray(values[value.name], dtype=value.dtype) for value in self.shape.inputs}
-        found = self._session.run([self.shape.output], feed, options)[0]
+        with running():
+            found = self._session.run([self.shape.output], feed, interrupt)[0]
         found = np.asarray(found[: len(batch)], dtype=np.float32)
         return self._head(found, values["attention_mask"][: len(batch)])
-
-    def _pad(self, batch: Sequence[Tokens]) -> dict[str, TokenIds]:
-        """The values of all inputs that there may be."""
-        rows = self.shape.fixed_rows or len(batch)
-        length = self.shape.fixed_length or max(map(len, batch))
-        ids = np.full((rows, length), self._padding_id, dtype=np.int64)
-        mask = np.zeros((rows, length), dtype=np.int64)
-        types = np.zeros((rows, length), dtype=np.int64)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens.ids
-            mask[row, : len(tokens)] = 1
-            if tokens.types is not None:
-                types[row, : len(tokens)] = tokens.types
-        places = np.broadcast_to(np.arange(length), ids.shape)
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types, "position_ids": places}

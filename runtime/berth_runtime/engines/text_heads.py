@@ -1,14 +1,14 @@
 """From what a graph says of a batch to each sequence's result, in numpy: vectors, scores, probabilities.
 
-Each function makes a `Head` of `berth_runtime.engines.text_graph`.
+Each function makes a `Head` of `berth_runtime.engines.text_shape`.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from berth_runtime.engines.text_graph import Floats, Head, Mask
 from berth_runtime.engines.text_pooling import normalize, pool
+from berth_runtime.engines.text_shape import Floats, Head, Mask
 from berth_store.detect import Pooling
 
 

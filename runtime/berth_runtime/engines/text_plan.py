@@ -3,41 +3,39 @@
 Called by `berth_runtime.engines.text_engine` and the tasks; whatever can't be right is a `LoadFailed` that says so.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from berth_api.artifact import Format, Task
+from berth_runtime.engines.engine_arguments import Library, argument, flag, one_of
 from berth_runtime.engines.onnx_providers import GPU, PROVIDERS
 from berth_runtime.engines.protocol import EngineSettings, LoadFailed
-from berth_runtime.engines.text_graph import GraphShape
+from berth_runtime.engines.text_shape import OutputShape
 from berth_runtime.engines.text_window import BatchLimits
 from berth_store.detect import EmbeddingSettings, Pooling
 
-T = TypeVar("T")
-
-_EVERY: Final = frozenset({"output", "provider", "quantize", "truncate"})
 INT8: Final = "int8"
 ARGUMENTS: Final[Mapping[Task, frozenset[str]]] = {
-    Task.EMBEDDING: _EVERY | {"normalize", "pooling"},
-    Task.RERANK: _EVERY,
-    Task.TEXT_CLASSIFICATION: _EVERY,
-    Task.TOKEN_CLASSIFICATION: _EVERY | {"aggregation"},
+    Task.EMBEDDING: frozenset({"normalize", "pooling", "truncate"}),
+    Task.RERANK: frozenset({"truncate"}),
+    Task.TEXT_CLASSIFICATION: frozenset({"truncate"}),
+    Task.TOKEN_CLASSIFICATION: frozenset({"aggregation", "truncate"}),
 }
 
 # The longest sequence where neither the artifact nor the user says one: what BERT was trained with.
 UNSTATED_MAX_TOKENS: Final = 512
 
+# Threads that keep a GPU busy: one computes while the other pads the next batch and answers the last.
+GPU_THREADS: Final = 2
+
 # A GPU is filled by larger batches than a core's cache is. Not measured on a GPU.
 GPU_LIMITS: Final = BatchLimits(max_sequences=128, max_tokens=8192, max_padding=0.25)
 
 
-def check_arguments(args: Mapping[str, str], task: Task) -> None:
-    """Raise `LoadFailed` for an argument that the task does not take."""
-    unknown = sorted(args.keys() - ARGUMENTS[task])
-    if unknown:
-        known = ", ".join(sorted(ARGUMENTS[task]))
-        raise LoadFailed(f"the engine OnnxRuntime has no argument {unknown[0]!r} for the task {task}; it has {known}")
+def check_arguments(args: Mapping[str, str], task: Task, library: Library) -> None:
+    """Raise `LoadFailed` for an argument that neither the task nor the library takes."""
+    library.check(args, task, ARGUMENTS[task])
 
 
 def embedding_settings(found: EmbeddingSettings, args: Mapping[str, str]) -> EmbeddingSettings:
@@ -52,13 +50,13 @@ def embedding_settings(found: EmbeddingSettings, args: Mapping[str, str]) -> Emb
 
 def provider(args: Mapping[str, str]) -> str | None:
     """The word for what computes; None is the CPU."""
-    return argument(args, "provider", _one_of((GPU, *PROVIDERS)), None, (GPU, *PROVIDERS))
+    return argument(args, "provider", one_of((GPU, *PROVIDERS)), None, (GPU, *PROVIDERS))
 
 
 def quantizes(settings: EngineSettings) -> bool:
     """Whether the matrices are to be computed with in int8; raises `LoadFailed` where they can't be."""
     args = settings.args
-    if argument(args, "quantize", _one_of((INT8,)), None, (INT8,)) is None:
+    if argument(args, "quantize", one_of((INT8,)), None, (INT8,)) is None:
         return False
     if settings.model.format is not Format.SAFETENSORS:
         raise LoadFailed(
@@ -71,7 +69,7 @@ def quantizes(settings: EngineSettings) -> bool:
     return True
 
 
-def width(shape: GraphShape, embedding: EmbeddingSettings) -> int:
+def width(shape: OutputShape, embedding: EmbeddingSettings) -> int:
     """The length of a vector; raises `LoadFailed` if the graph and the artifact's configuration differ."""
     if embedding.dimensions and shape.width != embedding.dimensions:
         raise LoadFailed(
@@ -81,7 +79,7 @@ def width(shape: GraphShape, embedding: EmbeddingSettings) -> int:
     return shape.width
 
 
-def class_names(shape: GraphShape, names: tuple[str, ...]) -> tuple[str, ...]:
+def class_names(shape: OutputShape, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the classes; those that config.json does not name are numbered, as transformers does."""
     if not shape.width:
         raise LoadFailed(f"the graph's output {shape.output} has no classes; export the model again")
@@ -93,7 +91,7 @@ def class_names(shape: GraphShape, names: tuple[str, ...]) -> tuple[str, ...]:
     return names or tuple(f"LABEL_{index}" for index in range(shape.width))
 
 
-def max_tokens(settings: EngineSettings, shape: GraphShape, stated: int | None) -> int:
+def max_tokens(settings: EngineSettings, shape: OutputShape, stated: int | None) -> int:
     """The longest sequence: the user's word, within what the model has positions for; else the artifact's own."""
     hard = [limit for limit in (settings.model.artifact.context_length, shape.fixed_length) if limit]
     wanted = settings.context_length
@@ -102,7 +100,7 @@ def max_tokens(settings: EngineSettings, shape: GraphShape, stated: int | None) 
     return wanted or min([*hard, stated or UNSTATED_MAX_TOKENS])
 
 
-def batch_limits(shape: GraphShape, *, gpu: bool = False) -> BatchLimits:
+def batch_limits(shape: OutputShape, *, gpu: bool = False) -> BatchLimits:
     """How batches are built: the measured default, narrower where the graph can't take it."""
     limits = GPU_LIMITS if gpu else BatchLimits()
     return replace(
@@ -110,32 +108,3 @@ def batch_limits(shape: GraphShape, *, gpu: bool = False) -> BatchLimits:
         max_sequences=shape.fixed_rows or limits.max_sequences,
         max_padding=limits.max_padding if shape.masks else 0.0,
     )
-
-
-def argument(
-    args: Mapping[str, str], name: str, parse: Callable[[str], T], default: T | None, allowed: Collection[str]
-) -> T | None:
-    """The argument's value, or `default`; `parse` raises `ValueError` for what is not `allowed`."""
-    value = args.get(name)
-    if value is None:
-        return default
-    try:
-        return parse(value)
-    except ValueError as error:
-        words = ", ".join(allowed)
-        raise LoadFailed(f"the engine argument {name}={value} is not known; it may be {words}") from error
-
-
-def flag(args: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """The argument's value, true or false."""
-    words = ("true", "false")
-    return argument(args, name, _one_of(words), "true" if default else "false", words) == "true"
-
-
-def _one_of(words: Collection[str]) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in words:
-            raise ValueError(value)
-        return value
-
-    return parse

@@ -1,4 +1,4 @@
-"""What the tasks on texts differ in: the graph's output, what becomes of it, and how a request is taken and answered.
+"""What the tasks on texts differ in: the model's output, what becomes of it, and how a request is taken and answered.
 
 One class for each task, by the protocol `TextTask`, in the table `TEXT_TASKS`; everything else they share, and
 `berth_runtime.engines.text_engine` puts it together.
@@ -14,6 +14,7 @@ import numpy as np
 from berth_api.artifact import Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_runtime.engines import text_heads
+from berth_runtime.engines.engine_arguments import Library, argument
 from berth_runtime.engines.protocol import (
     ClassificationRequest,
     EmbeddingRequest,
@@ -26,9 +27,7 @@ from berth_runtime.engines.protocol import (
 )
 from berth_runtime.engines.text_answers import EntitiesAnswer, RowsAnswer
 from berth_runtime.engines.text_entities import Aggregation
-from berth_runtime.engines.text_graph import GraphShape, Head, WantedOutput
 from berth_runtime.engines.text_plan import (
-    argument,
     check_arguments,
     class_names,
     embedding_settings,
@@ -36,6 +35,7 @@ from berth_runtime.engines.text_plan import (
     width,
 )
 from berth_runtime.engines.text_scheduler import Answer
+from berth_runtime.engines.text_shape import Head, OutputShape, WantedOutput
 from berth_runtime.engines.text_tokens import Input, Pair, TextTokenizer
 from berth_store.convert.encoder_heads import POOLINGS
 from berth_store.convert.served import ServedGraph, build_served_graph
@@ -63,10 +63,10 @@ class TextTask(Protocol):
     labels: tuple[str, ...]
 
     def graph(self) -> Path | ServedGraph:
-        """The graph to load."""
+        """The graph to load, for a library that runs graphs."""
         ...
 
-    def fit(self, shape: GraphShape) -> None:
+    def fit(self, shape: OutputShape) -> None:
         """Compare what the graph declares with what the artifact's files say; sets `dimensions` and `labels`."""
         ...
 
@@ -93,8 +93,8 @@ class Embedding:
     proof: Request = EmbeddingRequest((PROOF_TEXT,))
     labels: tuple[str, ...] = ()
 
-    def __init__(self, settings: EngineSettings) -> None:
-        check_arguments(settings.args, settings.task)
+    def __init__(self, settings: EngineSettings, library: Library) -> None:
+        check_arguments(settings.args, settings.task, library)
         found = embedding_settings(settings.model.embedding or EmbeddingSettings(pooling=None), settings.args)
         if found.pooling is None:
             raise LoadFailed(
@@ -103,7 +103,13 @@ class Embedding:
             )
         self._settings = settings
         self._stated = found
-        self._embedding, self._pooling = _plan_pooling(found, found.pooling, settings.model.format)
+        self._embedding, self._pooling = found, found.pooling
+        if library.makes_graphs:
+            self._embedding, self._pooling = _plan_pooling(found, found.pooling, settings.model.format)
+        elif found.pooling is Pooling.IN_GRAPH:
+            raise LoadFailed(
+                f"the engine {library.engine} has no graph that pools; give the argument pooling another way"
+            )
         self.prompt = found.default_prompt
         self.max_sequence_length = found.max_sequence_length
         self.dimensions: int | None = None
@@ -118,7 +124,7 @@ class Embedding:
         """With the pooling inside where the graph is made here and can do it."""
         return _graph(self._settings, self._stated.pooling, normalize=self._stated.normalize)
 
-    def fit(self, shape: GraphShape) -> None:
+    def fit(self, shape: OutputShape) -> None:
         """Compare the length of a vector."""
         self.dimensions = width(shape, self._embedding)
 
@@ -156,8 +162,8 @@ class _Classifier:
     logits_reason = "this task needs one score of each class for the text"
     dimensions: int | None = None
 
-    def __init__(self, settings: EngineSettings) -> None:
-        check_arguments(settings.args, settings.task)
+    def __init__(self, settings: EngineSettings, library: Library) -> None:
+        check_arguments(settings.args, settings.task, library)
         stated = settings.model.classifier or ClassifierSettings()
         self._settings = settings
         self._problem = stated.problem
@@ -172,7 +178,7 @@ class _Classifier:
     def graph(self) -> Path | ServedGraph:
         return _graph(self._settings, None, normalize=False)
 
-    def fit(self, shape: GraphShape) -> None:
+    def fit(self, shape: OutputShape) -> None:
         self.labels = class_names(shape, self._settings.model.labels)
 
     def check(self, answer: Rows | None) -> None:
@@ -186,7 +192,7 @@ class Rerank(_Classifier):
     truncates = True
     proof: Request = RerankRequest(PROOF_TEXT, (PROOF_TEXT,))
 
-    def fit(self, shape: GraphShape) -> None:
+    def fit(self, shape: OutputShape) -> None:
         """One label is a score; of two the second is yes."""
         labels = class_names(shape, self._settings.model.labels)
         if len(labels) > 2:
@@ -213,7 +219,7 @@ class TextClassification(_Classifier):
     operation = Operation.CLASSIFICATION
     proof: Request = ClassificationRequest((PROOF_TEXT,))
 
-    def fit(self, shape: GraphShape) -> None:
+    def fit(self, shape: OutputShape) -> None:
         """The names of the classes."""
         if self._problem is Problem.REGRESSION:
             raise LoadFailed(
@@ -244,8 +250,8 @@ class TokenClassification(_Classifier):
     logits_reason = "this task needs one score of each class for each token"
     proof: Request = ClassificationRequest((PROOF_TEXT,))
 
-    def __init__(self, settings: EngineSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: EngineSettings, library: Library) -> None:
+        super().__init__(settings, library)
         chosen = argument(settings.args, "aggregation", Aggregation, Aggregation.FIRST, tuple(Aggregation))
         self._aggregation = chosen or Aggregation.FIRST
 
@@ -260,7 +266,7 @@ class TokenClassification(_Classifier):
         return request.inputs, EntitiesAnswer(request.inputs, self.labels, self._aggregation)
 
 
-TEXT_TASKS: Mapping[Task, Callable[[EngineSettings], TextTask]] = {
+TEXT_TASKS: Mapping[Task, Callable[[EngineSettings, Library], TextTask]] = {
     Task.EMBEDDING: Embedding,
     Task.RERANK: Rerank,
     Task.TEXT_CLASSIFICATION: TextClassification,

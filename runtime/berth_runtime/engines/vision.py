@@ -1,21 +1,22 @@
-"""The engine for pictures on ONNX Runtime: it classifies them, finds objects in them, and reads lines of text.
+"""The engine for pictures: it classifies them, finds objects in them, and reads lines of text.
 
-`berth_runtime.engines.onnxruntime` creates it for these tasks. `load` puts together what the neighbours `vision_*` and
-`pictures` do: settings, graph, the reader of its outputs, and the threads that batch.
+`berth_runtime.engines.onnxruntime` and `torch` create it for these tasks, and say how the model is opened. `load` puts
+together what the neighbours `vision_*` and `pictures` do: settings, model, the reader of its outputs, and the threads
+that batch.
 """
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from PIL import Image
 
 from berth_api.artifact import Task
+from berth_runtime.engines.engine_arguments import Library
 from berth_runtime.engines.first_reply import FirstReply
-from berth_runtime.engines.onnx_session import RUN_ERRORS, open_session, plain_words
+from berth_runtime.engines.jobs import RunFailed
 from berth_runtime.engines.pictures import Picture, PictureSettings, most_pixels, prepare_picture, read_picture
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
@@ -27,9 +28,9 @@ from berth_runtime.engines.protocol import (
     Reply,
     Request,
 )
-from berth_runtime.engines.vision_graph import Outputs, VisionGraph
 from berth_runtime.engines.vision_readers import choose_reader
-from berth_runtime.engines.vision_scheduler import BatchLimits, VisionScheduler
+from berth_runtime.engines.vision_scheduler import BatchLimits, Graph, VisionScheduler
+from berth_runtime.engines.vision_scores import Outputs
 
 OPERATIONS: Final[Mapping[Task, Operation]] = {
     Task.IMAGE_CLASSIFICATION: Operation.IMAGE_CLASSIFICATION,
@@ -38,45 +39,64 @@ OPERATIONS: Final[Mapping[Task, Operation]] = {
 }
 PARAMETERS: Final[Mapping[Operation, frozenset[str]]] = {Operation.OBJECT_DETECTION: frozenset({"threshold"})}
 
-ARGUMENTS: Final = frozenset({"provider"})
-
 # Requests at work at once when the user names no number: enough that a free thread always finds a handful.
 PARALLEL_REQUESTS: Final = 128
 
 SAMPLE_EDGE: Final = 64
 
 
-class VisionEngine:
-    """One ONNX model that looks at pictures."""
+class VisionModel(Graph, Protocol):
+    """Weights in memory, and how they are run best: by so many threads, in batches within `limits`.
 
-    def __init__(self, settings: EngineSettings) -> None:
+    `outputs` are those that a run gives: at first all that may be read, then those that are.
+    """
+
+    outputs: tuple[str, ...]
+
+    @property
+    def limits(self) -> BatchLimits:
+        """When a batch is full."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads run it."""
+        ...
+
+
+class VisionEngine:
+    """One model that looks at pictures. `open_model` raises `LoadFailed`."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        library: Library,
+        open_model: Callable[[EngineSettings, PictureSettings], VisionModel],
+    ) -> None:
         self._settings = settings
+        self._library = library
+        self._open = open_model
         self._operation = OPERATIONS[settings.task]
         self._scheduler: VisionScheduler | None = None
 
     def load(self) -> Capabilities:
         """Read the weights, look at two pictures of our own to learn what the outputs are, and start the threads."""
         settings = self._settings
-        unknown = sorted(settings.args.keys() - ARGUMENTS)
-        if unknown:
-            known = ", ".join(sorted(ARGUMENTS))
-            raise LoadFailed(
-                f"the engine OnnxRuntime has no argument {unknown[0]!r} for the task {settings.task}; it has {known}"
-            )
+        self._library.check(settings.args, settings.task)
         picture = settings.model.picture
         if picture is None:
             raise LoadFailed(
                 "nothing says how pictures become the model's input; put its preprocessor_config.json beside the graph"
             )
-        graph = VisionGraph(open_session(settings.model.weights[0], provider=settings.args.get("provider")), picture)
-        reader = choose_reader(settings.task, settings.model, _samples(graph, picture))
-        graph.outputs = reader.outputs
+        model = self._open(settings, picture)
+        reader = choose_reader(settings.task, settings.model, _samples(model, picture))
+        model.outputs = reader.outputs
         self._scheduler = VisionScheduler(
             partial(read_picture, settings=picture, max_pixels=most_pixels(settings.memory_bytes)),
-            graph,
+            model,
             reader,
-            batch_limits(graph.fixed_rows),
-            threads=settings.threads,
+            model.limits,
+            threads=model.threads,
         )
         self._scheduler.start()
         return Capabilities(
@@ -99,11 +119,6 @@ class VisionEngine:
         self._scheduler.submit(request, reply)
 
 
-def batch_limits(fixed_rows: int | None) -> BatchLimits:
-    """How batches are built: the measured default, or as the graph was exported."""
-    return BatchLimits() if fixed_rows is None else BatchLimits(pictures=fixed_rows, pixels=sys.maxsize)
-
-
 def proof_picture() -> bytes:
     """A small picture, as a client would send it."""
     out = BytesIO()
@@ -116,13 +131,13 @@ def _gradient() -> Image.Image:
     return Image.fromarray(values.reshape(SAMPLE_EDGE, SAMPLE_EDGE, 3))
 
 
-def _samples(graph: VisionGraph, picture: PictureSettings) -> list[Outputs]:
-    """What the graph says of two pictures that have nothing in common."""
+def _samples(model: Graph, picture: PictureSettings) -> list[Outputs]:
+    """What the model says of two pictures that have nothing in common."""
     pictures = (Image.new("RGB", (SAMPLE_EDGE, SAMPLE_EDGE), "gray"), _gradient())
     try:
-        return [graph.run([prepare_picture(Picture(image), picture).tensor]) for image in pictures]
-    except RUN_ERRORS as error:
+        return [model.run([prepare_picture(Picture(image), picture).tensor], model.interrupt()) for image in pictures]
+    except RunFailed as error:
         raise LoadFailed(
-            f"the graph can't be run on a picture prepared as its files say: {plain_words(error)}; take "
-            "preprocessor_config.json and the graph of one model"
+            f"the model can't be run on a picture prepared as its files say: {error.why}; take "
+            "preprocessor_config.json and the weights of one model"
         ) from error

@@ -1,9 +1,10 @@
 """An ONNX graph that looks at batches of pictures: what it declares, and how it is run.
 
-Called by `berth_runtime.engines.vision` to load and by `vision_scheduler` to run. One session is shared by all threads;
+Opened by `berth_runtime.engines.onnxruntime`, run by `vision_scheduler`. One session is shared by all threads;
 each run stays on the thread that asks for it.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,12 +12,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from berth_runtime.engines.onnx_session import OUTPUT_TYPES
+from berth_runtime.engines.jobs import Interrupt
+from berth_runtime.engines.onnx_session import OUTPUT_TYPES, open_session, running
 from berth_runtime.engines.pictures import PictureSettings, Tensor
-from berth_runtime.engines.protocol import LoadFailed
-
-Outputs = Mapping[str, NDArray[np.float32]]
-"""The graph's outputs by name; the first dimension is the picture's."""
+from berth_runtime.engines.protocol import EngineSettings, LoadFailed
+from berth_runtime.engines.vision_scheduler import BatchLimits
+from berth_runtime.engines.vision_scores import Outputs
 
 INPUT_TYPES: Final[Mapping[str, type[np.generic]]] = {
     "tensor(float)": np.float32,
@@ -31,10 +32,21 @@ MASK_TYPES: Final[Mapping[str, type[np.generic]]] = {
 MASK: Final = "pixel_mask"
 
 
+def open_graph(settings: EngineSettings, picture: PictureSettings) -> "VisionGraph":
+    """The weights in memory: a `VisionModel`."""
+    session = open_session(settings.model.weights[0], provider=settings.args.get("provider"))
+    return VisionGraph(session, picture, threads=settings.threads)
+
+
+def batch_limits(fixed_rows: int | None) -> BatchLimits:
+    """How batches are built: the measured default, or as the graph was exported."""
+    return BatchLimits() if fixed_rows is None else BatchLimits(pictures=fixed_rows, pixels=sys.maxsize)
+
+
 class VisionGraph:
     """The session, ready for batches. `fixed_rows` is the size of a batch that the graph was exported for."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, settings: PictureSettings) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, settings: PictureSettings, *, threads: int = 1) -> None:
         """Check what the graph declares; raises `LoadFailed` naming what does not fit."""
         inputs = {value.name: value for value in session.get_inputs()}
         self._mask = inputs.pop(MASK, None)
@@ -52,19 +64,24 @@ class VisionGraph:
         self.outputs = tuple(value.name for value in session.get_outputs() if value.type in OUTPUT_TYPES)
         rows = self._input.shape[0]
         self.fixed_rows: int | None = rows if isinstance(rows, int) else None
+        self.limits = batch_limits(self.fixed_rows)
+        self.threads = threads
 
-    def run(self, tensors: Sequence[Tensor], options: onnxruntime.RunOptions | None = None) -> Outputs:
-        """The outputs for tensors of one shape.
+    def interrupt(self) -> Interrupt:
+        """What stops one run."""
+        options: Interrupt = onnxruntime.RunOptions()
+        return options
 
-        Raises one of `RUN_ERRORS` if the graph fails or `options.terminate` is set meanwhile.
-        """
+    def run(self, tensors: Sequence[Tensor], interrupt: Interrupt | None = None) -> Outputs:
+        """The outputs for tensors of one shape; raises `RunFailed`."""
         batch = np.zeros((self.fixed_rows or len(tensors), *tensors[0].shape), INPUT_TYPES[self._input.type])
         for row, tensor in enumerate(tensors):
             batch[row] = tensor
         feed: dict[str, NDArray[Any]] = {self._input.name: batch}
         if self._mask is not None:
             feed[MASK] = self._whole_mask(self._mask, batch)
-        found = self._session.run(list(self.outputs), feed, options)
+        with running():
+            found = self._session.run(list(self.outputs), feed, interrupt)
         return {
             name: np.asarray(value[: len(tensors)], dtype=np.float32)
             for name, value in zip(self.outputs, found, strict=True)

@@ -14,8 +14,7 @@ from berth_api.artifact import Task
 from berth_runtime.engines.pictures import Prepared
 from berth_runtime.engines.protocol import LoadFailed
 from berth_runtime.engines.vision_boxes import Found, read_anchors, read_finished, read_queries
-from berth_runtime.engines.vision_graph import Outputs
-from berth_runtime.engines.vision_scores import ScoreForm, Scores, probabilities, read_line, score_form
+from berth_runtime.engines.vision_scores import Outputs, ScoreForm, Scores, probabilities, read_line, score_form
 from berth_store.detect import DetectedModel
 
 LOGITS: Final = ("logits", "output_logits")

@@ -7,24 +7,19 @@ pictures are decoded at a time than the threads work on, however many wait.
 
 import math
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import onnxruntime
 import orjson
 
-from berth_runtime.engines.onnx_session import RUN_ERRORS, plain_words
+from berth_runtime.engines.jobs import Interrupt, Job, Jobs
 from berth_runtime.engines.pictures import BadPicture, Prepared, Tensor
 from berth_runtime.engines.protocol import Failure, ImageRequest, Reply, Rows, Usage
-from berth_runtime.engines.vision_graph import Outputs
 from berth_runtime.engines.vision_readers import Answer, Reader
-
-# How often it is looked whether clients have left. Nobody tells: a reply has to be asked.
-LOOK_SECONDS: Final = 0.05
+from berth_runtime.engines.vision_scores import Outputs
 
 NOT_FINITE: Final = Failure(
     500,
@@ -34,10 +29,14 @@ NOT_FINITE: Final = Failure(
 
 
 class Graph(Protocol):
-    """What looks at pictures: `VisionGraph`."""
+    """What looks at pictures: `VisionGraph`, `TorchPictures`."""
 
-    def run(self, tensors: Sequence[Tensor], options: onnxruntime.RunOptions | None = None) -> Outputs:
-        """The outputs for tensors of one shape; raises one of `RUN_ERRORS`."""
+    def interrupt(self) -> Interrupt:
+        """What stops one run."""
+        ...
+
+    def run(self, tensors: Sequence[Tensor], interrupt: Interrupt) -> Outputs:
+        """The outputs for tensors of one shape; raises `RunFailed`."""
         ...
 
 
@@ -58,14 +57,13 @@ class BatchLimits:
         return max(1, min(self.pictures, self.pixels // (width * height)))
 
 
-class _Job:
+class _Job(Job):
     """One request on its way. All but `request` and `reply` is touched under the scheduler's lock."""
 
     def __init__(self, request: ImageRequest, reply: Reply) -> None:
+        super().__init__(reply)
         self.request = request
-        self.reply = reply
         self.taken = 0
-        self.ended = False
         self.answers: dict[int, Answer] = {}
 
     @property
@@ -81,14 +79,6 @@ class _Item:
     job: _Job
     index: int
     prepared: Prepared
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Run:
-    """A batch that is in the graph now."""
-
-    items: Sequence[_Item]
-    options: onnxruntime.RunOptions
 
 
 class VisionScheduler:
@@ -108,32 +98,34 @@ class VisionScheduler:
         self._reader = reader
         self._threads = threads
         self._limits = limits
-        self._changed = threading.Condition()
         self._turns: deque[_Job] = deque()
-        self._jobs: set[_Job] = set()
-        self._runs: set[_Run] = set()
+        self._jobs: Jobs[_Job] = Jobs("picture")
 
     def start(self) -> None:
         """Start the threads; they end with the process."""
         for number in range(self._threads):
             threading.Thread(target=self._work, name=f"look-{number}", daemon=True).start()
-        threading.Thread(target=self._look_for_leavers, name="look-leavers", daemon=True).start()
+        self._jobs.start()
 
     def submit(self, request: ImageRequest, reply: Reply) -> None:
         """Take one request; the answer goes to `reply`."""
         job = _Job(request, reply)
-        with self._changed:
-            self._jobs.add(job)
+        with self._jobs.changed:
             self._turns.append(job)
-            self._changed.notify_all()
+            self._jobs.add(job)
 
     def _work(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._turns)
+            with self._jobs.changed:
+                self._jobs.changed.wait_for(lambda: self._turns)
                 handful = self._take()
             for batch in _batches(self._prepare_all(handful), self._limits):
-                self._look(batch)
+                for items, outputs in self._jobs.compute(batch, self._run, self._graph.interrupt):
+                    for row, item in enumerate(items):
+                        self._read(item, outputs, row)
+
+    def _run(self, items: Sequence[_Item], interrupt: Interrupt) -> Outputs:
+        return self._graph.run([item.prepared.tensor for item in items], interrupt)
 
     def _take(self) -> list[tuple[_Job, int]]:
         """The next pictures, one of each request in turn, and no more than leaves as many for each other thread."""
@@ -156,73 +148,24 @@ class VisionScheduler:
             try:
                 prepared = self._prepare(job.request.images[index])
             except BadPicture as error:
-                self._fail(job, Failure(400, "invalid_image", f"image[{index}]: {error}", "image"))
+                self._jobs.fail(job, Failure(400, "invalid_image", f"image[{index}]: {error}", "image"))
             else:
                 yield _Item(job, index, prepared)
-
-    def _look(self, items: Sequence[_Item]) -> None:
-        """Run a batch and answer; if it fails, each picture has a run of its own, so that none suffers for another."""
-        run = _Run(items, onnxruntime.RunOptions())
-        with self._changed:
-            self._runs.add(run)
-        try:
-            outputs = self._graph.run([item.prepared.tensor for item in items], run.options)
-        except RUN_ERRORS as error:
-            self._end_run(run)
-            if len(items) == 1:
-                self._fail(items[0].job, _graph_failed(error))
-                return
-            for item in items:
-                if not item.job.ended:
-                    self._look([item])
-            return
-        self._end_run(run)
-        for row, item in enumerate(items):
-            self._read(item, outputs, row)
-
-    def _end_run(self, run: _Run) -> None:
-        with self._changed:
-            self._runs.discard(run)
 
     def _read(self, item: _Item, outputs: Outputs, row: int) -> None:
         job = item.job
         if not all(np.isfinite(outputs[name][row]).all() for name in self._reader.outputs):
-            self._fail(job, NOT_FINITE)
+            self._jobs.fail(job, NOT_FINITE)
             return
         answer = self._reader.read(outputs, row, item.prepared, job.request.threshold)
-        with self._changed:
+        with self._jobs.changed:
             if job.ended:
                 return
             job.answers[item.index] = answer
             if len(job.answers) < len(job.request.images):
                 return
-            self._end(job)
+            self._jobs.end(job)
         _deliver(job)
-
-    def _fail(self, job: _Job, failure: Failure) -> None:
-        with self._changed:
-            if job.ended:
-                return
-            self._end(job)
-        job.reply.fail(failure)
-
-    def _end(self, job: _Job) -> None:
-        job.ended = True
-        self._jobs.discard(job)
-
-    def _look_for_leavers(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._jobs)
-                left = [job for job in self._jobs if job.reply.gone]
-                for job in left:
-                    self._end(job)
-                for run in self._runs:
-                    if all(item.job.ended for item in run.items):
-                        run.options.terminate = True
-            for job in left:
-                job.reply.finish(Usage(0))
-            time.sleep(LOOK_SECONDS)
 
 
 def _batches(items: Iterable[_Item], limits: BatchLimits) -> Iterator[Sequence[_Item]]:
@@ -245,7 +188,3 @@ def _deliver(job: _Job) -> None:
         return
     job.reply.chunk(orjson.dumps(answers))
     job.reply.finish(Usage(0))
-
-
-def _graph_failed(error: Exception) -> Failure:
-    return Failure(500, "engine_error", f"ONNX Runtime could not run the model on this picture: {plain_words(error)}")

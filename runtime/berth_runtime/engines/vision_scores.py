@@ -1,6 +1,6 @@
 """From a classifier's numbers to probabilities, and from a recogniser's to a text. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float32]
+Outputs = Mapping[str, Scores]
+"""A model's outputs by name; the first dimension is the picture's."""
 
 # Of a row of probabilities in float16; the sum of a row of logits comes so near 1 by no accident.
 SUM_TOLERANCE: Final = 5e-3

@@ -76,6 +76,7 @@ def render_arguments(
     return [
         *words,
         *_ALWAYS,
+        *(["--trust-remote-code"] if options.trust.remote_code else []),
         *_POOLING.get(task, ()),
         *_adapter_words(model.name, task, adapters),
         *_engine_words(options.engine_args),

@@ -17,8 +17,8 @@ from berth_store.convert.encoder_heads import CLASSIFIERS, vectors_head
 from berth_store.convert.onnx_messages import Pieces
 from berth_store.convert.tensors import EmbeddedWeights, EncoderTensors
 from berth_store.detect import Pooling, detect
+from berth_store.detect.checkpoint import stated_task
 from berth_store.detect.folder import ModelFolder
-from berth_store.detect.safetensors import stated_task
 from berth_store.detect.sentence import SentenceModel, read_embedding, refuse_unsupported_modules
 
 GRAPH_NAME = "model.onnx"

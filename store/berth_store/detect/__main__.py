@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from berth_api.artifact import Format, Task
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import PickleRefused, UnsupportedModel
 from berth_store.detect.adapter import detect_adapter
 from berth_store.detect.bounded import (
     DEFAULT_MEMORY_BYTES,
@@ -36,19 +36,25 @@ def main() -> int:
 
 
 def _answer(asked: argparse.Namespace) -> Answer:
-    refused = ""
+    refused, is_pickle = "", False
     try:
         if asked.sought is not Sought.ADAPTER:
-            found = detect(asked.path, task=asked.task, formats=asked.format, own_template=asked.own_template)
+            found = detect(
+                asked.path,
+                task=asked.task,
+                formats=asked.format,
+                own_template=asked.own_template,
+                pickles=asked.trust_pickle,
+            )
             return Answer(model=found)
     except UnsupportedModel as error:
-        refused = str(error)
+        refused, is_pickle = str(error), isinstance(error, PickleRefused)
     try:
         if asked.sought is not Sought.MODEL:
             return Answer(adapter=detect_adapter(asked.path))
     except UnsupportedModel as error:
         refused = refused or str(error)
-    return Answer(refused=refused)
+    return Answer(refused=refused, is_pickle=is_pickle)
 
 
 def _ask_for(path: Path, start: int, stop: int) -> None:
@@ -66,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", type=Format, action="append", default=[])
     parser.add_argument("--own-template", action="store_true", help="the user gives a chat template: do not judge this")
     parser.add_argument("--sought", type=Sought, default=Sought.MODEL)
+    parser.add_argument("--trust-pickle", action="store_true", help="weights may be Python pickles")
     parser.add_argument("--cpu-seconds", type=int, default=int(DEFAULT_TIMEOUT_SECONDS))
     parser.add_argument("--memory-bytes", type=int, default=DEFAULT_MEMORY_BYTES)
     parser.add_argument("--paged", action="store_true", help="ask on stdout for each stretch before it is read")

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from berth_api.artifact import Format, Task
-from berth_api.errors import Unavailable, UnsupportedModel
+from berth_api.errors import PickleRefused, Unavailable, UnsupportedModel
 from berth_store.detect.model import DetectedAdapter, DetectedModel
 from berth_store.detect.wish import Sought, Wish
 
@@ -47,6 +47,7 @@ class Answer(BaseModel):
     model: DetectedModel | None = None
     adapter: DetectedAdapter | None = None
     refused: str | None = None
+    is_pickle: bool = False
     want: Want | None = None
 
 
@@ -56,6 +57,7 @@ def detect_bounded(
     task: Task = Task.AUTO,
     formats: Collection[Format] = (),
     own_template: bool = False,
+    pickles: bool = False,
     cpu_seconds: int = DEFAULT_CPU_SECONDS,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -65,7 +67,7 @@ def detect_bounded(
     A file that takes more processor time or memory is an `UnsupportedModel` too. One that is not read in time although
     it took neither (a busy machine, a hanging network file system) is `Unavailable`.
     """
-    wish = Wish(task, frozenset(formats), own_template)
+    wish = Wish(task, frozenset(formats), own_template, pickles=pickles)
     return model_in(_ask(path, wish, cpu_seconds, timeout_seconds, memory_bytes), path)
 
 
@@ -122,7 +124,8 @@ def adapter_in(answer: Answer, path: Path) -> DetectedAdapter:
 
 
 def _refused(answer: Answer, path: Path) -> UnsupportedModel:
-    return UnsupportedModel(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
+    refusal = PickleRefused if answer.is_pickle else UnsupportedModel
+    return refusal(answer.refused or f"{path}: the reading ended without an answer; {_REMEDY}")
 
 
 def too_slow(path: Path, timeout_seconds: float) -> Unavailable:
@@ -160,6 +163,7 @@ def child_command(path: Path, wish: Wish, cpu_seconds: int, memory_bytes: int) -
     command += [word for each in sorted(wish.formats) for word in ("--format", each)]
     command += ["--own-template"] if wish.own_template else []
     command += ["--sought", wish.sought]
+    command += ["--trust-pickle"] if wish.pickles else []
     return [*command, "--", os.fspath(path)]
 
 

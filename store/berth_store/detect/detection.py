@@ -14,6 +14,7 @@ from berth_store.detect.gguf import detect_gguf, detect_gguf_folder
 from berth_store.detect.kinds import Kind, refusal, sniff
 from berth_store.detect.model import DetectedModel
 from berth_store.detect.onnx import choose_graph, detect_onnx, folder_of, named_graph
+from berth_store.detect.pickles import detect_pickles
 from berth_store.detect.safetensors import detect_safetensors
 from berth_store.detect.tasks import is_generative
 from berth_store.detect.tflite import choose_tflite, detect_tflite
@@ -30,7 +31,12 @@ _REMEDY_FORMAT = "correct `spec.artifact.format` or `spec.engine.type`, whicheve
 
 
 def detect(
-    path: Path, *, task: Task = Task.AUTO, formats: Collection[Format] = (), own_template: bool = False
+    path: Path,
+    *,
+    task: Task = Task.AUTO,
+    formats: Collection[Format] = (),
+    own_template: bool = False,
+    pickles: bool = False,
 ) -> DetectedModel:
     """What the file or folder at `path` is, read in this process.
 
@@ -38,7 +44,7 @@ def detect(
     the user gives a chat template too. `UnsupportedModel` says what is wrong or left open, why, and what to do. Use
     `detect_bounded` for files that come from elsewhere.
     """
-    wish = Wish(task, frozenset(formats), own_template)
+    wish = Wish(task, frozenset(formats), own_template, pickles=pickles)
     if not str(path).isprintable():
         raise UnsupportedModel(f"{str(path)!a} has characters in its name that can't be printed; rename it")
     path = Path(os.path.abspath(path))
@@ -49,7 +55,7 @@ def detect(
 
 def _detect_file(path: Path, wish: Wish) -> DetectedModel:
     kind = sniff(path)
-    found = FORMATS.get(kind)
+    found = _format_of(kind, wish)
     if found is None:
         raise refusal(path, kind)
     if not wish.allows(found):
@@ -61,12 +67,14 @@ def _detect_file(path: Path, wish: Wish) -> DetectedModel:
             return detect_onnx(folder_of(path), path, wish)
         case Format.SAFETENSORS:
             return detect_safetensors(ModelFolder(path.parent), [path], wish)
+        case Format.PYTORCH:
+            return detect_pickles(ModelFolder(path.parent), [path], wish)
         case _:
             return detect_tflite(ModelFolder(path.parent), path, wish)
 
 
 def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
-    found, refused = _look_through(folder)
+    found, refused = _look_through(folder, wish)
     graphs_below = [path for path in folder.files_in("onnx") if sniff(path) is Kind.ONNX]
     formats = set(found) | ({Format.ONNX} if graphs_below else set())
     if not formats:
@@ -80,19 +88,25 @@ def _detect_folder(folder: ModelFolder, wish: Wish) -> DetectedModel:
             model = detect_onnx(folder, graph, wish)
         case Format.SAFETENSORS:
             model = detect_safetensors(folder, found[chosen], wish)
+        case Format.PYTORCH:
+            model = detect_pickles(folder, found[chosen], wish)
         case _:
             model = detect_tflite(folder, choose_tflite(folder, found[chosen]), wish)
     return replace(model, notes=(*model.notes, *notes, *_notes_on_skipped(folder)))
 
 
-def _look_through(folder: ModelFolder) -> tuple[Found, dict[Kind, list[Path]]]:
+def _format_of(kind: Kind, wish: Wish) -> Format | None:
+    return Format.PYTORCH if kind is Kind.PICKLE and wish.pickles else FORMATS.get(kind)
+
+
+def _look_through(folder: ModelFolder, wish: Wish) -> tuple[Found, dict[Kind, list[Path]]]:
     """The folder's files by format, and those that may be weights but are refused."""
     found: Found = defaultdict(list)
     refused: dict[Kind, list[Path]] = defaultdict(list)
     for path in folder.files:
         kind = sniff(path)
-        if kind in FORMATS:
-            found[FORMATS[kind]].append(path)
+        if (form := _format_of(kind, wish)) is not None:
+            found[form].append(path)
         elif kind is not Kind.OTHER:
             refused[kind].append(path)
     return found, refused
@@ -112,7 +126,9 @@ def _nothing_found(folder: ModelFolder, refused: dict[Kind, list[Path]]) -> Unsu
 
 def _choose_format(folder: ModelFolder, formats: set[Format], wish: Wish) -> tuple[Format, tuple[str, ...]]:
     """The format to serve. ONNX beside safetensors are the same model twice: engines differ, so the task decides."""
-    allowed = sorted(filter(wish.allows, formats))
+    # Beside weights of another kind a pickle is the same model again, or what its training left behind.
+    others = formats - {Format.PYTORCH}
+    allowed = sorted(filter(wish.allows, others)) or sorted(filter(wish.allows, formats))
     if not allowed:
         held = ", ".join(sorted(formats))
         raise UnsupportedModel(f"{folder.root} holds {held} and no {wish.format_words}; {_REMEDY_FORMAT}")

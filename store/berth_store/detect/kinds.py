@@ -4,7 +4,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import PickleRefused, UnsupportedModel
 from berth_store.headers.file import open_regular
 from berth_store.headers.reads import read_at
 from berth_store.headers.safetensors import MAX_HEADER_BYTES
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     SAFETENSORS = "a safetensors file"
     TFLITE = "a TFLite file"
     PICKLE = "a Python pickle"
+    EXPORTED = "an archive of torch.export"
     OLD_GGML = "a GGML file from before GGUF"
     ORT = "a graph in the private format of ONNX Runtime"
     HDF5 = "an HDF5 file"
@@ -34,10 +35,15 @@ class Kind(StrEnum):
     OTHER = "of no known format"
 
 
+TRUST = PickleRefused.REMEDY
 REFUSALS = {
     Kind.PICKLE: (
         "loading a pickle runs whatever code its author put in, so it is not opened",
-        "convert the weights to safetensors, or choose a source that has them as safetensors, GGUF or ONNX",
+        f"convert the weights to safetensors, choose a source that has them so, or as GGUF or ONNX, or {TRUST}",
+    ),
+    Kind.EXPORTED: (
+        "PyTorch loads one by pickles, expressions and libraries that run what its author put in, trusted or not",
+        "export the model to ONNX, or bring its safetensors",
     ),
     Kind.OLD_GGML: ("engines read its successor only", "fetch the model as GGUF or convert it with llama.cpp"),
     Kind.ORT: ("it is bound to one version of that library", "fetch the ONNX graph that it was made from"),
@@ -94,6 +100,7 @@ def _by_structure(head: bytes, size: int) -> Kind:
     rules = (
         (Kind.SAFETENSORS, head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= min(size, MAX_HEADER_BYTES)),
         (Kind.ONNX, len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x80 and head[2] in _ONNX_SECOND_TAGS),
+        (Kind.EXPORTED, head.startswith(b"PK\x03\x04") and b"/data/weights/weight_" in head),
         (Kind.PICKLE, head.startswith(b"PK\x03\x04") and (b"data.pkl" in head or b".format_version" in head)),
         (Kind.ZIP, head.startswith(b"PK\x03\x04")),
         (Kind.PICKLE, head[:1] == b"\x80" and (head[1:2] in _PICKLE_PROTOCOLS or _LEGACY_TORCH in head)),
@@ -105,4 +112,5 @@ def _by_structure(head: bytes, size: int) -> Kind:
 def refusal(path: Path, kind: Kind) -> UnsupportedModel:
     """The error for a file that is no model for us."""
     why, remedy = REFUSALS[kind]
-    return UnsupportedModel(f"{path.name} is {kind}: {why}; {remedy}")
+    refused = PickleRefused if kind is Kind.PICKLE else UnsupportedModel
+    return refused(f"{path.name} is {kind}: {why}; {remedy}")

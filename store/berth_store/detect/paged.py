@@ -38,6 +38,7 @@ async def detect_paged(
     task: Task = Task.AUTO,
     formats: Collection[Format] = (),
     own_template: bool = False,
+    pickles: bool = False,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> DetectedModel:
     """What `detect` says of `path`, whose files have their true size, and the content that `supply` has put there.
@@ -45,7 +46,7 @@ async def detect_paged(
     `supply` gets a file below `path` and the stretch that is about to be read; what it raises is raised here. The
     bounds are those of `detect_bounded`, `timeout_seconds` between two requests of the child.
     """
-    wish = Wish(task, frozenset(formats), own_template)
+    wish = Wish(task, frozenset(formats), own_template, pickles=pickles)
     return model_in(await _ask(path, wish, supply, timeout_seconds), path)
 
 

@@ -31,6 +31,7 @@ class Wish:
     formats: frozenset[Format] = frozenset()
     own_template: bool = False
     sought: Sought = Sought.MODEL
+    pickles: bool = False
 
     def allows(self, found: Format) -> bool:
         """Whether weights of this format may be served."""

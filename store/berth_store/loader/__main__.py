@@ -48,7 +48,7 @@ async def run(options: Options) -> None:
         log.info("listening", extra={"port": port})
         try:
             digest = await choose_load(options)(
-                source_name(options.source, options.digest, options.files, options.revision),
+                source_name(options.source, options.digest, options.files, options.revision, options.trust),
                 options.into,
                 board,
                 registries=RegistryConfig.from_environment(),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from berth_api.source import NO_TRUST, Trust
 from berth_store.loader.load import MODEL_NAME, STORE_NAME
 from berth_store.signing.demand import Demand
 from berth_store.signing.options import add_options, read_demand
@@ -31,6 +32,7 @@ class Options:
     quota_bytes: int | None = None
     demand: Demand | None = None
     link: str = MODEL_NAME
+    trust: Trust = NO_TRUST
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -54,6 +56,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         quota_bytes=given.quota,
         demand=read_demand(given),
         link=given.link,
+        trust=Trust(pickle=given.trust_pickle, remote_code=given.trust_remote_code),
     )
 
 
@@ -68,6 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--digest", metavar="DIGEST", help="the digest that the source has to have")
     add("--files", action="append", default=[], metavar="PATTERN", help="only the files that match; may be repeated")
     add("--revision", default="", metavar="COMMIT", help="where an hf:// source was found")
+    add("--trust-pickle", action="store_true", help="weights may be Python pickles")
+    add("--trust-remote-code", action="store_true", help="Python files of the source are wanted too")
     add("--into", type=Path, required=True, metavar="FOLDER", help="where store and model will lie")
     add("--link", type=_link, default=MODEL_NAME, metavar="NAME", help="under which name in it (default: %(default)s)")
     add("--progress-port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="where /progress answers (0: any)")

@@ -29,7 +29,13 @@ def main() -> int:
     asked = build_parser().parse_args()
     end_at_once_on_signals()
     try:
-        found = find_model(asked.volume, task=asked.task, weights_format=asked.format, own_template=asked.own_template)
+        found = find_model(
+            asked.volume,
+            task=asked.task,
+            weights_format=asked.format,
+            own_template=asked.own_template,
+            pickles=asked.trust_pickle,
+        )
         link_to(found, asked.into)
     except (BerthError, OSError) as error:
         reason, message = reason_of(error), str(error)
@@ -41,7 +47,12 @@ def main() -> int:
 
 
 def find_model(
-    volume: Path, *, task: Task = Task.AUTO, weights_format: Format | None = None, own_template: bool = False
+    volume: Path,
+    *,
+    task: Task = Task.AUTO,
+    weights_format: Format | None = None,
+    own_template: bool = False,
+    pickles: bool = False,
 ) -> Path:
     """The folder of the image's file system that holds the model. Raises NoModelInSource."""
     formats = {weights_format} if weights_format else ()
@@ -54,7 +65,7 @@ def find_model(
     for folder in (volume / name for name in MODEL_FOLDERS):
         if folder.is_dir():
             try:
-                detect_bounded(folder, task=task, formats=formats, own_template=own_template)
+                detect_bounded(folder, task=task, formats=formats, own_template=own_template, pickles=pickles)
             except UnsupportedModel as refusal:
                 refusals.append(str(refusal).replace(str(volume), ""))
             else:
@@ -88,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")
     add("--format", type=Format, metavar="FORMAT", help="which of several formats is meant")
     add("--own-template", action="store_true", help="the user gives a chat template: do not judge this model's")
+    add("--trust-pickle", action="store_true", help="weights may be Python pickles")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where a failure is told")
     return parser
 

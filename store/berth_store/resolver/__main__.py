@@ -12,6 +12,7 @@ from pathlib import Path
 
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError
+from berth_api.source import Trust
 from berth_store.errors import SourceUnreachable
 from berth_store.registries import RegistryConfig
 from berth_store.resolver.resolve import Resolution, resolve
@@ -41,7 +42,8 @@ def main() -> int:
 
 async def find_out(asked: argparse.Namespace) -> Resolution:
     """What the command line asks for. Raises `BerthError`."""
-    name = source_name(asked.source, asked.digest, asked.files)
+    trust = Trust(pickle=asked.trust_pickle, remote_code=asked.trust_remote_code)
+    name = source_name(asked.source, asked.digest, asked.files, trust=trust)
     try:
         with tempfile.TemporaryDirectory(prefix="berth-", dir=asked.scratch, ignore_cleanup_errors=True) as scratch:
             async with asyncio.timeout(asked.timeout):
@@ -55,6 +57,7 @@ async def find_out(asked: argparse.Namespace) -> Resolution:
                     own_template=asked.own_template,
                     demand=read_demand(asked),
                     adapter=asked.adapter,
+                    pickles=trust.pickle,
                 )
     except TimeoutError as error:
         raise SourceUnreachable(
@@ -85,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_options(parser)
     add("--adapter", action="store_true", help="it holds an adapter for a model, and no model of its own")
+    add("--trust-pickle", action="store_true", help="weights may be Python pickles")
+    add("--trust-remote-code", action="store_true", help="Python files of the source are wanted too")
     add("--scratch", type=Path, metavar="FOLDER", help="where to keep what is looked at (default: TMPDIR, or /tmp)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="when to give up")
     add("--termination-log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="where the answer is written too")

@@ -48,13 +48,14 @@ async def resolve(
     own_template: bool = False,
     demand: Demand | None = None,
     adapter: bool = False,
+    pickles: bool = False,
 ) -> Resolution:
     """What the artifact is; `scratch` is an empty folder for the parts of it that are looked at.
 
-    `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too; without
-    a format, what the `engine` loads is looked for. Raises what `berth_store.errors` lists, UnsupportedModel where it
-    is no model, Unavailable where it can't be looked at now. What a `demand` asks of its signature is judged too, as
-    far as digests are known.
+    `task` and `weights_format` are the user's words, `own_template` says that they give a chat template too, `pickles`
+    that weights may be some; without a format, what the `engine` loads is looked for. Raises what `berth_store.errors`
+    lists, UnsupportedModel where it is no model, Unavailable where it can't be looked at now. What a `demand` asks of
+    its signature is judged too, as far as digests are known.
     """
     async with Transport(registries) as transport:
         source = open_source(name, transport, registries)
@@ -71,10 +72,10 @@ async def resolve(
             else:
                 formats = {weights_format} if weights_format else formats_of(engine)
                 found = await detect_paged(
-                    there.view, there.supply, task=task, formats=formats, own_template=own_template
+                    there.view, there.supply, task=task, formats=formats, own_template=own_template, pickles=pickles
                 )
         except UnsupportedModel as error:
-            raise UnsupportedModel(_named(str(error), there.view, name)) from error
+            raise type(error)(_named(str(error), there.view, name)) from error
     # An archive is fetched and unpacked whole, whatever is taken of it, and what it holds lies beside it.
     whole = len(files) == len(listing.files) + len(inside)
     further_bytes = listing.further_bytes if whole or inside else 0

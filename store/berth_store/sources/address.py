@@ -6,6 +6,8 @@ is a place, the patterns of the files that are wanted of it, and perhaps the dig
     hf://Qwen/Qwen3-8B@main
     s3://models/qwen3#*.json&*.safetensors
     https://example.com/model.gguf@sha256:…
+
+What of the place is trusted decides which of its files are taken, so it is part of the name: `#!pickle&!code`.
 """
 
 import re
@@ -15,6 +17,7 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.source import NO_TRUST, Trust
 from berth_store.digest import DIGEST_PATTERN, Digest, parse_digest
 from berth_store.reference import DIGEST_FIELD, SCHEME, Reference, source_reference
 from berth_store.sources.locations import BucketLocation, HubLocation, WebLocation
@@ -27,15 +30,20 @@ _PARSERS: dict[str, Callable[[str], HubLocation | WebLocation | BucketLocation]]
 }
 _PINNED = re.compile(rf"(.+)@({DIGEST_PATTERN})")
 _PATTERN_SAFE = "/*?[]!,+()@: "
+_PICKLE, _CODE = "!pickle", "!code"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Some files of one place. `files` are sorted patterns; none means what a model needs of it."""
+    """Some files of one place. `files` are sorted patterns; none means what a model needs of it.
+
+    Pickles and Python files are taken only where they are trusted.
+    """
 
     location: Location
     files: tuple[str, ...] = ()
     digest: Digest | None = None
+    trust: Trust = NO_TRUST
 
     @property
     def uri(self) -> str:
@@ -85,7 +93,9 @@ class Address:
 
     @property
     def _fragment(self) -> str:
-        return f"#{'&'.join(quote(pattern, safe=_PATTERN_SAFE) for pattern in self.files)}" if self.files else ""
+        trusted = [word for word, is_so in ((_PICKLE, self.trust.pickle), (_CODE, self.trust.remote_code)) if is_so]
+        patterns = [_quoted(pattern) for pattern in self.files]
+        return f"#{'&'.join((*trusted, *patterns))}" if trusted or patterns else ""
 
 
 Name = Reference | Address
@@ -99,26 +109,30 @@ def parse_name(text: str) -> Name:
     pinned = _PINNED.fullmatch(text)
     rest, digest = (pinned[1], Digest(pinned[2])) if pinned else (text, None)
     uri, _, fragment = rest.partition("#")
-    files = tuple(sorted({unquote(pattern) for pattern in fragment.split("&")})) if fragment else ()
-    return _address(uri, files, digest)
+    words = fragment.split("&") if fragment else []
+    trust = Trust(pickle=_PICKLE in words, remote_code=_CODE in words)
+    files = tuple(sorted({unquote(word) for word in words if word not in {_PICKLE, _CODE}}))
+    return replace(_address(uri, files, digest), trust=trust)
 
 
-def source_name(uri: str, digest: str | None, files: Sequence[str] = (), revision: str = "") -> Name:
+def source_name(
+    uri: str, digest: str | None, files: Sequence[str] = (), revision: str = "", trust: Trust = NO_TRUST
+) -> Name:
     """What a Model's `spec.source` names. `revision` is the commit that was found where `uri` gives a branch.
 
-    Raises InvalidSpec.
+    Of a registry's whole artifact everything is taken, whatever is trusted. Raises InvalidSpec.
     """
     scheme = uri.partition("://")[0]
     if scheme == "oci" or "://" not in uri:
         reference = source_reference(uri, digest)
-        return Address(reference, _sorted(files), reference.digest) if files else reference
+        return Address(reference, _sorted(files), reference.digest, trust) if files else reference
     pinned = _PINNED.fullmatch(uri)
     rest, in_uri = (pinned[1], Digest(pinned[2])) if pinned else (uri, None)
     asked = parse_digest(digest, path=DIGEST_FIELD) if digest else None
     if asked and in_uri and asked != in_uri:
         message = f"it pins {asked}, and spec.source.uri pins {in_uri}"
         raise InvalidSpec(FieldError(DIGEST_FIELD, message, "keep one of the two"))
-    found = _address(rest, _sorted(files), asked or in_uri)
+    found = replace(_address(rest, _sorted(files), asked or in_uri), trust=trust)
     if revision and isinstance(found.location, HubLocation):
         found = replace(found, location=found.location.at(revision))
     return found
@@ -134,6 +148,12 @@ def _address(uri: str, files: tuple[str, ...], digest: Digest | None) -> Address
         known = ", ".join(f"{each}://" for each in ("oci", *_PARSERS))
         raise InvalidSpec(FieldError("reference", f"nothing is fetched from {scheme[:20]}://", f"use one of {known}"))
     return Address(parse(rest), files, digest)
+
+
+def _quoted(pattern: str) -> str:
+    """The pattern as a part of a fragment, in which a word that begins with `!` is one of ours."""
+    quoted = quote(pattern, safe=_PATTERN_SAFE)
+    return f"%21{quoted[1:]}" if quoted.startswith("!") else quoted
 
 
 def _sorted(files: Sequence[str]) -> tuple[str, ...]:

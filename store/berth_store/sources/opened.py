@@ -32,17 +32,21 @@ def open_source(name: Name, transport: Transport, config: RegistryConfig) -> Sou
 
 
 def select(name: Name, files: tuple[ListedFile, ...]) -> Selection:
-    """The files that are wanted, sorted by path. Raises NoModelInSource where there are none, or a choice is left."""
+    """The files that are wanted, sorted by path.
+
+    Raises NoModelInSource where there are none, or a choice is left, and PickleRefused.
+    """
     origin = str(name)
-    location = name.location if isinstance(name, Address) else name
-    if isinstance(name, Address) and name.files:
-        selection = select_matching(files, name.files, origin)
-    elif isinstance(location, HubLocation):
-        selection = select_model(files, location.quantization, origin)
-    elif isinstance(location, BucketLocation):
-        selection = select_model(files, "", origin)
-    elif isinstance(location, WebLocation):
-        selection = select_matching(files, ("*",), origin)
+    if not isinstance(name, Address):
+        return Selection(files)
+    if name.files:
+        selection = select_matching(files, name.files, origin, name.trust)
+    elif isinstance(name.location, HubLocation):
+        selection = select_model(files, name.location.quantization, origin, name.trust)
+    elif isinstance(name.location, BucketLocation):
+        selection = select_model(files, "", origin, name.trust)
+    elif isinstance(name.location, WebLocation):
+        selection = select_matching(files, ("*",), origin, name.trust)
     else:
         return Selection(files)
     if len(selection.files) > MAX_LAYERS:

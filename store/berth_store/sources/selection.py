@@ -1,14 +1,17 @@
 """Which files of a source are fetched: those of the user's patterns, or what one model needs. Pure functions of names.
 
 A repository holds the same weights many times over: for other frameworks, in other precisions, as pickles. One of them
-is enough, and pickles are never taken, because loading one runs whatever its maker wrote into it. What is taken is
-safetensors, else GGUF of one quantisation, else ONNX, else TFLite; where the names leave a choice, it is asked for.
+is enough. What is taken is safetensors, else GGUF of one quantisation, else ONNX, else TFLite; where the names leave a
+choice, it is asked for. Pickles are taken only where they are trusted and there is nothing else, because loading one
+runs whatever its maker wrote into it; and code only where that is.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from berth_api.errors import PickleRefused
+from berth_api.source import NO_TRUST, Trust
 from berth_store.errors import NoModelInSource
 from berth_store.sources.patterns import matches
 from berth_store.sources.protocol import ListedFile
@@ -16,7 +19,7 @@ from berth_store.sources.protocol import ListedFile
 MAX_NAMED = 12
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".nemo")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".mar")
-# Weights for other frameworks, code, and what people look at. Code is not run, so it is not fetched.
+# Weights for other frameworks, programs, and what people look at.
 _NEEDLESS = (
     *(
         ".h5",
@@ -31,11 +34,14 @@ _NEEDLESS = (
         ".engine",
         ".dat",
     ),
-    *(".py", ".pyc", ".sh", ".ipynb", ".so", ".dll", ".js"),
+    *(".pyc", ".sh", ".ipynb", ".so", ".dll", ".js"),
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".mp4", ".webm", ".wav", ".mp3", ".flac", ".pdf", ".html"),
     *(".parquet", ".arrow", ".csv", ".tsv", ".jsonl", ".log", ".md"),
     ".sig",  # A signature is looked for where one is demanded; what it signs is the same with it or without.
 )
+_CODE = ".py"
+# What transformers calls its pickles: others in a repository are an optimizer's, or what is left of a training.
+_PICKLED_WEIGHTS = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin")
 _NEEDLESS_FOLDERS = frozenset(
     {"onnx", "openvino", "coreml", "original", "flax", "tf", "tensorflow", "runs", "checkpoints", "assets", "images"}
 )
@@ -56,17 +62,19 @@ class Selection:
     notes: tuple[str, ...] = ()
 
 
-def select_matching(files: Sequence[ListedFile], patterns: Sequence[str], origin: str) -> Selection:
-    """The files that the user asks for. Raises NoModelInSource where there are none."""
+def select_matching(
+    files: Sequence[ListedFile], patterns: Sequence[str], origin: str, trust: Trust = NO_TRUST
+) -> Selection:
+    """The files that the user asks for. Raises NoModelInSource where there are none, PickleRefused for nothing else."""
     matching = [file for file in files if matches(file.path, patterns)]
-    chosen = [file for file in matching if not is_pickle(file.path)]
+    chosen = [file for file in matching if trust.pickle or not is_pickle(file.path)]
     if chosen:
         notes = _passed_over(matching, chosen, "because loading a pickle runs what its maker wrote into it")
         return Selection(tuple(chosen), notes)
     if matching:
-        raise NoModelInSource(
+        raise PickleRefused(
             f"{origin}: spec.source.files matches pickles only ({_listed(file.path for file in matching)}), and these "
-            "are never fetched; name safetensors, GGUF or ONNX files"
+            f"are not fetched; name safetensors, GGUF or ONNX files, or {PickleRefused.REMEDY}"
         )
     raise NoModelInSource(
         f"{origin}: no file matches spec.source.files ({', '.join(patterns)}); "
@@ -74,10 +82,14 @@ def select_matching(files: Sequence[ListedFile], patterns: Sequence[str], origin
     )
 
 
-def select_model(files: Sequence[ListedFile], quantization: str, origin: str) -> Selection:
-    """What one model needs. Raises NoModelInSource where there is none, or where the names leave a choice."""
+def select_model(files: Sequence[ListedFile], quantization: str, origin: str, trust: Trust = NO_TRUST) -> Selection:
+    """What one model needs.
+
+    Raises NoModelInSource where there is none, or where the names leave a choice, PickleRefused where there are pickles
+    alone and these are not trusted.
+    """
     seen = [file for file in files if not _is_hidden(file.path)]
-    useful = [file for file in seen if _is_useful(file.path)]
+    useful = [file for file in seen if _is_useful(file.path) or (trust.remote_code and _is_code(file.path))]
     if not quantization and (chosen := _safetensors(useful)):
         return Selection(tuple(chosen), _other_weights(seen, chosen))
     if chosen := _gguf(seen, quantization, origin):
@@ -88,6 +100,15 @@ def select_model(files: Sequence[ListedFile], quantization: str, origin: str) ->
         return Selection(tuple(chosen))
     if chosen := _one_of(seen, ".tflite", origin):
         return Selection(tuple(chosen))
+    pickles = [file for file in seen if is_pickle(file.path)]
+    if trust.pickle and (weights := [file for file in pickles if _PICKLED_WEIGHTS.fullmatch(file.path)]):
+        return Selection((*weights, *(file for file in useful if not _is_weights(file.path))))
+    if pickles and not trust.pickle:
+        raise PickleRefused(
+            f"{origin}: its weights are pickles ({_listed(file.path for file in pickles)}), which are not fetched, "
+            "because loading one runs what its maker wrote into it; use a conversion to safetensors, GGUF or ONNX, or "
+            f"{PickleRefused.REMEDY}"
+        )
     raise NoModelInSource(_nothing(files, origin))
 
 
@@ -188,8 +209,7 @@ def _nothing(files: Sequence[ListedFile], origin: str) -> str:
     archives = [file.path for file in files if file.path.lower().endswith(_ARCHIVES)]
     if pickles:
         return (
-            f"{origin}: its weights are pickles ({_listed(pickles)}), which are never fetched, because loading one "
-            "runs what its maker wrote into it; use a conversion to safetensors, GGUF or ONNX"
+            f"{origin}: none of its pickles ({_listed(pickles)}) is pytorch_model.bin; name files in spec.source.files"
         )
     if archives:
         return f"{origin}: archives are not unpacked ({_listed(archives)}); put the files themselves there"
@@ -212,13 +232,18 @@ def _passed_over(matching: Sequence[ListedFile], chosen: Sequence[ListedFile], b
     return (f"{_listed(other)} passed over, {because}",) if other else ()
 
 
+def _is_code(path: str) -> bool:
+    """Whether it is Python that a model may bring; in the folders that hold no model, it is none of the model's."""
+    return path.endswith(_CODE) and _is_useful(path.removesuffix(_CODE))
+
+
 def _is_useful(path: str) -> bool:
     lowered = path.lower()
     folders, _, name = lowered.rpartition("/")
     if name.startswith(_LICENSES):
         return not folders
     return not (
-        lowered.endswith((*_PICKLES, *_ARCHIVES, *_NEEDLESS))
+        lowered.endswith((*_PICKLES, *_ARCHIVES, *_NEEDLESS, _CODE))
         or _is_hidden(path)
         or any(folder in _NEEDLESS_FOLDERS or folder.startswith("checkpoint-") for folder in folders.split("/"))
     )

@@ -19,18 +19,18 @@ SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".gguf", ".o
 
 def build(canary: Path) -> Iterator[Hostile]:
     """Each kind under the names of others."""
-    programs = _programs(canary)
-    for what, content in programs.items():
+    made = programs(canary)
+    for what, content in made.items():
         for suffix in SUFFIXES if what == "a pickle" else (".bin", ".safetensors", ".gguf"):
             name = f"pytorch_model{suffix}"
             # What begins like nothing known is no weights; under a name of weights it is named.
             is_named = suffix in {".safetensors", ".gguf", ".onnx", ".tflite"} or what not in _LIKE_NOTHING
             says = name if is_named else "holds no model"
             yield Hostile(f"{what} as {name}", of_files({name: content, "config.json": CONFIG}), says)
-    for what, content in programs.items():
+    for what, content in made.items():
         beside = {"model.safetensors": safetensors(), "config.json": CONFIG, "optimizer.pt": content}
         yield Hostile(f"{what} beside weights", of_files(beside), serves=Format.SAFETENSORS)
-    packed = t.tar_of({"pytorch_model.bin": programs["a pickle"], "config.json": CONFIG})
+    packed = t.tar_of({"pytorch_model.bin": made["a pickle"], "config.json": CONFIG})
     yield Hostile("a pickle in an archive", of_tar(packed), "pytorch_model.bin")
     code = f"open({str(canary)!r}, 'w')".encode()
     modules = ("modeling", "sitecustomize", "usercustomize", "__init__", "json", "berth_store")
@@ -53,7 +53,8 @@ def build(canary: Path) -> Iterator[Hostile]:
     yield Hostile("programs beside weights", of_files({"m.gguf": llama_gguf(), **libraries}), serves=Format.GGUF)
 
 
-def _programs(canary: Path) -> dict[str, bytes]:
+def programs(canary: Path) -> dict[str, bytes]:
+    """Each kind of program, by what it is."""
     command = f"touch {canary}".encode()
     plain = b"cposix\nsystem\n(S'" + command + b"'\ntR."
     binary = b"\x80\x04cposix\nsystem\n\x8c" + bytes([len(command)]) + command + b"\x85R."

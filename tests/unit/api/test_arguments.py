@@ -4,7 +4,7 @@ import pytest
 
 from berth_api.arguments import ACCEPTED, refused_arguments, refused_variables, split_argument
 from berth_api.artifact import EngineType
-from berth_runtime.engines import llamacpp_settings, onnx_providers, text_plan
+from berth_runtime.engines import llamacpp_settings, onnx_providers, onnxruntime, text_plan, torch, torch_plan
 from berth_runtime.engines.text_entities import Aggregation
 from berth_store.detect import Pooling
 
@@ -40,10 +40,16 @@ def test_what_an_engine_takes_is_not_refused(engine: EngineType) -> None:
 
 def test_what_is_passed_on_is_what_the_engines_know() -> None:
     assert set(ACCEPTED[EngineType.LLAMA_CPP]) == set(llamacpp_settings.ARGUMENTS)
-    assert set(ACCEPTED[EngineType.ONNX_RUNTIME]) == set().union(*text_plan.ARGUMENTS.values())
+    of_texts = set().union(*text_plan.ARGUMENTS.values())
+    assert set(ACCEPTED[EngineType.ONNX_RUNTIME]) == of_texts | onnxruntime.TEXTS.arguments
+    assert set(ACCEPTED[EngineType.TORCH]) == of_texts | torch.LIBRARY.arguments
     words = {name: value.pattern.split("|") for name, value in ACCEPTED[EngineType.ONNX_RUNTIME].items()}
     assert words["pooling"] == list(Pooling)
     assert words["aggregation"] == list(Aggregation)
+    torchs = {name: value.pattern.split("|") for name, value in ACCEPTED[EngineType.TORCH].items()}
+    assert torchs["pooling"] == [each for each in Pooling if each is not Pooling.IN_GRAPH]
+    assert torchs["device"] == list(torch_plan.Device)
+    assert torchs["dtype"] == list(torch_plan.Numbers)
     assert set(words["provider"]) == {onnx_providers.GPU, *onnx_providers.PROVIDERS}
 
 

@@ -6,9 +6,9 @@ import pytest
 from model_builders import a_model, an_artifact
 
 from berth_api.arguments import ACCEPTED, engine_arguments, refused_arguments
-from berth_api.artifact import EngineType, Format, Task
-from berth_api.engines import SERVED, available_engines, check_devices, choose_engine
-from berth_api.errors import BerthError, InvalidSpec, UnsupportedModel
+from berth_api.artifact import Artifact, EngineType, Format, Task
+from berth_api.engines import SERVED, check_devices, choose_engine
+from berth_api.errors import InvalidSpec, UnsupportedModel
 from berth_api.launch import build_launch
 from berth_store.convert.encoder_config import FAMILIES
 
@@ -125,7 +125,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.TORCH,
             Format.SAFETENSORS,
             Task.CHAT,
-            "this version has no engine Torch; leave it out, or use one of LiteRT, LlamaCpp, OnnxRuntime, VLLM",
+            "TextClassification, TokenClassification from Safetensors, and this model's task is Chat",
         ),
         (
             EngineType.ONNX_RUNTIME,
@@ -137,7 +137,7 @@ def test_the_wanted_engine_is_taken_if_it_can() -> None:
             EngineType.ONNX_RUNTIME,
             Format.SAFETENSORS,
             Task.CHAT,
-            "TextRecognition, TokenClassification from Safetensors, and this model's task is Chat",
+            "Rerank, TextClassification, TokenClassification from Safetensors, and this model's task is Chat",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
 @pytest.mark.parametrize(
     ("form", "task", "says"),
     [
-        (Format.PYTORCH, Task.EMBEDDING, "loads PyTorch weights; it loads GGUF, ONNX, Safetensors"),
+        (Format.PYTORCH, Task.CHAT, "bring the model as GGUF or Safetensors, or set spec.task to one of Embedding"),
         (
             Format.TFLITE,
             Task.EMBEDDING,
@@ -271,13 +271,72 @@ def test_encoders_in_safetensors_go_to_onnx_runtime(task: Task, architecture: st
     assert choose_engine(artifact) is EngineType.ONNX_RUNTIME
 
 
-@pytest.mark.parametrize("wanted", [EngineType.AUTO, EngineType.ONNX_RUNTIME])
-def test_an_architecture_that_can_not_be_converted_is_named_with_what_to_do(wanted: EngineType) -> None:
-    artifact = an_artifact(Format.SAFETENSORS, Task.TOKEN_CLASSIFICATION).model_copy(update={"architecture": "qwen3"})
-    with pytest.raises(BerthError) as refused:
-        choose_engine(artifact, wanted=wanted)
+def a_checkpoint(architecture: str | None, task: Task, form: Format = Format.SAFETENSORS) -> Artifact:
+    return an_artifact(form, task).model_copy(update={"architecture": architecture})
+
+
+def test_an_architecture_that_can_not_be_converted_is_named_with_what_to_do() -> None:
+    artifact = a_checkpoint("qwen3", Task.TOKEN_CLASSIFICATION)
+    with pytest.raises(InvalidSpec) as refused:
+        choose_engine(artifact, wanted=EngineType.ONNX_RUNTIME)
     says = "the architectures bert, camembert, distilbert, roberta, xlm-roberta, and this artifact's is qwen3; bring"
     assert says in str(refused.value)
+    with pytest.raises(UnsupportedModel, match=r"albert, beit,.* is qwen3; set spec\.engine\.type to Torch to try it"):
+        choose_engine(artifact)
+    assert choose_engine(artifact, wanted=EngineType.TORCH) is EngineType.TORCH
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [
+        ("deberta-v2", Task.RERANK),
+        ("mpnet", Task.EMBEDDING),
+        ("electra", Task.TOKEN_CLASSIFICATION),
+        ("vit", Task.IMAGE_CLASSIFICATION),
+        ("detr", Task.OBJECT_DETECTION),
+        (None, Task.IMAGE_CLASSIFICATION),
+    ],
+)
+def test_what_only_transformers_knows_goes_to_torch(architecture: str | None, task: Task, gpu: bool) -> None:
+    assert choose_engine(a_checkpoint(architecture, task), gpu=gpu) is EngineType.TORCH
+
+
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2"])
+def test_pickles_go_to_torch_also_of_architectures_that_others_know(architecture: str) -> None:
+    assert choose_engine(a_checkpoint(architecture, Task.EMBEDDING, Format.PYTORCH)) is EngineType.TORCH
+
+
+@pytest.mark.parametrize("task", [Task.CHAT, Task.TEXT_RECOGNITION])
+def test_torch_is_given_no_task_that_it_does_not_do(task: Task) -> None:
+    with pytest.raises(InvalidSpec, match=rf"Torch serves Embedding.* and this model's task is {task}"):
+        choose_engine(a_checkpoint("vit", task), wanted=EngineType.TORCH)
+
+
+def test_a_pickle_is_launched_only_where_it_is_trusted() -> None:
+    artifact = a_checkpoint("bert", Task.EMBEDDING, Format.PYTORCH)
+    with pytest.raises(InvalidSpec) as refused:
+        build_launch(a_model(), artifact, model_path="/m", port=1)
+    (error,) = refused.value.errors
+    assert (error.path, error.reason) == ("spec.trust.pickle", "PickleRefused")
+    launch = build_launch(a_model(trust={"pickle": True}), artifact, model_path="/m", port=1)
+    assert launch.engine is EngineType.TORCH
+    assert "--trust-pickle" in launch.argv
+    assert "--trust-remote-code" not in launch.argv
+
+
+def test_an_engine_hears_of_code_that_may_run() -> None:
+    launch = build_launch(a_model(trust={"remoteCode": True}), an_artifact(), model_path="/m", port=1)
+    assert "--trust-remote-code" in launch.argv
+    assert not [
+        word for word in build_launch(a_model(), an_artifact(), model_path="/m", port=1).argv if "trust" in word
+    ]
+
+
+def test_torch_is_told_to_use_the_gpu_that_it_was_given() -> None:
+    model = a_model(accelerator={"memory": "24Gi"})
+    launch = build_launch(model, a_checkpoint("vit", Task.IMAGE_CLASSIFICATION), model_path="/m", port=1)
+    assert launch.argv[-2:] == ("--engine-arg", "device=cuda")
 
 
 def test_the_architectures_are_those_that_the_converter_knows() -> None:
@@ -289,8 +348,7 @@ def test_the_task_in_the_spec_wins_over_the_detected_one() -> None:
         build_launch(a_model(task="ObjectDetection"), an_artifact(task=Task.CHAT), model_path="/m", port=1)
 
 
-def test_every_engine_and_every_available_task_has_its_line() -> None:
+def test_every_engine_and_every_task_has_its_line() -> None:
     assert set(SERVED) == set(EngineType) - {EngineType.AUTO}
-    assert available_engines() == (EngineType.LLAMA_CPP, EngineType.ONNX_RUNTIME, EngineType.VLLM, EngineType.LITERT)
-    served = {task for engine in available_engines() for task in SERVED[engine].tasks}
+    served = {task for each in SERVED.values() for task in each.tasks}
     assert served == set(Task) - {Task.AUTO}

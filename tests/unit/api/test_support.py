@@ -23,7 +23,7 @@ CARRIED_OUT = {
         *("spec.aliases", "spec.exposure", "spec.contextLength", "spec.parallelSequences", "spec.chatTemplate"),
         *("spec.replicas", "spec.suspend", "spec.resources.requests", "spec.resources.limits"),
         *("spec.rollout.drainTimeout", "spec.rollout.startDeadline", "spec.pod", "spec.allowedRoutes"),
-        *("spec.cache", "spec.artifact"),
+        *("spec.cache", "spec.artifact", "spec.trust"),
         *("spec.adapters[].name", "spec.adapters[].source.files", "spec.adapters[].source.digest"),
         *("spec.adapters[].source.secretRef", "spec.adapters[].source.signature"),
         *("spec.draft.tokens", "spec.draft.minProbabilityPercent", "spec.draft.source.signature"),
@@ -76,9 +76,6 @@ def test_a_line_of_the_table_names_a_field_that_exists(kind: str) -> None:
 REFUSED_MODELS: dict[str, dict[str, Any]] = {
     "spec.source.uri": {"source": {"uri": "gs://models/qwen3"}},
     "spec.draft.source.uri": {"draft": {"source": {"uri": "pvc://models/small"}}},
-    "spec.trust.pickle": {"trust": {"pickle": True}},
-    "spec.trust.remoteCode": {"trust": {"remoteCode": True}},
-    "spec.engine.type": {"engine": {"type": "Torch"}},
     "spec.autoscaling": {"autoscaling": {"maxReplicas": 2}},
     "spec.rollout.strategy": {"rollout": {"strategy": "Surge"}},
     "spec.adapters[0].source.uri": {"adapters": [{"name": "sql", "source": {"uri": "gs://loras/sql"}}]},
@@ -129,7 +126,7 @@ def test_what_works_is_not_refused() -> None:
     model = a_model(
         source={"uri": "oci://r/m", "digest": "sha256:" + "0" * 64},
         task="Embedding",
-        engine={"type": "OnnxRuntime"},
+        engine={"type": "Torch"},
         aliases=["a"],
         exposure="RoutesOnly",
         context_length=1,
@@ -141,7 +138,7 @@ def test_what_works_is_not_refused() -> None:
         resources={"limits": {"memory": "8Gi"}},
         accelerator={"memory": "24Gi"},
         allowed_routes={"namespaces": ["b"]},
-        trust={"pickle": False},
+        trust={"pickle": True, "remoteCode": True},
         cache={"type": "Pod"},
         draft={"source": {"uri": "oci://r/small"}, "tokens": 8},
         adapters=[{"name": "sql", "source": {"uri": "oci://r/sql"}}, {"name": "poem", "source": {"uri": "hf://a/b"}}],
@@ -235,14 +232,14 @@ def test_a_laptop_says_what_it_does_otherwise() -> None:
         "spec.replicas",
         "spec.resources",
         "spec.accelerator",
-        "spec.cache",
+        *("spec.cache", "spec.trust"),
         "spec.pod.labels, spec.pod.nodeSelector",
     ]
 
 
 def test_a_refusal_becomes_a_condition() -> None:
-    errors = unsupported_fields(a_model(autoscaling={"maxReplicas": 2}, trust={"pickle": True}))
+    errors = unsupported_fields(a_model(autoscaling={"maxReplicas": 2}, limits={"maxTokens": 1}))
     condition = accepted_condition(errors, generation=4)
     assert (condition.status, condition.reason, condition.observed_generation) == ("False", "UnsupportedField", 4)
     assert "spec.autoscaling: this version does not carry it out yet; remove it" in condition.message
-    assert "spec.trust.pickle" in condition.message
+    assert "spec.limits" in condition.message

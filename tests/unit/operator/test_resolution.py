@@ -125,6 +125,8 @@ def test_the_question_changes_with_what_may_change_the_answer() -> None:
         a_model(engine={"type": "LlamaCpp"}),
         a_model(artifact={"format": "ONNX"}),
         a_model(chat_template={"configMapRef": {"name": "c", "key": "k"}}),
+        a_model(trust={"pickle": True}),
+        a_model(trust={"remoteCode": True}),
     ]
     assert len({inputs_of(model.spec) for model in questions}) == len(questions)
 

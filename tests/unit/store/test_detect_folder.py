@@ -13,7 +13,7 @@ from onnx_builders import encoder_onnx
 from safetensors_builders import safetensors
 
 from berth_api.artifact import Format, Task
-from berth_api.errors import UnsupportedModel
+from berth_api.errors import PickleRefused, UnsupportedModel
 from berth_store.detect import detect
 
 LLAMA_CONFIG = {"architectures": ["LlamaForCausalLM"]}
@@ -26,10 +26,19 @@ def torch_zip() -> bytes:
     return content.getvalue()
 
 
+def exported_zip() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("m/data/weights/weight_0", bytes(24))
+        archive.writestr("m/models/model.json", "{}")
+    return content.getvalue()
+
+
 KINDS: dict[str, tuple[bytes, str]] = {
     "a pickle": (pickle.dumps({"weight": [1, 2]}), "is a Python pickle: loading a pickle runs whatever code"),
     "a pickle of protocol 2": (pickle.dumps([1], protocol=2), "is a Python pickle"),
     "an archive of PyTorch": (torch_zip(), "is a Python pickle"),
+    "an archive of torch.export": (exported_zip(), "export the model to ONNX, or bring its safetensors"),
     "an old archive of PyTorch": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "convert the weights to safetensors"),
     "GGML from before GGUF": (b"tjgg\3\0\0\0" + b"\0" * 32, "from before GGUF"),
     "the runtime's own format": (b"\x20\0\0\0ORTM" + b"\0" * 32, "private format of ONNX Runtime"),
@@ -52,15 +61,50 @@ def test_what_is_no_model_is_told_from_its_content(tmp_path: Path, content: byte
     assert why in str(refused.value)
 
 
+ENCODER_CONFIG = {"architectures": ["BertModel"], "model_type": "bert"}
+
+
 def test_a_folder_of_pickles_is_refused_for_what_they_are(tmp_path: Path) -> None:
     write_files(tmp_path, {"pytorch_model.bin": torch_zip(), "config.json": LLAMA_CONFIG})
-    with pytest.raises(UnsupportedModel, match=r"pytorch_model\.bin is a Python pickle"):
+    with pytest.raises(PickleRefused, match=r"pytorch_model\.bin is a Python pickle"):
         detect(tmp_path)
 
 
 def test_pickles_beside_safetensors_are_passed_over(tmp_path: Path) -> None:
     files = {"pytorch_model.bin": torch_zip(), "model.safetensors": safetensors(), "config.json": LLAMA_CONFIG}
     assert detect(write_files(tmp_path, files)).format is Format.SAFETENSORS
+
+
+def test_pickles_that_are_trusted_are_a_model_where_there_is_no_other(tmp_path: Path) -> None:
+    files = {"pytorch_model.bin": torch_zip(), "training_args.bin": torch_zip(), "config.json": ENCODER_CONFIG}
+    write_files(tmp_path, {**files, "tokenizer.json": {}})
+    found = detect(tmp_path, task=Task.EMBEDDING, pickles=True)
+    assert (found.format, found.weights) == (Format.PYTORCH, (tmp_path / "pytorch_model.bin",))
+    assert found.artifact.architecture == "bert"
+    assert found.artifact.size_bytes == len(torch_zip())
+    assert found.artifact.parameters is None
+    assert detect(tmp_path / "pytorch_model.bin", task=Task.EMBEDDING, pickles=True) == found
+    write_files(tmp_path, {"model.safetensors": safetensors()})
+    assert detect(tmp_path, task=Task.EMBEDDING, pickles=True).format is Format.SAFETENSORS
+    asked = detect(tmp_path, task=Task.EMBEDDING, pickles=True, formats={Format.PYTORCH})
+    assert asked.format is Format.PYTORCH
+    with pytest.raises(PickleRefused, match=r"spec\.trust\.pickle"):
+        detect(tmp_path / "pytorch_model.bin")
+
+
+def test_of_shards_in_pickles_the_index_tells_which_they_are(tmp_path: Path) -> None:
+    names = [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    index = {"weight_map": {"a": names[0], "b": names[1]}}
+    files = {**dict.fromkeys(names, torch_zip()), "config.json": ENCODER_CONFIG}
+    write_files(tmp_path, files)
+    with pytest.raises(UnsupportedModel, match=r"none is pytorch_model\.bin.*add pytorch_model\.bin\.index\.json"):
+        detect(tmp_path, task=Task.EMBEDDING, pickles=True)
+    write_files(tmp_path, {"pytorch_model.bin.index.json": index})
+    found = detect(tmp_path, task=Task.EMBEDDING, pickles=True)
+    assert [path.name for path in found.weights] == names
+    outside = {"weight_map": {"a": "../x.bin"}}
+    with pytest.raises(UnsupportedModel, match="outside the model's folder"):
+        detect(write_files(tmp_path, {"pytorch_model.bin.index.json": outside}), task=Task.EMBEDDING, pickles=True)
 
 
 def test_a_pointer_in_place_of_weights_is_the_reason_that_is_told(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def test_a_language_model_with_a_template_chats_wherever_it_lies(tmp_path: Path,
     ],
 )
 def test_the_class_states_the_task(tmp_path: Path, settings: dict[str, Any], task: Task) -> None:
-    assert detect(folder(tmp_path, config__json=settings)).task is task
+    beside = {"preprocessor_config__json": {"size": {"height": 8, "width": 8}}}
+    assert detect(folder(tmp_path, config__json=settings, **beside)).task is task
 
 
 @pytest.mark.parametrize("architecture", ["BertModel", "BertForMaskedLM", "T5ForConditionalGeneration"])

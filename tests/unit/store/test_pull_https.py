@@ -11,10 +11,10 @@ from lying_sources import FakeWeb, sha256
 from oci_artifacts import random_bytes
 from pulls import CHUNK, QUICK
 
+from berth_api.errors import UnsupportedModel
 from berth_store.digest import Digest
 from berth_store.errors import (
     DigestMismatch,
-    NoModelInSource,
     SourceNotFound,
     SourceUnauthorized,
     SourceUnreachable,
@@ -174,7 +174,7 @@ async def test_a_file_that_is_not_there_is_not_found(store: Store, site: FakeWeb
 )
 async def test_what_can_not_be_served_is_not_fetched(store: Store, site: FakeWeb, path: str, said: str) -> None:
     site.files[path] = b"x" * 10
-    with pytest.raises(NoModelInSource, match=said):
+    with pytest.raises(UnsupportedModel, match=said):
         await pull(store, source_name(site.uri(path), None), registries=config())
     assert all(seen.span == lies.Range(0, 1) for seen in site.seen if seen.path == path)
 

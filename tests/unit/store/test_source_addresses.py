@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth_api.errors import InvalidSpec
+from berth_api.source import Trust
 from berth_store.digest import Digest
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, parse_name, source_name
@@ -72,6 +73,8 @@ def test_what_can_not_be_right_is_refused_with_the_remedy(text: str, said: str) 
         source_name("https://host/a%20b/model.gguf", None, ["*.gguf"]),
         source_name("oci://registry.example.com/ai/model:1", None, ["*.json"]),
         source_name(f"oci://registry.example.com/ai/model:1@{PIN}", None, ["*.json"]),
+        source_name("hf://a/B", PIN, ["!pickle", "*.bin"], trust=Trust(remote_code=True)),
+        source_name("s3://models/a", None, trust=Trust(pickle=True, remote_code=True)),
     ],
 )
 def test_what_the_store_writes_down_is_read_back(address: Address) -> None:
@@ -82,6 +85,12 @@ def test_what_the_store_writes_down_is_read_back(address: Address) -> None:
 def test_patterns_have_no_order() -> None:
     one = source_name("hf://a/b", None, ["*.json", "*.safetensors"])
     assert one == source_name("hf://a/b", None, ["*.safetensors", "*.json", "*.json"])
+
+
+def test_what_is_trusted_is_part_of_the_name_for_it_decides_which_files_there_are() -> None:
+    plain, trusting = (source_name("hf://a/b", None, trust=Trust(pickle=each)) for each in (False, True))
+    assert (plain.key, trusting.key) == ("hf://a/b", "hf://a/b#!pickle")
+    assert source_name("hf://a/b", None, ["!pickle"]).key == "hf://a/b#%21pickle"
 
 
 def test_a_registry_without_patterns_stays_a_reference() -> None:

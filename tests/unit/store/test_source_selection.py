@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from berth_api.errors import PickleRefused
+from berth_api.source import Trust
 from berth_store.errors import NoModelInSource
 from berth_store.sources.patterns import matches
 from berth_store.sources.protocol import ListedFile
@@ -142,7 +144,6 @@ def test_onnx_is_taken_where_there_is_nothing_better() -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["pytorch_model.bin", "config.json"], "its weights are pickles (pytorch_model.bin), which are never fetched"),
         (["model.tar.gz"], "archives are not unpacked"),
         (["README.md"], "there are no weights in safetensors, GGUF, ONNX or TFLite; there are README.md"),
         ([], "it is empty"),
@@ -152,12 +153,32 @@ def test_a_source_without_weights_says_what_there_is(files: list[str], said: str
     assert said in refusal(*files)
 
 
-def test_patterns_take_what_they_match_and_never_a_pickle() -> None:
+def test_pickles_are_fetched_only_where_they_are_trusted_and_alone() -> None:
+    files = listed("pytorch_model.bin", "training_args.bin", "optimizer.pt", "config.json", "modeling.py", "a.png")
+    with pytest.raises(PickleRefused, match=r"are pickles \(pytorch_model\.bin, .*set `spec\.trust\.pickle`"):
+        select_model(files, "", ORIGIN)
+    taken = select_model(files, "", ORIGIN, Trust(pickle=True)).files
+    assert [file.path for file in taken] == ["pytorch_model.bin", "config.json"]
+    better = select_model([*files, *listed("model.safetensors")], "", ORIGIN, Trust(pickle=True)).files
+    assert [file.path for file in better] == ["config.json", "model.safetensors"]
+    with pytest.raises(NoModelInSource, match=r"none of its pickles \(x\.pt\) is pytorch_model\.bin"):
+        select_model(listed("x.pt"), "", ORIGIN, Trust(pickle=True))
+
+
+def test_code_is_fetched_only_where_it_is_trusted() -> None:
+    files = listed("model.safetensors", "modeling.py", "lib/layers.py", "onnx/export.py", ".x/hidden.py", "a.sh")
+    assert [file.path for file in select_model(files, "", ORIGIN).files] == ["model.safetensors"]
+    taken = select_model(files, "", ORIGIN, Trust(remote_code=True)).files
+    assert [file.path for file in taken] == ["model.safetensors", "modeling.py", "lib/layers.py"]
+
+
+def test_patterns_take_what_they_match_and_no_pickle_unasked() -> None:
     files = listed("model.safetensors", "pytorch_model.bin", "config.json", "README.md")
     selection = select_matching(files, ["*model*", "*.md"], ORIGIN)
     assert [file.path for file in selection.files] == ["model.safetensors", "README.md"]
     assert "pytorch_model.bin passed over" in selection.notes[0]
-    with pytest.raises(NoModelInSource, match="matches pickles only"):
+    with pytest.raises(PickleRefused, match="matches pickles only"):
         select_matching(files, ["*.bin"], ORIGIN)
+    assert len(select_matching(files, ["*.bin"], ORIGIN, Trust(pickle=True)).files) == 1
     with pytest.raises(NoModelInSource, match=r"no file matches spec\.source\.files \(\*\.onnx\); there are model"):
         select_matching(files, ["*.onnx"], ORIGIN)

@@ -148,6 +148,11 @@ def test_a_template_of_the_users_own_leaves_the_images_unjudged() -> None:
     assert "--own-template" not in parts(IMAGE)[1]["command"]
 
 
+def test_who_looks_through_an_image_hears_that_pickles_are_trusted() -> None:
+    assert "--trust-pickle" in parts(IMAGE, trust={"pickle": True})[1]["command"]
+    assert "--trust-pickle" not in parts(IMAGE)[1]["command"]
+
+
 def test_a_pod_that_fetches_nothing_may_never_go_out() -> None:
     assert "berth.dev/loading" not in template(IMAGE)["metadata"]["labels"]
     assert "berth.dev/loading" in template(CLAIM)["metadata"]["labels"]

@@ -4,14 +4,13 @@ import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnxruntime
 import pytest
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 from recorded_reply import DEADLINE_SECONDS, RecordedReply
 
+from berth_runtime.engines.jobs import Interrupt, RunFailed
 from berth_runtime.engines.text_answers import RowsAnswer
-from berth_runtime.engines.text_graph import Floats
 from berth_runtime.engines.text_scheduler import TOKENISED_AT_ONCE, WAITING_TOKENS, TextScheduler
+from berth_runtime.engines.text_shape import Floats
 from berth_runtime.engines.text_tokens import Input, InputRefused, TokenIds, Tokens
 from berth_runtime.engines.text_window import BatchLimits
 
@@ -38,14 +37,17 @@ class FakeGraph:
         self.running = threading.Semaphore(0)
         self.vector: Callable[[TokenIds], list[float]] = lambda ids: [len(ids), ids[0]]
 
-    def run(self, batch: Sequence[Tokens], options: onnxruntime.RunOptions) -> Sequence[Floats]:
+    def interrupt(self) -> Interrupt:
+        return Interrupt()
+
+    def run(self, batch: Sequence[Tokens], interrupt: Interrupt) -> Sequence[Floats]:
         self.lengths.append([len(tokens) for tokens in batch])
         self.running.release()
         while not self.open.wait(0.01):
-            if options.terminate:
-                raise native.Fail("terminated")
+            if interrupt.terminate:
+                raise RunFailed("It", "terminated")
         if any(tokens.ids[0] == ord("!") for tokens in batch):
-            raise native.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : indices out of bounds")
+            raise RunFailed("It", "indices out of bounds")
         return np.array([self.vector(tokens.ids) for tokens in batch], dtype=np.float32)
 
 
@@ -128,7 +130,7 @@ def test_an_input_on_which_the_graph_fails_drags_no_companion_down(scheduler: Te
     assert first.matrix()[0, 0] == 5
     failure = poisoned.refused()
     assert (failure.status, failure.code) == (500, "engine_error")
-    assert failure.message.endswith("on this input: indices out of bounds")
+    assert failure.message == "It could not run the model on this input: indices out of bounds"
 
 
 def test_a_vector_with_infinity_in_it_is_an_error_not_an_answer(scheduler: TextScheduler, graph: FakeGraph) -> None:

@@ -5,16 +5,15 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 import pytest
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 from recorded_reply import DEADLINE_SECONDS, RecordedReply
 
+from berth_runtime.engines.jobs import Interrupt, RunFailed
 from berth_runtime.engines.pictures import BadPicture, Placement, Prepared, Tensor
 from berth_runtime.engines.protocol import ImageRequest, Operation
-from berth_runtime.engines.vision_graph import Outputs
 from berth_runtime.engines.vision_readers import Answer
 from berth_runtime.engines.vision_scheduler import BatchLimits, VisionScheduler
+from berth_runtime.engines.vision_scores import Outputs
 
 # Bytes of a fake picture: a letter, and how many pixels wide it is.
 BROKEN, POISON, DAMAGED = b"?4", b"!4", b"n4"
@@ -38,17 +37,20 @@ class FakeGraph:
         self.running = threading.Semaphore(0)
         self.terminated = threading.Event()
 
-    def run(self, tensors: Sequence[Tensor], options: onnxruntime.RunOptions | None = None) -> Outputs:
+    def interrupt(self) -> Interrupt:
+        return Interrupt()
+
+    def run(self, tensors: Sequence[Tensor], interrupt: Interrupt) -> Outputs:
         letters = [chr(int(tensor.flat[0])) for tensor in tensors]
         assert len({tensor.shape for tensor in tensors}) == 1
         self.batches.append("".join(letters))
         self.running.release()
         while not self.open.wait(0.01):
-            if options is not None and options.terminate:
+            if interrupt.terminate:
                 self.terminated.set()
-                raise native.Fail("terminated")
+                raise RunFailed("It", "terminated")
         if "!" in letters:
-            raise native.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : a dimension is wrong")
+            raise RunFailed("It", "a dimension is wrong")
         rows = [[np.nan if letter == "n" else ord(letter)] for letter in letters]
         return {"letters": np.array(rows, dtype=np.float32), "other": np.full((len(letters), 1), np.nan, np.float32)}
 
@@ -171,7 +173,7 @@ def test_a_picture_that_breaks_a_run_suffers_alone(graph: FakeGraph) -> None:
     assert [letters(reply) for reply in (first, good, other)] == ["x", "a", "b"]
     failure = bad.refused()
     assert (failure.status, failure.code) == (500, "engine_error")
-    assert failure.message == "ONNX Runtime could not run the model on this picture: a dimension is wrong"
+    assert failure.message == "It could not run the model on this picture: a dimension is wrong"
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_its_companions_suffer_nothing(graph: FakeGraph) -> None:
