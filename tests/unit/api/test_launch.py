@@ -150,7 +150,11 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
 @pytest.mark.parametrize(
     ("form", "task", "says"),
     [
-        (Format.PYTORCH, Task.CHAT, "bring the model as GGUF or Safetensors, or set spec.task to one of Embedding"),
+        (
+            Format.PYTORCH,
+            Task.CHAT,
+            "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of Embedding",
+        ),
         (
             Format.TFLITE,
             Task.EMBEDDING,

@@ -232,7 +232,7 @@ def test_a_laptop_says_what_it_does_otherwise() -> None:
         "spec.replicas",
         "spec.resources",
         "spec.accelerator",
-        *("spec.cache", "spec.trust"),
+        "spec.cache",
         "spec.pod.labels, spec.pod.nodeSelector",
     ]
 
