@@ -110,7 +110,7 @@ def test_a_recogniser_in_onnx_reads_a_line(client: ClientPod) -> None:
 
 def test_a_language_model_in_onnx_goes_on_counting_and_streams_the_same(client: ClientPod) -> None:
     plain, streamed = client.ask(f"""
-asked = dict(model="{NAMESPACE}/writer", prompt="1, 2, 3, 4, 5, 6,", max_tokens=8, temperature=0)
+asked = dict(model="{NAMESPACE}/counter", prompt="1, 2, 3, 4, 5, 6,", max_tokens=8, temperature=0)
 plain = client.completions.create(**asked)
 streamed = [each.choices[0].text for each in client.completions.create(**asked, stream=True)]
 say([[plain.choices[0].text, plain.usage.completion_tokens], "".join(streamed)])
@@ -122,7 +122,7 @@ say([[plain.choices[0].text, plain.usage.completion_tokens], "".join(streamed)])
 def test_it_chats_by_its_template(client: ClientPod) -> None:
     said = client.ask(f"""
 messages = [{{"role": "user", "content": "What is the capital of France?"}}]
-answer = client.chat.completions.create(model="{NAMESPACE}/writer", messages=messages, max_tokens=12, temperature=0)
+answer = client.chat.completions.create(model="{NAMESPACE}/counter", messages=messages, max_tokens=12, temperature=0)
 say([answer.choices[0].message.content, answer.usage.prompt_tokens])
 """)
     assert "Paris" in said[0]

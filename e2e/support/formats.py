@@ -69,7 +69,7 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "reader": Sample(write_recogniser, "OnnxRuntime", "ONNX", "TextRecognition"),
     "upright": Sample(write_orientation_classifier, "OnnxRuntime", "ONNX", "ImageClassification"),
-    "writer": Sample(lambda _: smollm2_onnx(), "OnnxRuntime", "ONNX", "Chat"),
+    "counter": Sample(lambda _: smollm2_onnx(), "OnnxRuntime", "ONNX", "Chat"),
     "stripes": Sample(_stripes, "LiteRT", "TFLite", "ImageClassification"),
     "faces": Sample(_faces, "LiteRT", "TFLite", "ObjectDetection"),
 }
