@@ -95,6 +95,8 @@ def _reserve(store: "Store", files: Files) -> tuple[int, Path]:
     with locks.exclusive(store.locks / "quota"):
         if store.quota_bytes is not None:
             _check(store, files, store.quota_bytes)
+        else:
+            tuple(_reservations(store.ingest))  # Those of killed processes go, though nobody counts them here.
         path = temporary_name(store.ingest).with_suffix(RESERVED_SUFFIX)
         handle = locks.hold(path)
         write_all(handle, json.dumps(dict(files)).encode())
