@@ -6,7 +6,7 @@ added where the artifact says what a token takes: vLLM does not start without it
 is room is the engine's affair.
 """
 
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.model_status import MemoryFit
 
 MEBIBYTE = 1 << 20
@@ -14,6 +14,12 @@ GIBIBYTE = 1 << 30
 
 HOST_OVERHEAD_BYTES = 512 * MEBIBYTE
 """Python, the engine's library and its buffers in the host's memory."""
+VLLM_OVERHEAD_BYTES = 3 * GIBIBYTE
+"""The same of vLLM on the CPU, which is three processes with PyTorch in each."""
+LEAST_VLLM_CACHE_BYTES = 2 * GIBIBYTE
+"""The KV cache that vLLM gets on the CPU at least, which is room for some short requests beside one another."""
+_SPARE_TOKENS = 256
+"""The cache is kept in blocks of so many tokens at most, and the last one may be used for a single token."""
 DEVICE_OVERHEAD_BYTES = GIBIBYTE
 """The device's context and the engine's compute buffers, on each GPU."""
 _CACHE_SHARE = 5
@@ -22,19 +28,24 @@ _DEVICE_HOST_SHARE = 10
 """With GPUs the weights only pass through the host, so a tenth of them is asked for."""
 
 _SIXTEEN_BITS = frozenset({"auto", "float16", "bfloat16"})
+_THIRTY_TWO_BITS = frozenset({"float", "float32"})
 
 _VOLUME_SPARE_SHARE = 20
 _VOLUME_SPARE_BYTES = 256 * MEBIBYTE
 
 
-def fit_on_host(artifact: Artifact) -> MemoryFit:
+def fit_on_host(
+    artifact: Artifact, *, engine: EngineType = EngineType.AUTO, kv_cache_bytes: int | None = None
+) -> MemoryFit:
     """The arithmetic of a Model on the CPU: `perDeviceBytes` is what one pod needs of its node's memory."""
+    overhead = VLLM_OVERHEAD_BYTES if engine is EngineType.VLLM else HOST_OVERHEAD_BYTES
     if artifact.size_bytes is None:
-        return MemoryFit(overhead_bytes=HOST_OVERHEAD_BYTES)
+        return MemoryFit(kv_cache_bytes=kv_cache_bytes, overhead_bytes=overhead)
     return MemoryFit(
         weights_bytes=artifact.size_bytes,
-        overhead_bytes=HOST_OVERHEAD_BYTES,
-        per_device_bytes=artifact.size_bytes + HOST_OVERHEAD_BYTES,
+        kv_cache_bytes=kv_cache_bytes,
+        overhead_bytes=overhead,
+        per_device_bytes=artifact.size_bytes + (kv_cache_bytes or 0) + overhead,
     )
 
 
@@ -68,6 +79,18 @@ def kv_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str
     if artifact.kv_bytes_per_token is None or length is None or dtype not in _SIXTEEN_BITS:
         return None
     return artifact.kv_bytes_per_token * length
+
+
+def vllm_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str = "auto") -> int:
+    """The KV cache that vLLM is given on the CPU, in whole MiB: it takes nine tenths of the machine's memory otherwise.
+
+    Two GiB, or what one request of the longest context takes if that is more. `dtype` is that of the model's numbers.
+    """
+    length, per_token = context_length or artifact.context_length, artifact.kv_bytes_per_token
+    if per_token is None or length is None:
+        return LEAST_VLLM_CACHE_BYTES
+    wide = 2 if dtype in _THIRTY_TWO_BITS else 1
+    return max(LEAST_VLLM_CACHE_BYTES, _whole_mebibytes(wide * per_token * (length + _SPARE_TOKENS)))
 
 
 def host_request_bytes(size_bytes: int, *, on_devices: bool) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from berth_api.arguments import split_argument
-from berth_api.artifact import Artifact
+from berth_api.artifact import Artifact, EngineType
 from berth_api.conditions import Condition, ConditionType, Reason
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.launch import asked_cache_bytes
 from berth_api.memory import GIBIBYTE, fit_on_devices, fit_on_host, kv_cache_bytes, share_bytes
 from berth_api.model import Model
 from berth_api.model_status import MemoryFit
@@ -123,7 +124,7 @@ def _listed(profiles: Mapping[str, Profile]) -> str:
 
 
 def _on_host(model: Model, artifact: Artifact) -> Placement:
-    memory = fit_on_host(artifact)
+    memory = _host_memory(model, artifact)
     if memory.per_device_bytes is None:
         return Placement(memory, _size_unknown())
     limit = model.spec.resources.limits.get("memory")
@@ -135,6 +136,13 @@ def _on_host(model: Model, artifact: Artifact) -> Placement:
         )
         return Placement(memory, not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message))
     return Placement(memory, holds(ConditionType.FITS, f"{_sum(memory)} are needed in the node's memory"))
+
+
+def _host_memory(model: Model, artifact: Artifact) -> MemoryFit:
+    # On the CPU vLLM serves only who names it.
+    if model.spec.engine.type is not EngineType.VLLM:
+        return fit_on_host(artifact)
+    return fit_on_host(artifact, engine=EngineType.VLLM, kv_cache_bytes=asked_cache_bytes(model, artifact))
 
 
 def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) -> Placement:
@@ -193,7 +201,8 @@ def _sum(memory: MemoryFit, count: int = 1) -> str:
     share = "" if weights == memory.weights_bytes else f", the share of {size_words(memory.weights_bytes)},"
     parts = [f"{size_words(weights)} of weights{share}"]
     if kv_cache:
-        parts.append(f"{size_words(kv_cache)} of KV cache for one request of the longest context")
+        purpose = " for one request of the longest context" if memory.device_bytes is not None else ""
+        parts.append(f"{size_words(kv_cache)} of KV cache{purpose}")
     parts.append(f"{size_words(memory.overhead_bytes)} for the engine")
     return f"{size_words(memory.per_device_bytes)} ({' + '.join(parts)})"
 
