@@ -87,15 +87,22 @@ integration: install tools ## Run the tests with real Envoy, registry, engines, 
 	@$(UV) pip sync --quiet --python .tools/model-signing/bin/python $<
 	@touch $@
 
-.PHONY: nightly
-nightly: install .tools/vllm/installed .tools/model-signing/installed ## Run the tests with a real vLLM on the CPU (15 minutes; 5 GB of disk, 5 GB of memory), and with model_signing
+.PHONY: model-signing
+model-signing: install .tools/model-signing/installed ## Ask OpenSSF's model_signing whether it and we agree
 	@BERTH_REQUIRE=model-signing $(BIN)/pytest -m model_signing tests/integration/store
-	@BERTH_REQUIRE=torch,vllm,smollm2,minilm $(BIN)/pytest -m 'torch or vllm' tests/integration/torch tests/integration/vllm
 
 .PHONY: model-signing-lock
 model-signing-lock: install ## Write the versions of model_signing for `make nightly` anew
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
 	  --output-file tools/model-signing/requirements.txt tools/model-signing/requirements.in
+
+.PHONY: vllm
+vllm: install .tools/vllm/installed ## Run the tests with a real vLLM and PyTorch on the CPU (20 minutes; 5 GB of disk, 5 GB of memory)
+	@BERTH_REQUIRE=torch,vllm,smollm2,minilm $(BIN)/pytest -m 'torch or vllm' tests/integration/torch tests/integration/vllm
+
+.PHONY: nightly
+nightly: install ## What takes too long for each change: vLLM alone and in a cluster, signatures, kills, fuzzing (90 minutes, 25 GB of disk)
+	@tools/nightly
 
 .PHONY: vllm-lock
 vllm-lock: install ## Write the versions for `make nightly` anew
@@ -115,30 +122,36 @@ cluster-down: install ## End it, and remove everything that it wrote
 	@$(BIN)/python -m e2e.cluster down
 
 .PHONY: images
-images: install ## Build the images whose sources changed, and push them to the cluster's registry
-	@$(BIN)/python -m e2e.cluster images
+images: install ## Build the images whose sources changed, and push them to the cluster's registry (IMAGES=… some of them)
+	@$(BIN)/python -m e2e.cluster images $(IMAGES)
 
 .PHONY: e2e
 E2E ?= e2e
 e2e: cluster-programs ## Tell the story in e2e/ on a cluster made for it, 12 minutes (root; KEEP=1 leaves the cluster, E2E=… some of it)
 	@$(BIN)/python -m e2e.cluster down && $(BIN)/python -m e2e.cluster up && $(BIN)/python -m e2e.cluster images
-	@$(INSIDE) $(BIN)/pytest $(E2E); \
+	@$(INSIDE) $(BIN)/pytest $(E2E) -m 'not vllm'; \
 	  code=$$?; [ -n "$(KEEP)" ] || $(BIN)/python -m e2e.cluster down; exit $$code
 
 # The story in parts, on a cluster that is up: what is told one after the other, what kills, and what mostly waits.
-.PHONY: story kills quiet
+.PHONY: story kills quiet vllm-story
 INSIDE = BERTH_REQUIRE=$${BERTH_REQUIRE:-cluster} $(BIN)/python -m e2e.cluster run --
 story:
-	@$(INSIDE) $(BIN)/pytest e2e -m 'not endurance'
+	@$(INSIDE) $(BIN)/pytest e2e -m 'not endurance and not vllm'
 kills:
 	@$(INSIDE) $(BIN)/pytest e2e/test_kills.py
 quiet:
 	@$(INSIDE) $(BIN)/pytest e2e/test_quiet.py e2e/test_rights.py
+vllm-story:
+	@$(INSIDE) $(BIN)/pytest e2e/test_vllm.py
+
+.PHONY: source-kills
+source-kills: install ## Kill pulls from each kind of source again and again (BERTH_SOURCE_KILLS of each, default 10)
+	@$(BIN)/pytest tests/integration/store/test_sources.py -k killed
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 300
-fuzz: install ## Throw damaged files at every reader (FUZZ_SECONDS, default 300)
-	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+fuzz: install ## Throw damaged input at every reader (FUZZ_SECONDS in all, default 300, or FUZZ_EACH; FUZZ_TARGETS=… some)
+	@$(BIN)/python -m tests.fuzz $(FUZZ_TARGETS) $(if $(FUZZ_EACH),--each $(FUZZ_EACH),--seconds $(FUZZ_SECONDS))
 
 .PHONY: smoke
 smoke: install ## Serve the quick start in a home of its own, ask it everything, stop it

@@ -46,6 +46,8 @@ STORY = (
     "test_kills",
     "test_quiet",
     "test_rights",
+    # By `make nightly` alone, on a cluster of its own.
+    "test_vllm",
 )
 MODELS_NAMESPACE = "team-a"
 HOW = "run `make e2e`, which makes a cluster and runs this inside"

@@ -28,7 +28,6 @@ AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": N
 # Each edit of the spec of minilm that serves, the field that the condition must name, the reason, and the remedy.
 BAD_EDITS = [
     ({"engine": {"args": ["port=9000"]}}, "spec.engine.args[0]", "ArgumentRefused", "leave it out"),
-    ({"engine": {"type": "Torch"}}, "spec.engine.type", "UnsupportedField", "use one of these"),
     ({"accelerator": {"profiles": ["nvidia-l5"]}}, "spec.accelerator.profiles[0]", "UnknownProfile", ""),
     ({"autoscaling": {"maxReplicas": 3}}, "spec.autoscaling", "UnsupportedField", "remove it"),
     ({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}, "spec.resources", "InvalidSpec", ""),

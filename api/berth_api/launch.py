@@ -4,17 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from berth_api.arguments import engine_arguments
+from berth_api.arguments import engine_arguments, split_argument
 from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.conditions import Reason
 from berth_api.engines import check_devices, choose_engine
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.memory import vllm_cache_bytes
 from berth_api.model import Model
 from berth_api.source import Draft, Trust
 
 RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
+CACHE_ARGUMENT = "kv-cache-memory-bytes"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def build_launch(
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
     }
-    arguments = _on_devices(engine, devices) | engine_arguments(engine, spec.engine.args)
+    asked = engine_arguments(engine, spec.engine.args)
+    arguments = _on_devices(engine, devices) | _on_host(engine, devices, model, artifact) | asked
     argv = (
         *("python", "-m", RUNTIME_MODULE),
         *_given(options),
@@ -105,6 +108,21 @@ def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
             return {"tensor-parallel-size": str(count)}
         case _:
             return {}
+
+
+def _on_host(engine: EngineType, devices: int, model: Model, artifact: Artifact) -> dict[str, str]:
+    """What an engine made for GPUs must be told on the CPU."""
+    if devices or engine is not EngineType.VLLM:
+        return {}
+    return {CACHE_ARGUMENT: str(asked_cache_bytes(model, artifact))}
+
+
+def asked_cache_bytes(model: Model, artifact: Artifact) -> int:
+    """The KV cache of a Model that vLLM serves on the CPU: what its arguments say, else what the artifact comes to."""
+    asked = dict(split_argument(argument) for argument in model.spec.engine.args)
+    if CACHE_ARGUMENT in asked:
+        return int(asked[CACHE_ARGUMENT])
+    return vllm_cache_bytes(artifact, context_length=model.spec.context_length, dtype=asked.get("dtype", "auto"))
 
 
 def trust_options(trust: Trust) -> tuple[str, ...]:

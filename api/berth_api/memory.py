@@ -14,8 +14,14 @@ GIBIBYTE = 1 << 30
 
 HOST_OVERHEAD_BYTES = 512 * MEBIBYTE
 """Python, the engine's library and its buffers in the host's memory."""
-_HOST_OVERHEADS = {EngineType.TORCH: GIBIBYTE}
-"""Of engines whose libraries are larger: PyTorch's and transformers' take 700 MiB before there is a batch."""
+_HOST_OVERHEADS = {EngineType.TORCH: GIBIBYTE, EngineType.VLLM: 3 * GIBIBYTE}
+"""Of engines whose libraries are larger: PyTorch's and transformers' take 700 MiB before there is a batch, and vLLM is
+three processes with PyTorch in each.
+"""
+LEAST_VLLM_CACHE_BYTES = 2 * GIBIBYTE
+"""The KV cache that vLLM gets on the CPU at least, which is room for some short requests beside one another."""
+_SPARE_TOKENS = 256
+"""The cache is kept in blocks of so many tokens at most, and the last one may be used for a single token."""
 DEVICE_OVERHEAD_BYTES = GIBIBYTE
 """The device's context and the engine's compute buffers, on each GPU."""
 _CACHE_SHARE = 5
@@ -24,20 +30,24 @@ _DEVICE_HOST_SHARE = 10
 """With GPUs the weights only pass through the host, so a tenth of them is asked for."""
 
 _SIXTEEN_BITS = frozenset({"auto", "float16", "bfloat16"})
+_THIRTY_TWO_BITS = frozenset({"float", "float32"})
 
 _VOLUME_SPARE_SHARE = 20
 _VOLUME_SPARE_BYTES = 256 * MEBIBYTE
 
 
-def fit_on_host(artifact: Artifact, engine: EngineType = EngineType.AUTO) -> MemoryFit:
+def fit_on_host(
+    artifact: Artifact, *, engine: EngineType = EngineType.AUTO, kv_cache_bytes: int | None = None
+) -> MemoryFit:
     """The arithmetic of a Model on the CPU: `perDeviceBytes` is what one pod needs of its node's memory."""
     overhead = _HOST_OVERHEADS.get(engine, HOST_OVERHEAD_BYTES)
     if artifact.size_bytes is None:
-        return MemoryFit(overhead_bytes=overhead)
+        return MemoryFit(kv_cache_bytes=kv_cache_bytes, overhead_bytes=overhead)
     return MemoryFit(
         weights_bytes=artifact.size_bytes,
+        kv_cache_bytes=kv_cache_bytes,
         overhead_bytes=overhead,
-        per_device_bytes=artifact.size_bytes + overhead,
+        per_device_bytes=artifact.size_bytes + (kv_cache_bytes or 0) + overhead,
     )
 
 
@@ -71,6 +81,18 @@ def kv_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str
     if artifact.kv_bytes_per_token is None or length is None or dtype not in _SIXTEEN_BITS:
         return None
     return artifact.kv_bytes_per_token * length
+
+
+def vllm_cache_bytes(artifact: Artifact, *, context_length: int | None, dtype: str = "auto") -> int:
+    """The KV cache that vLLM is given on the CPU, in whole MiB: it takes nine tenths of the machine's memory otherwise.
+
+    Two GiB, or what one request of the longest context takes if that is more. `dtype` is that of the model's numbers.
+    """
+    length, per_token = context_length or artifact.context_length, artifact.kv_bytes_per_token
+    if per_token is None or length is None:
+        return LEAST_VLLM_CACHE_BYTES
+    wide = 2 if dtype in _THIRTY_TWO_BITS else 1
+    return max(LEAST_VLLM_CACHE_BYTES, _whole_mebibytes(wide * per_token * (length + _SPARE_TOKENS)))
 
 
 def host_request_bytes(size_bytes: int, *, on_devices: bool, engine: EngineType = EngineType.AUTO) -> int:

@@ -18,7 +18,7 @@ from e2e.support.until import until
 CHART = Path(__file__).resolve().parents[2] / "charts/berth"
 NAMESPACE = "berth-system"
 RELEASE = "berth"
-# What the chart is told of; no pod of this story starts one of the images for GPUs.
+# What the chart is told of, beside a vLLM for processors if it was built; no pod starts one of the images for GPUs.
 IMAGES = ("operator", "envoy", "fetch", "cpu")
 OPERATOR, GATEWAY = "berth-operator", "berth-gateway"
 START_SECONDS = 120
@@ -28,8 +28,11 @@ Json = dict[str, Any]
 def build_values(images: Mapping[str, str]) -> Json:
     """The chart's values for a cluster whose registry speaks plain HTTP and whose machine is small."""
     small = {"requests": {"cpu": "50m", "memory": "96Mi"}}
+    chosen = {name: _split(images[name]) for name in IMAGES}
+    if "vllm" in images:
+        chosen["vllmCpu"] = _split(images["vllm"])
     return {
-        "images": {name: _split(images[name]) for name in IMAGES},
+        "images": chosen,
         "profiles": build_profiles(),
         "loader": {"insecureRegistries": [REGISTRY]},
         "operator": {"resources": small},

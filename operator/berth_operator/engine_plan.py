@@ -183,16 +183,20 @@ def _image(model: Model, engine: EngineType, placement: Placement, settings: Ope
 
 
 def _vllm_image(placement: Placement, settings: OperatorSettings) -> str:
-    """vLLM's own image computes on NVIDIA's GPUs; for anything else it has other builds, of which none is ours."""
-    if placement.profile is None or placement.profile.backend is not Backend.CUDA:
-        where = "the CPU" if placement.profile is None else placement.profile.backend
-        message = f"Berth's image of VLLM is for NVIDIA GPUs, and this Model is to run on {where}"
+    """Each build of vLLM computes on one kind of hardware; for GPUs that are not NVIDIA's none is ours."""
+    if placement.profile is None:
+        image, field, where = settings.images.vllm_cpu, "images.vllmCpu", " on the CPU"
+    elif placement.profile.backend is Backend.CUDA:
+        image, field, where = settings.images.vllm, "images.vllm", ""
+    else:
+        message = f"Berth's image of VLLM is for NVIDIA GPUs, and this Model is to run on {placement.profile.backend}"
         remedy = "name an image with a build for it in spec.engine.image, or use a GGUF file, which LlamaCpp serves"
         raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
-    if not settings.images.vllm:
-        message, remedy = "this installation has no image for VLLM", "set images.vllm in the chart's values"
+    if not image:
+        message = f"this installation has no image for VLLM{where}"
+        remedy = f"set {field} in the chart's values, or name an image in spec.engine.image"
         raise InvalidSpec(FieldError("spec.engine.type", message, remedy, Reason.UNSUPPORTED_FIELD))
-    return settings.images.vllm
+    return image
 
 
 def _torch_image(placement: Placement, settings: OperatorSettings) -> str:

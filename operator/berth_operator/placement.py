@@ -10,6 +10,7 @@ from berth_api.arguments import split_argument
 from berth_api.artifact import Artifact, EngineType
 from berth_api.conditions import Condition, ConditionType, Reason
 from berth_api.errors import FieldError, InvalidSpec
+from berth_api.launch import asked_cache_bytes
 from berth_api.memory import GIBIBYTE, fit_on_devices, fit_on_host, kv_cache_bytes, share_bytes
 from berth_api.model import Model
 from berth_api.model_status import MemoryFit
@@ -129,7 +130,7 @@ def _listed(profiles: Mapping[str, Profile]) -> str:
 
 
 def _on_host(model: Model, artifact: Artifact, engine: EngineType) -> Placement:
-    memory = fit_on_host(artifact, engine)
+    memory = _host_memory(model, artifact, engine)
     if memory.per_device_bytes is None:
         return Placement(memory, _size_unknown())
     limit = model.spec.resources.limits.get("memory")
@@ -141,6 +142,11 @@ def _on_host(model: Model, artifact: Artifact, engine: EngineType) -> Placement:
         )
         return Placement(memory, not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message))
     return Placement(memory, holds(ConditionType.FITS, f"{_sum(memory)} are needed in the node's memory"))
+
+
+def _host_memory(model: Model, artifact: Artifact, engine: EngineType) -> MemoryFit:
+    cache = asked_cache_bytes(model, artifact) if engine is EngineType.VLLM else None
+    return fit_on_host(artifact, engine=engine, kv_cache_bytes=cache)
 
 
 def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) -> Placement:
@@ -199,7 +205,8 @@ def _sum(memory: MemoryFit, count: int = 1) -> str:
     share = "" if weights == memory.weights_bytes else f", the share of {size_words(memory.weights_bytes)},"
     parts = [f"{size_words(weights)} of weights{share}"]
     if kv_cache:
-        parts.append(f"{size_words(kv_cache)} of KV cache for one request of the longest context")
+        purpose = " for one request of the longest context" if memory.device_bytes is not None else ""
+        parts.append(f"{size_words(kv_cache)} of KV cache{purpose}")
     parts.append(f"{size_words(memory.overhead_bytes)} for the engine")
     return f"{size_words(memory.per_device_bytes)} ({' + '.join(parts)})"
 

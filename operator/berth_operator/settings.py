@@ -31,6 +31,7 @@ class Images(Section):
     cuda: str = ""
     rocm: str = ""
     vllm: str = ""
+    vllm_cpu: str = ""
     torch: str = ""
 
 

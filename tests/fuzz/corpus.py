@@ -1,6 +1,6 @@
 """The files that fuzzing starts from: small valid ones of each format, in the folders that they need."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from decoder_builders import decoder_files
@@ -36,16 +36,15 @@ from tiny_classifier import quantised_tflite
 
 @dataclass(frozen=True)
 class Seed:
-    """A file called `name`, valid as it is; `beside` are the files that detection looks for next to it."""
+    """A file called `name`, valid as it is; `beside` are the files that detection looks for next to it.
+
+    One that is no model is valid for its reader alone.
+    """
 
     name: str
     content: bytes
     beside: Mapping[str, object]
-
-
-def seeds() -> list[Seed]:
-    """All starting files."""
-    return [*_gguf(), *_safetensors(), *_onnx(), *_tflite(), *_settings(), *_pictures(), *_decoders()]
+    is_model: bool = True
 
 
 def _gguf() -> list[Seed]:
@@ -58,7 +57,12 @@ def _gguf() -> list[Seed]:
         Seed("model.gguf", llama_gguf(**few), {}),
         Seed("model.gguf", bert_gguf(), {}),
         Seed("model.gguf", bytes(gguf(many, LLAMA_TENSORS).content), {"chat_template.jinja": "x"}),
-        Seed("model.gguf", bytes(gguf({"general.alignment": 64}, [Tensor("t", (3, 5))], alignment=64).content), {}),
+        Seed(
+            "model.gguf",
+            bytes(gguf({"general.alignment": 64}, [Tensor("t", (3, 5))], alignment=64).content),
+            {},
+            is_model=False,
+        ),
     ]
 
 
@@ -130,3 +134,15 @@ def _pictures() -> list[Seed]:
         Seed("model.onnx", recogniser, {}),
         Seed("preprocessor_config.json", settings, {"model.onnx": classifier}),
     ]
+
+
+SEEDS: Mapping[str, Callable[[], list[Seed]]] = {
+    "gguf": _gguf,
+    "safetensors": _safetensors,
+    "onnx": _onnx,
+    "tflite": _tflite,
+    "settings": _settings,
+    "pictures": _pictures,
+    "decoders": _decoders,
+}
+"""Starting files by what is read."""

@@ -9,7 +9,7 @@
 {{- fail "operator.lease.retrySeconds must be below operator.lease.renewDeadlineSeconds: a leader must be able to try again before it gives up" -}}
 {{- end -}}
 {{- $images := dict -}}
-{{- range $name := list "fetch" "cpu" "cuda" "rocm" "vllm" "torch" -}}
+{{- range $name := list "fetch" "cpu" "cuda" "rocm" "vllm" "vllmCpu" "torch" -}}
 {{- $_ := set $images $name (include "berth.image" (list $ (index $.Values.images $name))) -}}
 {{- end -}}
 namespace: {{ .Release.Namespace }}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from e2e.cluster import machine
 from e2e.cluster.images.base import Surroundings, write_context
-from e2e.cluster.images.table import Image, build_table, fingerprint
+from e2e.cluster.images.table import Image, build_table, chosen, fingerprint
 
 # Kept between clusters: layers that did not change are never made twice.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth/images"
@@ -38,29 +38,36 @@ class BuildFailed(RuntimeError):  # noqa: N818 - reads as what happened
 
 
 def bring_images(destination: Destination, names: Sequence[str]) -> Mapping[str, str]:
-    """Build the images called `names` (all if none) where inputs changed, and push them; their references by name.
+    """Build the images called `names` where inputs changed, and push them; their references by name.
 
-    Raises MachineLacks where buildah or debootstrap is missing, and BuildFailed.
+    Without names it is all but those that are built by name alone. Raises MachineLacks where buildah, debootstrap or
+    what an image is made of is missing, and BuildFailed.
     """
     machine.demand_root()
     machine.demand(machine.IMAGE_NEEDS)
     base = _ensure_base(Surroundings.from_environment(os.environ))
-    tagged = [(image, fingerprint(image, base)) for image in build_table()]
+    known = [each for image in build_table() for each in (image, *image.on.values())]
+    tags = {image.name: fingerprint(image, base) for image in known}
     references = {}
-    for image, tag in tagged:
-        if names and image.name not in names:
-            continue
-        references[image.name] = f"{destination.address}/{image.name}:{tag}"
-        if not destination.has(image.name, tag):
-            if not _exists(_local(image, tag)):
-                _build(image, f"{BASE}:{base}", _local(image, tag))
-            _push(_local(image, tag), references[image.name], destination)
-    _prune({f"{BASE}:{base}", *(_local(image, tag) for image, tag in tagged)})
+    for image in chosen(names):
+        references[image.name] = f"{destination.address}/{image.name}:{tags[image.name]}"
+        if not destination.has(image.name, tags[image.name]):
+            _push(_ensure(image, f"{BASE}:{base}", tags), references[image.name], destination)
+    _prune({f"{BASE}:{base}", *(_local(image, tags) for image in known)})
     return references
 
 
-def _local(image: Image, tag: str) -> str:
-    return f"localhost/berth/{image.name}:{tag}"
+def _local(image: Image, tags: Mapping[str, str]) -> str:
+    return f"localhost/berth/{image.name}:{tags[image.name]}"
+
+
+def _ensure(image: Image, base: str, tags: Mapping[str, str]) -> str:
+    """The name of the image on this machine, built if it is not there, after those that it stands on."""
+    local = _local(image, tags)
+    if not _exists(local):
+        on = {argument: _ensure(other, base, tags) for argument, other in image.on.items()}
+        _build(image, {"BASE_IMAGE": base, **on, **image.arguments}, local)
+    return local
 
 
 def _ensure_base(surroundings: Surroundings) -> str:
@@ -73,10 +80,13 @@ def _ensure_base(surroundings: Surroundings) -> str:
     return tag
 
 
-def _build(image: Image, base: str, local: str) -> None:
-    arguments = {"BASE_IMAGE": base, **image.arguments}
+def _build(image: Image, arguments: Mapping[str, str], local: str) -> None:
     words = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     words += [f"--target={image.target}"] if image.target else []
+    for name, folder in image.beside.items():
+        if not folder.is_dir():
+            raise machine.MachineLacks(f"{folder} is missing: run `make vllm`, which makes it")
+        words.append(f"--build-context={name}={folder}")
     with _timed(f"built {image.name}"), _context(image) as folder:
         words += [f"--file={image.dockerfile}", f"--tag={local}", str(folder)]
         _buildah("bud", "--isolation=chroot", "--layers", "--pull=false", *words)

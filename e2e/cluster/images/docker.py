@@ -6,30 +6,30 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from e2e.cluster.images.table import Image, build_table, fingerprint
+from e2e.cluster.images.table import Image, chosen, fingerprint
 
 BASE_IMAGE = "python:3.13-slim-bookworm"
 
 
 def build_with_docker(names: Sequence[str]) -> Mapping[str, str]:
-    """Build the images called `names` (all if none); their references, by name."""
-    references = {}
-    for image in build_table():
-        if not names or image.name in names:
-            references[image.name] = f"localhost/berth/{image.name}:{fingerprint(image, BASE_IMAGE)}"
-            _build(image, references[image.name])
-    return references
+    """Build the images called `names`, or all but those that are built by name alone; their references, by name."""
+    return {image.name: _build(image) for image in chosen(names)}
 
 
-def _build(image: Image, reference: str) -> None:
-    arguments = {"BASE_IMAGE": BASE_IMAGE, **image.arguments}
+def _build(image: Image) -> str:
+    """Build it, after those that it stands on; its reference."""
+    reference = f"localhost/berth/{image.name}:{fingerprint(image, BASE_IMAGE)}"
+    on = {argument: _build(other) for argument, other in image.on.items()}
+    arguments = {"BASE_IMAGE": BASE_IMAGE, **on, **image.arguments}
     words = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    words += [f"--build-context={name}={folder}" for name, folder in image.beside.items()]
     words += [f"--target={image.target}"] if image.target else []
     words += [f"--file={image.dockerfile}", f"--tag={reference}"]
     if isinstance(image.context, Path):
         subprocess.run(["docker", "build", *words, str(image.context)], check=True)
-        return
+        return reference
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in image.context.items():
             shutil.copy2(path, Path(scratch) / name)
         subprocess.run(["docker", "build", *words, scratch], check=True)
+    return reference

@@ -31,8 +31,7 @@ def build_resources(
         requests.pop(placement.profile.resource, None)
     if artifact.size_bytes is not None:
         if "memory" not in named:
-            needed = host_request_bytes(artifact.size_bytes, on_devices=placement.count > 0, engine=engine)
-            requests["memory"] = in_mebibytes(needed)
+            requests["memory"] = in_mebibytes(_memory_bytes(artifact.size_bytes, placement, engine))
         if on_node and _EPHEMERAL not in named:
             volume = volume_bytes(artifact.size_bytes)
             requests[_EPHEMERAL] = in_mebibytes(volume + _WRITTEN_BESIDES)
@@ -41,6 +40,14 @@ def build_resources(
     return {
         name: dict(sorted(amounts.items())) for name, amounts in (("requests", requests), ("limits", limits)) if amounts
     }
+
+
+def _memory_bytes(size_bytes: int, placement: Placement, engine: EngineType) -> int:
+    """Of vLLM on the CPU all is known that it will take, as its KV cache is of a size that it is told."""
+    on_devices, whole = placement.count > 0, placement.memory.per_device_bytes
+    if engine is EngineType.VLLM and not on_devices and whole is not None:
+        return whole
+    return host_request_bytes(size_bytes, on_devices=on_devices, engine=engine)
 
 
 def in_mebibytes(size_bytes: int) -> str:

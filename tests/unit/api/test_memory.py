@@ -4,13 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builders import an_artifact
 
+from berth_api.artifact import EngineType
 from berth_api.memory import (
     GIBIBYTE,
+    LEAST_VLLM_CACHE_BYTES,
     MEBIBYTE,
     fit_on_devices,
     fit_on_host,
     host_request_bytes,
     kv_cache_bytes,
+    vllm_cache_bytes,
     volume_bytes,
 )
 
@@ -47,6 +50,19 @@ def test_a_kv_cache_of_which_something_is_not_known_stays_open() -> None:
 
 def test_on_the_host_one_pod_needs_the_weights_and_the_engine() -> None:
     assert fit_on_host(an_artifact(size_bytes=GIBIBYTE)).per_device_bytes == GIBIBYTE + 512 * MEBIBYTE
+
+
+def test_vllm_on_the_host_needs_its_three_processes_and_its_cache_too() -> None:
+    fit = fit_on_host(an_artifact(size_bytes=GIBIBYTE), engine=EngineType.VLLM, kv_cache_bytes=2 * GIBIBYTE)
+    assert (fit.per_device_bytes, fit.kv_cache_bytes) == (6 * GIBIBYTE, 2 * GIBIBYTE)
+
+
+def test_the_cache_of_vllm_on_the_host_is_two_gibibytes_or_that_of_the_longest_request() -> None:
+    small, large = an_artifact(kv_bytes_per_token=1000), an_artifact(kv_bytes_per_token=1 << 20, context_length=8192)
+    assert vllm_cache_bytes(small, context_length=4096) == LEAST_VLLM_CACHE_BYTES
+    assert vllm_cache_bytes(an_artifact(), context_length=4096) == LEAST_VLLM_CACHE_BYTES
+    assert 8 * GIBIBYTE < vllm_cache_bytes(large, context_length=None) < 9 * GIBIBYTE
+    assert vllm_cache_bytes(large, context_length=None, dtype="float32") > 16 * GIBIBYTE
 
 
 def test_an_unknown_size_leaves_the_sum_open() -> None:

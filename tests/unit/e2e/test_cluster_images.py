@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from e2e.cluster.images.base import Surroundings, build_dockerfile
-from e2e.cluster.images.table import Image, build_table, context_files, fingerprint, parse_included
+from e2e.cluster.images.table import Image, build_table, chosen, context_files, fingerprint, parse_included
 
 
 @pytest.fixture
@@ -85,3 +85,17 @@ def test_another_bundle_of_certificates_makes_another_base(tmp_path: Path) -> No
     before = surroundings.fingerprint
     bundle.write_text("another certificate")
     assert surroundings.fingerprint != before
+
+
+def test_an_image_is_of_what_it_stands_on(image: Image, tmp_path: Path) -> None:
+    (tmp_path / "lock.txt").write_text("one==1")
+    below = Image("below", tmp_path / "Dockerfile", {"lock.txt": tmp_path / "lock.txt"})
+    above = Image("above", image.dockerfile, image.context, on={"FIRST_IMAGE": below})
+    before = fingerprint(above, "base")
+    (tmp_path / "lock.txt").write_text("one==2")
+    assert fingerprint(above, "base") != before
+
+
+def test_what_takes_five_gigabytes_is_built_only_where_it_is_named() -> None:
+    assert "vllm" not in {image.name for image in chosen(())}
+    assert [image.name for image in chosen(["vllm", "envoy"])] == ["envoy", "vllm"]

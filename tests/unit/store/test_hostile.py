@@ -58,6 +58,7 @@ MEASURED = {
     "gguf": ("GGUF: 1000000000 tensors", "GGUF: an array of 1000000000 texts", "GGUF: a template of two megabytes"),
     "safetensors": ("safetensors: a header of 104857600 bytes", "an index that is of 10^6 tensors"),
     "onnx": ("ONNX: graphs in graphs in graphs", "ONNX: a tensor of 1000000000 weights"),
+    "tflite": ("TFLite: 10^9 tensors", "TFLite: labels of six megabytes"),
     "manifests": ("nested 100,000 deep", "a manifest of five megabytes", "numbers of a million digits"),
     "pickles": ("auto_map with a known class",),
     "templates": ("template: globals of a global",),

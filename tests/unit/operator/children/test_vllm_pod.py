@@ -81,10 +81,25 @@ def test_without_a_gpu_a_sentence_says_what_to_do() -> None:
 def test_on_the_cpu_it_is_served_by_an_image_that_is_named() -> None:
     status = world(accelerator=None, engine={"type": "VLLM"}).status
     assert says(status, "Accepted") == ("False", "UnsupportedField")
-    assert "spec.engine.image" in condition(status, "Accepted")["message"]
+    message = condition(status, "Accepted")["message"]
+    assert "images.vllmCpu" in message
+    assert "spec.engine.image" in message
     named = engine(accelerator=None, engine={"type": "VLLM", "image": "example/vllm-cpu:1"})
     assert named["image"] == "example/vllm-cpu:1"
     assert "tensor-parallel-size=1" not in named["command"]
+
+
+def test_on_the_cpu_it_asks_for_what_it_takes_and_is_told_no_more() -> None:
+    images = some_settings().images.model_copy(update={"vllm_cpu": "berth/vllm-cpu:1"})
+    here = world(accelerator=None, engine={"type": "VLLM"}, settings=some_settings(images=images))
+    (container,) = here.deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "berth/vllm-cpu:1"
+    assert container["command"][-1] == f"kv-cache-memory-bytes={2 << 30}"
+    weights = here.status["memory"]["weightsBytes"]
+    needed = weights + (2 << 30) + (3 << 30)
+    assert here.status["memory"]["perDeviceBytes"] == needed
+    assert container["resources"]["requests"]["memory"] == f"{-(-needed // (1 << 20))}Mi"
+    assert "2.0 GiB of KV cache + 3.0 GiB for the engine" in condition(here.status, "Fits")["message"]
 
 
 def test_on_other_gpus_than_nvidias_too() -> None:

