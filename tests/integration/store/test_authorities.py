@@ -16,6 +16,7 @@ from mounted import mount_into
 from operator_builders import some_settings
 
 from berth_operator.children.resolver_job import build_resolver_job
+from berth_operator.resolution import Question
 from berth_operator.settings import CABundle, ConfigMapKey, Loader, OperatorSettings
 
 pytestmark = pytest.mark.timeout(60)
@@ -47,7 +48,8 @@ def environment(
 ) -> dict[str, str]:
     """What the resolver of such a Model has in its pod, which a loader has as well."""
     source: dict[str, Any] = {"uri": uri, **({"secretRef": {"name": secret}} if secret else {})}
-    pod = build_resolver_job(a_model("m", source=source), 1, settings)["spec"]["template"]["spec"]
+    question = Question(a_model("m", source=source))
+    pod = build_resolver_job(question, 1, settings)["spec"]["template"]["spec"]
     return mount_into(folder, pod, pod["containers"][0], objects)
 
 
