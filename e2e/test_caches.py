@@ -218,7 +218,11 @@ def test_images_are_no_longer_kept_on_nodes_when_nobody_asks(objects: Objects, i
         what="the DaemonSet is gone",
     )
     assert [uid_of(pod) for pod in pods_of(objects, "imaged")] == before
-    assert condition_of(objects.read(MODELS, NAMESPACE, "imaged"), "Prefetched") is None
+    until(
+        lambda: condition_of(objects.read(MODELS, NAMESPACE, "imaged"), "Prefetched") is None,
+        seconds=10,
+        what="nothing is said of nodes any more",
+    )
 
 
 def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: str) -> None:

@@ -35,9 +35,13 @@ make_cluster() { # may fail for want of root, Go or a program of the system, whi
 
 cluster_is_required() { [[ ,${BERTH_REQUIRE:-}, =~ ,(all|cluster), ]]; }
 
-finish() { # ends what still runs beside, and the cluster
-  local group
-  for group in "${running[@]}"; do kill -- "-$group" 2>/dev/null || true; done
+finish() { # ends what still runs beside, tells what it said until then, and ends the cluster
+  local name
+  for name in "${!running[@]}"; do
+    kill -- "-${running[$name]}" 2>/dev/null || true
+    cat "$logs/$name"
+    told "$name" "ended early, after $((SECONDS - since[$name])) s"
+  done
   [ -z "$has_cluster" ] || make cluster-down || true
   rm -rf "$logs"
 }

@@ -73,7 +73,7 @@ async def test_a_process_leads_a_group_of_its_own_so_that_ctrl_c_does_not_reach_
 
 async def test_killing_ends_the_whole_group(log: Path) -> None:
     process = await start(log, *STUBBORN)
-    await until(lambda: log.read_text().count("up") == 2)
+    await until(lambda: log.read_text().count("\n") == 2)
     pids = [int(line.split()[1]) for line in log.read_text().splitlines()]
     process.terminate()
     process.kill()
