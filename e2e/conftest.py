@@ -6,7 +6,8 @@ The modules run in the order of STORY, each test one rule; what a test leaves be
 import os
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from e2e.support.audit import AuditLog
 from e2e.support.client_pod import ClientPod
 from e2e.support.failure_report import build_report
 from e2e.support.fake_nodes import join_nodes
+from e2e.support.formats import begin_formats
 from e2e.support.manifests import a_namespace, apply
 from e2e.support.objects import MODELS, ROUTES, Objects, is_true
 from e2e.support.programs import berth, kubectl, run
@@ -31,10 +33,10 @@ from e2e.support.until import until
 
 STORY = (
     "test_first_answer",
-    "test_formats",
     "test_scale",
     "test_gpu_nodes",
     "test_bad_edits",
+    "test_formats",
     "test_bad_sources",
     "test_conditions",
     "test_caches",
@@ -145,6 +147,16 @@ def quickstart(
         seen=lambda: objects.read(ROUTES, MODELS_NAMESPACE, "chat")["status"],
     )
     return starts
+
+
+@pytest.fixture(scope="session")
+def formats(
+    release: Release, node: Node, pushed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Future[None]]:
+    """The Models of `test_formats`. A module before it begins them, so that they start while other rules are told."""
+    (gguf,) = [uri for uri in pushed.values() if "smollm2" in uri]
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(begin_formats, node.registry, gguf, tmp_path_factory.mktemp("formats"))
 
 
 def quickstart_text() -> str:

@@ -22,8 +22,16 @@ WRONG = "sha256:" + "1" * 64
 
 
 @pytest.fixture(scope="module", autouse=True)
-def namespace(release: Release) -> Iterator[None]:
-    apply(a_namespace(NAMESPACE))
+def asked(release: Release, node: Node, pushed: dict[str, str]) -> Iterator[None]:
+    """Models of sources that can't be had, all at once, for each waits for a Job of its own."""
+    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
+    sources = {
+        "no-tag": {"uri": f"{uri}-gone"},
+        "no-repository": {"uri": f"oci://{node.registry}/ai/nothing:1"},
+        "other-digest": {"uri": uri, "digest": WRONG},
+        "no-registry": {"uri": f"oci://{NODE_ADDRESS}:5999/ai/m:1"},
+    }
+    apply(a_namespace(NAMESPACE), *(a_model(name, NAMESPACE, source=source) for name, source in sources.items()))
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
@@ -42,28 +50,21 @@ def resolution(objects: Objects, name: str) -> Json | None:
     return condition_of(objects.read(MODELS, NAMESPACE, name), "Resolved")
 
 
-def test_a_tag_that_is_not_there_is_named(objects: Objects, pushed: dict[str, str]) -> None:
-    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
-    apply(a_model("no-tag", NAMESPACE, source={"uri": f"{uri}-gone"}))
+def test_a_tag_that_is_not_there_is_named(objects: Objects) -> None:
     condition = resolved(objects, "no-tag", "SourceNotFound")
     assert condition["status"] == "False"
     assert "-gone" in condition["message"]
 
 
-def test_a_repository_that_is_not_there_is_named(objects: Objects, node: Node) -> None:
-    apply(a_model("no-repository", NAMESPACE, source={"uri": f"oci://{node.registry}/ai/nothing:1"}))
+def test_a_repository_that_is_not_there_is_named(objects: Objects) -> None:
     assert "ai/nothing" in resolved(objects, "no-repository", "SourceNotFound")["message"]
 
 
-def test_content_of_another_digest_is_refused_with_both(objects: Objects, pushed: dict[str, str]) -> None:
-    (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
-    apply(a_model("other-digest", NAMESPACE, source={"uri": uri, "digest": WRONG}))
-    condition = resolved(objects, "other-digest", "DigestMismatch")
-    assert WRONG in condition["message"]
+def test_content_of_another_digest_is_refused_with_both(objects: Objects) -> None:
+    assert WRONG in resolved(objects, "other-digest", "DigestMismatch")["message"]
 
 
 def test_a_registry_that_does_not_answer_is_named(objects: Objects) -> None:
-    apply(a_model("no-registry", NAMESPACE, source={"uri": f"oci://{NODE_ADDRESS}:5999/ai/m:1"}))
     assert f"{NODE_ADDRESS}:5999" in resolved(objects, "no-registry", "SourceUnreachable")["message"]
 
 

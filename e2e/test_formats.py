@@ -2,28 +2,24 @@
 
 import base64
 import json
-import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import pytest
 from minilm_heads import DOCUMENTS, QUERY, TEXTS
 from picture_builders import drawn_face, encoded, text_line
-from real_gguf import write_adapter
 from tiny_classifier import LABELS, expected, striped
 from tools import REPOSITORY
 
-from e2e.cluster.node import Node
 from e2e.support.client_pod import ClientPod
-from e2e.support.formats import SAMPLES
-from e2e.support.manifests import a_model, a_namespace, apply
+from e2e.support.formats import FORMATS_NAMESPACE, SAMPLES
 from e2e.support.objects import MODELS, Objects
-from e2e.support.programs import berth, kubectl
-from e2e.support.release import Release
+from e2e.support.programs import kubectl
 from e2e.support.starts import Starts
 
-NAMESPACE = "formats"
+NAMESPACE = FORMATS_NAMESPACE
 TOLERANCE = 1e-4
 LINE = "Hello Kubernetes 2026"
 
@@ -34,27 +30,9 @@ def reference(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def served(
-    release: Release, node: Node, objects: Objects, pushed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    """All of them packaged, pushed, applied and Ready; and `writer`, the quick start's GGUF with an adapter."""
-    home = tmp_path_factory.mktemp("formats")
-    environment = {**os.environ, "BERTH_HOME": str(home / "berth"), "BERTH_INSECURE_REGISTRIES": node.registry}
-    apply(a_namespace(NAMESPACE))
-    for name, sample in SAMPLES.items():
-        artifact = f"{node.registry}/formats/{name}:1"
-        path = sample.write(home / name)
-        berth("package", str(path), "--tag", artifact, environment=environment)
-        berth("push", artifact, environment=environment)
-        # As users with one small model do: what a pod asks for is said, for eight stand beside the quick start.
-        resources = {"requests": {"cpu": "20m", "memory": "200Mi"}}
-        apply(a_model(name, NAMESPACE, source={"uri": f"oci://{artifact}"}, resources=resources))
-    (weights,) = [uri for uri in pushed.values() if "smollm2" in uri]
-    red = f"{node.registry}/formats/red:1"
-    berth("package", str(write_adapter(home / "red.gguf")), "--tag", red, "--push", environment=environment)
-    adapters = [{"name": "red", "source": {"uri": f"oci://{red}"}}]
-    resources = {"requests": {"cpu": "20m", "memory": "400Mi"}}
-    apply(a_model("writer", NAMESPACE, source={"uri": weights}, adapters=adapters, resources=resources))
+def served(objects: Objects, formats: Future[None]) -> Iterator[None]:
+    """All of them Ready; and `writer`, the quick start's GGUF with an adapter."""
+    formats.result()
     Starts(objects, NAMESPACE).wait(*SAMPLES, "writer", seconds=180)
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")

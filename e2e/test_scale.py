@@ -1,5 +1,7 @@
 """`kubectl scale` and what `kubectl get` shows. Leaves everything as it was."""
 
+from concurrent.futures import Future
+
 import pytest
 
 from berth_kube.resources import PODS
@@ -14,8 +16,8 @@ COLUMNS = ("NAME", "READY", "REPLICAS", "ENGINE", "TASK", "SIZE", "STAGE", "AGE"
 
 
 @pytest.fixture(autouse=True)
-def serving(quickstart: Starts) -> None:
-    """The quick start."""
+def serving(quickstart: Starts, formats: Future[None]) -> None:
+    """The quick start, and beside it what begins for later."""
 
 
 def scale(replicas: int) -> None:

@@ -4,18 +4,25 @@ Weights are real where a package carries some (MiniLM, PP-OCR, BlazeFace, SmolLM
 MiniLM are those of transformers (tests/reference).
 """
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tools
 from minilm_heads import write_minilm_head
 from onnx_decoder import smollm2_onnx
+from real_gguf import write_adapter
 from tiny_classifier import float_tflite
 from vision_models import write_orientation_classifier, write_recogniser
 
 from berth_store.convert.encoder import convert_encoder
+from e2e.support.manifests import a_model, a_namespace, apply
+from e2e.support.programs import berth
+
+FORMATS_NAMESPACE = "formats"
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,23 @@ SAMPLES: Mapping[str, Sample] = {
     "stripes": Sample(_stripes, "LiteRT", "TFLite", "ImageClassification"),
     "faces": Sample(_faces, "LiteRT", "TFLite", "ObjectDetection"),
 }
+
+
+def begin_formats(registry: str, gguf: str, home: Path) -> None:
+    """Package all of them, push them and apply their Models; and `writer`, the GGUF of that uri with an adapter."""
+    environment = {**os.environ, "BERTH_HOME": str(home / "berth"), "BERTH_INSECURE_REGISTRIES": registry}
+    apply(a_namespace(FORMATS_NAMESPACE))
+    for name, sample in SAMPLES.items():
+        artifact = f"{registry}/formats/{name}:1"
+        berth("package", str(sample.write(home / name)), "--tag", artifact, "--push", environment=environment)
+        apply(_small_model(name, f"oci://{artifact}", memory="200Mi"))
+    red = f"{registry}/formats/red:1"
+    berth("package", str(write_adapter(home / "red.gguf")), "--tag", red, "--push", environment=environment)
+    adapters = [{"name": "red", "source": {"uri": f"oci://{red}"}}]
+    apply(_small_model("writer", gguf, memory="400Mi", adapters=adapters))
+
+
+def _small_model(name: str, uri: str, *, memory: str, **spec: Any) -> dict[str, Any]:
+    # As users with one small model do: what a pod asks for is said, for nine stand beside the quick start.
+    resources = {"requests": {"cpu": "20m", "memory": memory}}
+    return a_model(name, FORMATS_NAMESPACE, source={"uri": uri}, resources=resources, **spec)
