@@ -9,13 +9,20 @@ MOUNTED = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "hugetlb", "io")
 
 
-def make_group(name: str) -> None:
-    """Make the group `name` wherever the kubelet will look for it."""
+def make_group(name: str, *, cpu_share: int = 1) -> None:
+    """Make the group `name` wherever the kubelet will look for it.
+
+    Where cores are short, all its pods together get `cpu_share` times what another group of the machine gets. Niceness
+    says nothing here: it counts among the processes of one group, or of one session where the kernel groups by those.
+    """
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)
     if _is_second_version():
         _hand_on(MOUNTED)
         _hand_on(MOUNTED / name)
+        (MOUNTED / name / "cpu.weight").write_text(str(100 * cpu_share))
+    else:
+        (MOUNTED / "cpu" / name / "cpu.shares").write_text(str(1024 * cpu_share))
 
 
 def remove_group(name: str) -> None:

@@ -17,6 +17,8 @@ from e2e.cluster.processes import CLIENTS, FOUNDATION
 from e2e.cluster.programs.build import build_programs
 
 ANSWER_SECONDS = 120.0
+CPU_SHARE = "BERTH_CLUSTER_CPU_SHARE"
+"""How many times as much of the cores the pods get, where they are short, as whatever else the machine does."""
 
 
 def bring_up(node: Node) -> None:
@@ -58,7 +60,7 @@ def _prepare(node: Node) -> None:
     shutil.copyfile(layout.config / "admin.kubeconfig", layout.kubeconfig)
     layout.kubeconfig.chmod(0o600)
     pause.write_archive(node.programs.path("pause"), layout.state / "pause.tar")
-    cgroups.make_group(layout.name)
+    cgroups.make_group(layout.name, cpu_share=int(os.environ.get(CPU_SHARE, "1")))
     make_namespaces(layout)
 
 
