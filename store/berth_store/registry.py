@@ -164,10 +164,12 @@ class BlobSource:
     async def open(self, span: Range | None) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request for `span`, or for the whole blob; the caller looks at its status."""
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span else {}
-        if self._elsewhere is not None:
-            async with self._transport.send("GET", self._elsewhere, headers=headers) as response:
+        known = self._elsewhere
+        if known is not None:
+            async with self._transport.send("GET", known, headers=headers) as response:
                 if response.status not in OF_THE_REQUEST and response.status < 500:
-                    self._elsewhere = None
+                    if self._elsewhere is known:  # else another request has a new one already
+                        self._elsewhere = None
                     raise SourceUnreachable(
                         f"{self._registry.name}: the address of a blob has expired; asking for a new one"
                     )

@@ -94,10 +94,12 @@ class SiteFile:
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span else {}
         if span and self._version.startswith('"'):
             headers["If-Range"] = self._version
-        if self._elsewhere is not None:
-            async with self._site.get_elsewhere(self._elsewhere, headers) as response:
+        known = self._elsewhere
+        if known is not None:
+            async with self._site.get_elsewhere(known, headers) as response:
                 if response.status not in OF_THE_REQUEST and response.status < 500:
-                    self._elsewhere = None
+                    if self._elsewhere is known:  # else another request has a new one already
+                        self._elsewhere = None
                     raise SourceUnreachable(f"{self.subject}: the address of a file has expired; asking for a new one")
                 self._check_version(response)
                 yield response
