@@ -56,7 +56,8 @@ def _run(arguments: argparse.Namespace) -> int:
         result = measure(Effort(pairs=arguments.pairs, limit_seconds=limit_seconds))
         run["load average after"] = load_average()
         document = {"run": run, **to_json(result)}
-        (out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        # What a program said when it did not start may name its path, which is nobody else's business.
+        (out / f"{name}.json").write_text(json.dumps(document, indent=1).replace(f"{REPOSITORY}/", "") + "\n")
         print(f"\n{name}\n\n{render_result(result, run)}\n")
     if arguments.out is None:
         PAGE.write_text(draw(PAGE.read_text(), RESULTS))
