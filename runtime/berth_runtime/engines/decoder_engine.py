@@ -4,15 +4,10 @@ Created by `berth_runtime.engines.onnxruntime`. One thread makes tokens of reque
 all texts; the library computes a step on all cores.
 """
 
-import os
 import threading
 import traceback
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
-
-import orjson
-import tokenizers
 
 from berth_api.artifact import Task
 from berth_runtime.engines.decoder_answers import Answer, Part
@@ -24,7 +19,7 @@ from berth_runtime.engines.decoder_requests import PARAMETERS, Wanted, read_requ
 from berth_runtime.engines.decoder_sampling import Sampler
 from berth_runtime.engines.decoder_template import ChatTemplate
 from berth_runtime.engines.decoder_text import TextWriter
-from berth_runtime.engines.first_reply import FirstReply
+from berth_runtime.engines.first_reply import FirstReply, proof_request
 from berth_runtime.engines.onnx_session import OUTPUT_TYPES, open_session
 from berth_runtime.engines.protocol import (
     OTHER_OPERATION,
@@ -39,6 +34,7 @@ from berth_runtime.engines.protocol import (
     Request,
     Usage,
 )
+from berth_runtime.engines.tokenizer_file import read_tokenizer
 
 if TYPE_CHECKING:
     from berth_store.detect import DecoderSettings
@@ -70,7 +66,7 @@ class DecoderEngine:
             raise LoadFailed("the model has no chat template; give one by --chat-template, or set the task Completion")
         self._decoder, self._context_length = decoder, plan.context_length
         self._prompts = Prompts(
-            load_tokenizer(model.tokenizer),
+            read_tokenizer(model.tokenizer),
             template or None,
             context_length=plan.context_length,
             vocabulary=decoder.vocabulary,
@@ -146,20 +142,3 @@ class DecoderEngine:
             chooser=Sampler(wanted.sampling, prompt, choice=choice),
             writer=part,
         )
-
-
-def load_tokenizer(path: Path) -> tokenizers.Tokenizer:
-    """Read a `tokenizer.json`; raises `LoadFailed`."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the cores are for the graph
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library's only class, for any damage of the file
-        raise LoadFailed(f"{path.name} can't be read: {error}; export the tokenizer again") from error
-
-
-def proof_request(task: Task, name: str) -> Request:
-    """The least work; a chat is proved as one, because its template runs code that may fail."""
-    if task is Task.CHAT:
-        messages = [{"role": "user", "content": "a"}]
-        return ChatRequest(orjson.dumps({"messages": messages, "max_tokens": 1, "model": name}), stream=False)
-    return CompletionRequest(orjson.dumps({"prompt": "a", "max_tokens": 1, "model": name}), stream=False)

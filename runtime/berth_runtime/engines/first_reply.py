@@ -1,10 +1,37 @@
-"""A `Reply` for an engine's own proof that it answers; any engine's `prove` may use it."""
+"""An engine's own proof that it answers: the least request and the `Reply` to it, for the `prove` of any engine."""
 
 import threading
 
 import numpy as np
+import orjson
 
-from berth_runtime.engines.protocol import Failure, LoadFailed, Rows, Usage
+from berth_api.artifact import Task
+from berth_runtime.engines.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    Failure,
+    LoadFailed,
+    Request,
+    RerankRequest,
+    Rows,
+    Usage,
+)
+
+
+def proof_request(task: Task, name: str) -> Request:
+    """The least work of a task; a chat is proved as one, because its template runs code that may fail."""
+    match task:
+        case Task.EMBEDDING:
+            return EmbeddingRequest(("a",))
+        case Task.RERANK:
+            return RerankRequest("a", ("a",))
+        case Task.CHAT:
+            messages = [{"role": "user", "content": "a"}]
+            return ChatRequest(orjson.dumps({"messages": messages, "max_tokens": 1, "model": name}), stream=False)
+        case _:
+            body = {"prompt": "a", "max_tokens": 1, "model": name}
+            return CompletionRequest(orjson.dumps(body), stream=False)
 
 
 class FirstReply:

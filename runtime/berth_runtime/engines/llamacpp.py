@@ -12,10 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from berth_api.artifact import Task
-from berth_runtime.engines.first_reply import FirstReply
+from berth_runtime.engines.first_reply import FirstReply, proof_request
 from berth_runtime.engines.llamacpp_adapters import Adapters, Turns, check_adapters
 from berth_runtime.engines.llamacpp_answers import translate_refusal
 from berth_runtime.engines.llamacpp_draft import read_draft
@@ -186,21 +184,6 @@ def served_parameters(task: Task, facts: ServerFacts) -> dict[Operation, frozens
 def served_names(settings: EngineSettings) -> tuple[str, ...]:
     """What requests may be for: the model, and each of its adapters."""
     return (settings.name, *(f"{settings.name}:{adapter}" for adapter in settings.adapters))
-
-
-def proof_request(task: Task, name: str) -> Request:
-    """The least work of a task; a chat is proved as one, because its template runs code that may fail."""
-    match task:
-        case Task.EMBEDDING:
-            return EmbeddingRequest(("a",))
-        case Task.RERANK:
-            return RerankRequest("a", ("a",))
-        case Task.CHAT:
-            messages = [{"role": "user", "content": "a"}]
-            return ChatRequest(orjson.dumps({"messages": messages, "max_tokens": 1, "model": name}), stream=False)
-        case _:
-            body = {"prompt": "a", "max_tokens": 1, "model": name}
-            return CompletionRequest(orjson.dumps(body), stream=False)
 
 
 def call_engine(handle: Callable[..., None], body: bytes, take: Callable[[bytes], bool]) -> Failure | None:

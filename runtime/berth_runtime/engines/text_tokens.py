@@ -3,7 +3,6 @@
 Called by the threads of `berth_runtime.engines.text_scheduler`; the tokenizer leaves the interpreter free.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import tokenizers
 from numpy.typing import NDArray
 
 from berth_api.errors import BerthError
-from berth_runtime.engines.protocol import Failure, LoadFailed
+from berth_runtime.engines.protocol import Failure
+from berth_runtime.engines.tokenizer_file import read_tokenizer
 
 TokenIds = NDArray[np.int64]
 
@@ -233,10 +233,4 @@ def _input(index: int) -> str:
 
 def load_tokenizer(path: Path, limits: TextLimits, *, prompt: str = "", spans: bool = False) -> TextTokenizer:
     """Read a `tokenizer.json`; raises `LoadFailed`."""
-    # Each of our threads tokenises for itself; a pool of the library's own would fight them for the cores.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library's only class, for any damage of the file
-        raise LoadFailed(f"{path.name} can't be read: {error}; export the tokenizer again") from error
-    return TextTokenizer(tokenizer, limits, prompt=prompt, spans=spans)
+    return TextTokenizer(read_tokenizer(path), limits, prompt=prompt, spans=spans)
