@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 CHUNKED_END = b"\r\n0\r\n\r\n"
 HEAD_END = b"\r\n\r\n"
+PROMPT = "Tell me a very long story about a ship that looks for a harbour. Use many details."
 
 
 class BadAnswer(RuntimeError):  # noqa: N818 - reads as what happened
@@ -36,6 +37,19 @@ def request_bytes(port: int, path: str, body: bytes) -> bytes:
     """One POST of a JSON body, as it goes over the wire."""
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def long_chat(model: str, tokens: int, **more: object) -> str:
+    """The JSON of a greedy chat whose answer is streamed and would be long; its usage comes with the last event."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return json.dumps({**body, **more})
 
 
 @dataclass(slots=True)

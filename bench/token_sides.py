@@ -1,6 +1,5 @@
 """Who generates text in `bench.runtime_tokens`: our runtime and its peers, each started and asked in its own way."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.environments import find_python
-from bench.load import Answer, BadAnswer, exchange, generated_tokens, request_bytes, written_tokens
+from bench.load import Answer, BadAnswer, exchange, generated_tokens, long_chat, request_bytes, written_tokens
 from bench.machine import cores
 from bench.peers.xllamacpp_bare import Settings
 from bench.process import Program, free_port
@@ -24,7 +23,6 @@ SEQUENCES = 16
 BATCH_TOKENS = 512
 CONTEXT_TOKENS_OF_EACH = 512
 TOKENS_OF_EACH: Mapping[int, int] = {1: 128, 4: 48, 16: 20}
-PROMPT = "Tell me a very long story about a ship that looks for a harbour. Use many details."
 
 
 class Side(Protocol):
@@ -54,7 +52,7 @@ class OverHttp:
 
     def measure(self, streams: int) -> Sample:
         """With the client's time, which is part of this side."""
-        body = request_body(TOKENS_OF_EACH[streams]).encode()
+        body = long_chat(NAME, TOKENS_OF_EACH[streams]).encode()
         before, client_before = self._program.processor_seconds(), time.process_time()
         seconds, answers = self._ask(body, streams)
         client_seconds = time.process_time() - client_before
@@ -82,24 +80,10 @@ class InProcess:
     def measure(self, streams: int) -> Sample:
         """By the program's own clock."""
         before = sum(self._program.processor_seconds().values())
-        answer = self._program.ask({"bodies": [request_body(TOKENS_OF_EACH[streams])] * streams})
+        answer = self._program.ask({"bodies": [long_chat(NAME, TOKENS_OF_EACH[streams])] * streams})
         spent = sum(self._program.processor_seconds().values()) - before
         tokens = _checked([answer["tokens"]], streams)
         return {"tokens_per_second": tokens / answer["seconds"], "all_microseconds": spent / tokens * 1e6}
-
-
-def request_body(tokens: int) -> str:
-    """The JSON that all sides get."""
-    return json.dumps(
-        {
-            "model": NAME,
-            "messages": [{"role": "user", "content": PROMPT}],
-            "max_tokens": tokens,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-    )
 
 
 def start_ours(place: Place) -> Side:

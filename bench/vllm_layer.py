@@ -13,7 +13,6 @@ a step takes a few milliseconds, of which most is vLLM's own, so the share of th
 that one would serve.
 """
 
-import json
 import os
 import subprocess
 import tempfile
@@ -23,7 +22,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench.load import BadAnswer, exchange, generated_tokens, request_bytes
+from bench.load import BadAnswer, exchange, generated_tokens, long_chat, request_bytes
 from bench.machine import cores, package_versions
 from bench.process import Program, free_port
 from bench.result import Better, Fact, Figure, NotRun, Result, Round, Sample, fact, figure
@@ -39,7 +38,6 @@ NAME = "tiny"
 TOKENS_OF_EACH = {1: 256, 4: 192, 16: 96}
 START_SECONDS = 900.0
 PAUSE_SECONDS = 1.5
-PROMPT = "Tell me a very long story about a ship that looks for a harbour."
 AIM = 0.99
 SETTINGS = (
     *("--task", "Chat", "--context-length", "1024", "--parallel-sequences", "16"),
@@ -110,7 +108,9 @@ def _words(weights: Path, port: int) -> tuple[str, ...]:
 
 def _measure(program: Program, port: int, streams: int) -> Sample:
     time.sleep(PAUSE_SECONDS)
-    request = request_bytes(port, "/v1/chat/completions", request_body(TOKENS_OF_EACH[streams]).encode())
+    request = request_bytes(
+        port, "/v1/chat/completions", long_chat(NAME, TOKENS_OF_EACH[streams], ignore_eos=True).encode()
+    )
     before = sum(program.processor_seconds().values())
     seconds, answers = exchange(port, [request] * streams, streams)
     spent = sum(program.processor_seconds().values()) - before
@@ -123,21 +123,6 @@ def _measure(program: Program, port: int, streams: int) -> Sample:
         "all_microseconds": spent / tokens * 1e6,
         "first_byte_milliseconds": max(answer.first_byte_seconds for answer in answers) * 1e3,
     }
-
-
-def request_body(tokens: int) -> str:
-    """The JSON that both sides get."""
-    return json.dumps(
-        {
-            "model": NAME,
-            "messages": [{"role": "user", "content": PROMPT}],
-            "max_tokens": tokens,
-            "temperature": 0,
-            "ignore_eos": True,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-    )
 
 
 def _figures(streams: int, rounds: tuple[Round, ...]) -> list[Figure]:
