@@ -13,7 +13,27 @@ from berth_store.transport import Transport
 
 MAX_HOPS = 6
 # Answers of a redirect's target that say something of the request and not of an address that has expired.
-OF_THE_REQUEST = frozenset({200, 206, 416, 429})
+_OF_THE_REQUEST = frozenset({200, 206, 416, 429})
+
+
+class KeptAddress:
+    """Where a redirect led, for the next requests to ask at once; kept while it works.
+
+    Several requests are under way at the same time: what one of them learns of an old address must not cost the
+    others a newer one.
+    """
+
+    def __init__(self) -> None:
+        self.url: URL | None = None
+
+    def works(self, url: URL, status: int) -> bool:
+        """Whether the answer of `url` is one to the request; its status says too whether `url` is to be kept."""
+        works = status in _OF_THE_REQUEST or status >= 500
+        if works:
+            self.url = url
+        elif self.url == url:
+            self.url = None
+        return works
 
 
 async def find_scheme(transport: Transport, config: RegistryConfig, secure: URL) -> URL:

@@ -20,7 +20,7 @@ from berth_store.digest import Digest, digest_of
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceError, SourceUnreachable
 from berth_store.failures import registry_message, status_failure
 from berth_store.manifest import MAX_MANIFEST_BYTES
-from berth_store.origin import MAX_HOPS, OF_THE_REQUEST, find_scheme, redirect_target
+from berth_store.origin import MAX_HOPS, KeptAddress, find_scheme, redirect_target
 from berth_store.ranges import Range
 from berth_store.reference import Reference
 from berth_store.registries import RegistryConfig
@@ -158,26 +158,21 @@ class BlobSource:
         self._scopes = (scope(repository, "pull"),)
         self._path = f"{repository}/blobs/{digest}"
         self.subject = f"{registry.name}/{repository}@{digest}"
-        self._elsewhere: URL | None = None
+        self._elsewhere = KeptAddress()
 
     @asynccontextmanager
     async def open(self, span: Range | None) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request for `span`, or for the whole blob; the caller looks at its status."""
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span else {}
-        known = self._elsewhere
+        known = self._elsewhere.url
         if known is not None:
             async with self._transport.send("GET", known, headers=headers) as response:
-                if response.status not in OF_THE_REQUEST and response.status < 500:
-                    if self._elsewhere is known:  # else another request has a new one already
-                        self._elsewhere = None
-                    raise SourceUnreachable(
-                        f"{self._registry.name}: the address of a blob has expired; asking for a new one"
-                    )
-                yield response
-            return
+                if self._elsewhere.works(known, response.status):
+                    yield response
+                    return
         async with self._registry.request("GET", self._path, self._scopes, headers=headers) as response:
             if response.url.origin() != (await self._registry.base()).origin():
-                self._elsewhere = response.url
+                self._elsewhere.works(response.url, response.status)
             yield response
 
     async def failure(self, response: aiohttp.ClientResponse) -> SourceError:

@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from berth_store.errors import DigestMismatch, SourceError, SourceUnreachable
-from berth_store.origin import MAX_HOPS, OF_THE_REQUEST, redirect_target
+from berth_store.origin import MAX_HOPS, KeptAddress, redirect_target
 from berth_store.ranges import Range
 from berth_store.registries import RegistryConfig
 from berth_store.retry import parse_retry_after
@@ -86,7 +86,7 @@ class SiteFile:
         self._site = site
         self._url = url
         self._version = version
-        self._elsewhere: URL | None = None
+        self._elsewhere = KeptAddress()
 
     @asynccontextmanager
     async def open(self, span: Range | None) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -94,19 +94,16 @@ class SiteFile:
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"} if span else {}
         if span and self._version.startswith('"'):
             headers["If-Range"] = self._version
-        known = self._elsewhere
+        known = self._elsewhere.url
         if known is not None:
             async with self._site.get_elsewhere(known, headers) as response:
-                if response.status not in OF_THE_REQUEST and response.status < 500:
-                    if self._elsewhere is known:  # else another request has a new one already
-                        self._elsewhere = None
-                    raise SourceUnreachable(f"{self.subject}: the address of a file has expired; asking for a new one")
-                self._check_version(response)
-                yield response
-            return
+                if self._elsewhere.works(known, response.status):
+                    self._check_version(response)
+                    yield response
+                    return
         async with self._site.get(self._url, headers) as response:
             if not self._site.is_here(response.url):
-                self._elsewhere = response.url
+                self._elsewhere.works(response.url, response.status)
             self._check_version(response)
             yield response
 

@@ -263,6 +263,17 @@ async def test_an_address_that_expires_on_the_way_is_asked_for_anew(store: Store
     assert find_damage(store) == ()
 
 
+async def test_an_address_that_is_good_only_once_costs_no_attempt(store: Store, hub: FakeHub) -> None:
+    async def expiring(request: web.Request, content: bytes, span: lies.Range | None) -> web.StreamResponse:
+        hub.cdn.expire()
+        return await lies.honest(request, content, span)
+
+    hub.cdn.lie(expiring)
+    one_by_one = replace(config(hub), connections=1, retry=replace(QUICK.retry, attempts=1))
+    await pull(store, parse_name("hf://org/model"), registries=one_by_one)
+    assert find_damage(store) == ()
+
+
 async def test_a_pause_by_the_hubs_own_header_is_kept(store: Store, hub: FakeHub) -> None:
     async def limited(request: web.Request, content: bytes, span: lies.Range | None) -> web.StreamResponse:
         return web.Response(status=429, headers={"RateLimit": '"resolvers";r=0;t=1'})
