@@ -1,20 +1,11 @@
 """The way of a Model from its manifest to its replicas, one reconcile after the other."""
 
-from dataclasses import replace
-from datetime import timedelta
-from typing import Any
-
 import pytest
-from model_builders import a_model, a_route
 from operator_builders import (
-    NOW,
     Json,
     World,
     a_document,
     a_pod,
-    a_ready_pod,
-    a_refusal,
-    a_report,
     a_resolved_world,
     a_serving_world,
     a_world,
@@ -23,21 +14,11 @@ from operator_builders import (
     running,
     says,
     some_settings,
-    stamp,
-    waiting,
 )
-
-from berth_api.claims import claim_names
-from berth_api.meta import API_VERSION
-from berth_operator.model_plan import plan_model
 
 
 def kinds_written(world: World) -> list[str]:
     return [write.body["kind"] for write in world.plan().writes]
-
-
-def a_foreign(kind: str, name: str, **metadata: Any) -> Json:
-    return {"kind": kind, "metadata": {"name": name, "namespace": "default", "uid": "theirs", **metadata}, "spec": {}}
 
 
 def test_a_new_model_is_resolved_before_anything_is_started() -> None:
@@ -129,148 +110,6 @@ def test_a_model_that_stops_answering_is_not_ready() -> None:
     assert says(world.status, "Ready") == ("False", "Loading")
 
 
-def test_a_pod_in_trouble_is_told_by_progressing_and_by_ready() -> None:
-    world = a_resolved_world()
-    world.serve(0, a_pod(revision=world.revision, fetch=waiting("ImagePullBackOff", "no such image"))).settle()
-    assert says(world.status, "Progressing") == ("False", "ImagePullFailed")
-    assert says(world.status, "Ready") == ("False", "ImagePullFailed")
-    assert world.status["lastFailure"]["reason"] == "ImagePullFailed"
-    assert world.events[-1] == "Warning ImagePullFailed"
-
-
-def test_a_trouble_is_told_by_one_event_however_often_it_is_seen() -> None:
-    world = a_resolved_world()
-    world.serve(0, a_pod(revision=world.revision, fetch=ended(1, a_refusal("DiskFull"))))
-    for _ in range(5):
-        world.pass_seconds(60).step()
-    assert world.events.count("Warning DiskFull") == 1
-
-
-def test_the_last_failure_stays_to_be_read_after_it_is_over() -> None:
-    world = a_resolved_world()
-    world.serve(0, a_pod(revision=world.revision, fetch=ended(1, a_refusal("DiskFull", "full")))).settle()
-    world.serve().settle()
-    assert says(world.status, "Ready") == ("True", "Ready")
-    assert world.status["lastFailure"]["reason"] == "DiskFull"
-
-
-def test_a_bad_new_revision_never_makes_a_serving_model_not_ready() -> None:
-    world = a_serving_world()
-    good = a_ready_pod("old", revision=world.revision)
-    world.edit(engine={"image": "no/such:image"}).settle()
-    bad = a_pod("new", revision=world.revision, fetch=ended(), engine=waiting("ErrImagePull", "not found"))
-    world.serve(1, good, bad)
-    world.deployment["status"] |= {"replicas": 2, "updatedReplicas": 1}
-    world.settle()
-    assert says(world.status, "Ready") == ("True", "Ready")
-    assert says(world.status, "Progressing") == ("False", "ImagePullFailed")
-
-
-def test_a_new_revision_waits_for_the_gpu_that_the_old_one_still_holds() -> None:
-    world = a_serving_world(accelerator={"profiles": ["l4"]})
-    leaving = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
-    old = a_pod("old", revision=world.revision, fetch=ended(), engine=running(), metadata=leaving)
-    world.edit(contextLength=2048).settle()
-    new = a_pod("new", revision=world.revision, scheduled="1 Insufficient nvidia.com/gpu.")
-    world.serve(0, old, new).settle()
-    assert says(world.status, "Progressing") == ("True", "WaitingForGPU")
-    world.serve(0, new).settle()
-    assert says(world.status, "Progressing") == ("False", "InsufficientGPU")
-
-
-def an_evicted_pod(revision: str, *, age: int) -> Json:
-    made = stamp(NOW - timedelta(seconds=age))
-    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
-    return a_pod(f"evicted-{age}", revision=revision, status=evicted, metadata={"creationTimestamp": made})
-
-
-def test_a_pod_that_ended_is_told_until_a_younger_one_answers() -> None:
-    world = a_serving_world()
-    new = a_pod("new", revision=world.revision, fetch=running())
-    world.serve(0, an_evicted_pod(world.revision, age=60), new).settle()
-    assert says(world.status, "Progressing") == ("False", "OutOfMemory")
-    world.serve().settle()
-    assert says(world.status, "Progressing") == ("True", "Complete")
-
-
-def test_a_pod_that_ended_long_ago_is_not_told_of_the_next_replica() -> None:
-    world = a_serving_world()
-    old, first = an_evicted_pod(world.revision, age=3600), a_ready_pod("first", revision=world.revision)
-    world.edit(replicas=2).step()
-    young = a_pod("young", revision=world.revision, fetch=running(), metadata={"creationTimestamp": stamp(NOW)})
-    world.serve(1, old, first, young).settle()
-    assert says(world.status, "Progressing") == ("True", "Fetching")
-    assert world.status["loading"]["stage"] == "Fetching"
-    assert "lastFailure" not in world.status
-
-
-def test_an_old_pod_that_ended_holds_no_gpu() -> None:
-    world = a_serving_world(accelerator={"profiles": ["l4"]})
-    old = an_evicted_pod(world.revision, age=60)
-    world.edit(contextLength=2048).settle()
-    new = a_pod("new", revision=world.revision, scheduled="1 Insufficient nvidia.com/gpu.")
-    world.serve(0, old, new).settle()
-    assert says(world.status, "Progressing") == ("False", "InsufficientGPU")
-
-
-def test_old_replicas_that_finish_are_told_while_nothing_new_is_there() -> None:
-    world = a_serving_world()
-    leaving = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
-    world.edit(contextLength=2048).settle()
-    world.serve(0, a_pod("old", revision="old", metadata=leaving)).settle()
-    assert says(world.status, "Progressing") == ("True", "Draining")
-
-
-def test_a_bad_edit_is_no_failed_start() -> None:
-    assert "lastFailure" not in a_serving_world().edit(replicas="many").settle().status
-
-
-def test_trouble_of_the_old_revision_is_not_told_of_the_new_one() -> None:
-    world = a_serving_world()
-    old = a_pod("old", revision=world.revision, fetch=ended(), engine=ended(1, "died"))
-    world.edit(contextLength=2048).settle()
-    new = a_pod("new", revision=world.revision, fetch=running())
-    world.serve(0, old, new).settle()
-    assert says(world.status, "Progressing") == ("True", "Fetching")
-
-
-def test_a_repaired_spec_is_applied_without_waiting_for_the_broken_rollout() -> None:
-    world = a_serving_world()
-    good = world.deployment["spec"]
-    world.edit(engine={"image": "no/such:image"}).settle()
-    world.serve(0, a_pod(revision=world.revision, fetch=ended(), engine=waiting("ErrImagePull", "not found"))).settle()
-    world.edit(engine=None).step()
-    assert world.deployment["spec"] == good
-
-
-def test_a_rollout_that_makes_no_progress_in_time_is_told() -> None:
-    world = a_resolved_world()
-    world.serve(0)
-    overdue = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
-    world.deployment["status"]["conditions"] = [overdue]
-    world.settle()
-    assert says(world.status, "Progressing") == ("False", "StartDeadlineExceeded")
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"), [("exceeded quota: q", "QuotaExceeded"), ("violates PodSecurity", "Forbidden")]
-)
-def test_pods_that_are_refused_before_they_exist_are_told(words: str, reason: str) -> None:
-    world = a_resolved_world()
-    world.serve(0)
-    world.deployment["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": words}]
-    world.settle()
-    assert says(world.status, "Progressing") == ("False", reason)
-    assert words in condition(world.status, "Progressing")["message"]
-
-
-def test_what_a_deployment_says_of_a_revision_before_is_not_believed() -> None:
-    world = a_serving_world()
-    world.deployment["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "old words"}]
-    plan = world.edit(contextLength=2048).plan()
-    assert says(plan.status, "Progressing") == ("True", "RollingOut")
-
-
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"replicas": 0}])
 def test_a_suspended_model_has_no_replicas_and_says_so(spec: Json) -> None:
     world = a_serving_world().edit(**spec).settle()
@@ -319,13 +158,6 @@ def test_a_budget_comes_with_the_second_replica_and_goes_with_it() -> None:
     assert "delete PodDisruptionBudget qwen-engine" in world.written
 
 
-def test_a_budget_of_somebody_else_is_never_deleted() -> None:
-    world = a_serving_world()
-    world.children["PodDisruptionBudget", "qwen-engine"] = a_foreign("PodDisruptionBudget", "qwen-engine")
-    world.step()
-    assert "PodDisruptionBudget" in world.kinds()
-
-
 def test_the_way_out_is_closed_once_the_weights_are_there() -> None:
     world = a_resolved_world()
     world.serve(0, a_pod(revision=world.revision, fetch=running())).step()
@@ -350,159 +182,6 @@ def test_a_model_that_is_deleted_is_left_to_its_owner_references() -> None:
     world.document["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
     world.step()
     assert world.written == []
-
-
-BAD_EDITS: dict[str, tuple[Json, str, str]] = {
-    "a word for a number": ({"replicas": "many"}, "InvalidSpec", "spec.replicas"),
-    "an unknown field": ({"replica": 2}, "InvalidSpec", "spec.replica"),
-    "a field that is still to come": ({"autoscaling": {"maxReplicas": 2}}, "UnsupportedField", "spec.autoscaling"),
-    "a source that is still to come": ({"source": {"uri": "gs://a/b"}}, "UnsupportedField", "spec.source.uri"),
-    "a dangerous argument": ({"engine": {"args": ["port=1"]}}, "ArgumentRefused", "spec.engine.args[0]"),
-    "an unknown argument": ({"engine": {"args": ["thread=1"]}}, "ArgumentRefused", "spec.engine.args[0]"),
-    "an unknown profile": ({"accelerator": {"profiles": ["l5"]}}, "UnknownProfile", "spec.accelerator.profiles[0]"),
-    "two pins": (
-        {"source": {"uri": "oci://r.example/m@sha256:" + "1" * 64, "digest": "sha256:" + "2" * 64}},
-        "InvalidSpec",
-        "spec.source.digest",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", BAD_EDITS)
-def test_a_bad_edit_is_told_by_its_field_and_changes_nothing_that_serves(what: str) -> None:
-    spec, reason, field = BAD_EDITS[what]
-    world = a_serving_world()
-    before = {ref: child["metadata"]["generation"] for ref, child in world.children.items()}
-    world.edit(**spec).settle()
-    assert says(world.status, "Accepted") == ("False", reason)
-    assert field in condition(world.status, "Accepted")["message"]
-    assert condition(world.status, "Accepted")["observedGeneration"] == 2
-    assert says(world.status, "Available") == ("True", "Available")
-    assert says(world.status, "Ready") == ("False", reason)
-    assert {ref: child["metadata"]["generation"] for ref, child in world.children.items()} == before
-    assert world.status["readyReplicas"] == 1
-    assert world.status["artifact"]["engine"] == "LlamaCpp"
-
-
-@pytest.mark.parametrize("what", BAD_EDITS)
-def test_taking_a_bad_edit_back_makes_all_well_again_without_a_write(what: str) -> None:
-    spec, _, _ = BAD_EDITS[what]
-    world = a_serving_world()
-    good = {name: world.document["spec"].get(name) for name in spec}
-    world.edit(**spec).settle()
-    world.edit(**good).step()
-    assert world.written == ["status"]
-    assert says(world.status, "Ready") == ("True", "Ready")
-
-
-@pytest.mark.parametrize("what", BAD_EDITS)
-def test_a_model_that_is_bad_from_the_start_makes_nothing(what: str) -> None:
-    spec, reason, _ = BAD_EDITS[what]
-    world = a_world(**spec)
-    if what == "an unknown argument":  # Only the artifact tells which engine would take it.
-        world.step()
-        world.resolve()
-    world.settle()
-    assert says(world.status, "Ready") == ("False", reason)
-    assert "Deployment" not in world.kinds()
-
-
-@pytest.mark.parametrize(
-    ("report", "reason", "says_so"),
-    [
-        (a_report(format="PyTorch", task="Embedding"), "PickleRefused", "spec.trust.pickle: its weights are Python"),
-        (a_report(task="ObjectDetection"), "UnsupportedFormat", "set spec.task to one of Chat"),
-    ],
-)
-def test_an_artifact_that_no_engine_serves_is_not_accepted(report: str, reason: str, says_so: str) -> None:
-    world = a_resolved_world(report=report)
-    assert says(world.status, "Accepted") == ("False", reason)
-    assert says_so in condition(world.status, "Accepted")["message"]
-    assert says(world.status, "Resolved") == ("True", "Resolved")
-    assert "Deployment" not in world.kinds()
-    assert len(world.jobs()) == 1
-
-
-@pytest.mark.parametrize("kind", ["Deployment", "Service", "NetworkPolicy"])
-def test_an_object_of_somebody_else_at_a_childs_name_is_left_alone_and_named(kind: str) -> None:
-    world = a_resolved_world()
-    theirs = a_foreign(kind, "qwen-engine")
-    world.children[kind, "qwen-engine"] = theirs
-    world.settle()
-    assert says(world.status, "Accepted") == ("False", "ChildNameTaken")
-    assert f"the {kind} qwen-engine is there already" in condition(world.status, "Accepted")["message"]
-    assert world.children[kind, "qwen-engine"] == theirs
-    del world.children[kind, "qwen-engine"]
-    world.step()
-    assert says(world.status, "Accepted") == ("True", "Accepted")
-
-
-def test_a_child_of_a_model_that_had_the_name_before_is_waited_for() -> None:
-    world = a_resolved_world()
-    owner = {"apiVersion": API_VERSION, "kind": "Model", "name": "qwen", "uid": "an-older-one", "controller": True}
-    left_over = a_foreign("Service", "qwen-engine", ownerReferences=[owner])
-    world.children["Service", "qwen-engine"] = left_over
-    world.step()
-    assert says(world.status, "Accepted") == ("True", "Accepted")
-    assert world.children["Service", "qwen-engine"] == left_over
-    del world.children["Service", "qwen-engine"]
-    world.step()
-    assert "apply Service qwen-engine" in world.written
-
-
-def test_a_child_of_another_vendors_model_of_that_name_is_somebody_elses() -> None:
-    world = a_resolved_world()
-    owner = {"apiVersion": "kubeai.org/v1", "kind": "Model", "name": "qwen", "uid": "theirs", "controller": True}
-    world.children["Service", "qwen-engine"] = a_foreign("Service", "qwen-engine", ownerReferences=[owner])
-    world.step()
-    assert says(world.status, "Accepted") == ("False", "ChildNameTaken")
-
-
-def test_nothing_is_applied_over_a_child_that_is_being_deleted() -> None:
-    world = a_serving_world()
-    world.deployment["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
-    world.edit(replicas=3).step()
-    assert "apply Deployment qwen-engine" not in world.written
-
-
-def test_a_job_of_an_older_model_of_that_name_is_not_believed() -> None:
-    world = a_world()
-    world.step()
-    world.resolve()
-    world.document["metadata"]["uid"] = "uid-new"
-    plan = world.plan()
-    assert plan.deletes == ()
-    assert [write.body["kind"] for write in plan.writes] == ["Job"]
-    assert plan.status is None
-
-
-def test_a_lost_own_name_is_noted_and_costs_nothing() -> None:
-    world = a_serving_world()
-    older = a_model("qwen", namespace="team-a", created="2025-01-01T00:00:00Z")
-    mine = a_model("qwen", created="2026-03-01T11:00:00Z")
-    plan = world.plan(claims=claim_names([older, mine], []))
-    assert says(plan.status, "Accepted") == ("True", "NameConflict")
-    assert "reach this one as `default/qwen`" in condition(plan.status, "Accepted")["message"]
-    assert says(plan.status, "Ready") == ("True", "Ready")
-
-
-def test_a_lost_alias_is_not_accepted_and_goes_on_serving() -> None:
-    world = a_serving_world(aliases=["chat"])
-    older = a_model("other", namespace="team-a", aliases=["chat"], created="2025-01-01T00:00:00Z")
-    mine = a_model("qwen", aliases=["chat"], created="2026-03-01T11:00:00Z")
-    facts = replace(world.edit(replicas=2).facts(), claims=claim_names([older, mine], []))
-    plan = plan_model(facts, world.settings, world.now)
-    assert says(plan.status, "Accepted") == ("False", "NameConflict")
-    assert "spec.aliases[0]: the name `chat`" in condition(plan.status, "Accepted")["message"]
-    assert says(plan.status, "Available") == ("True", "Available")
-    assert says(plan.status, "Progressing") == ("True", "RollingOut")
-    assert "Deployment" in [write.body["kind"] for write in plan.writes]
-
-
-def test_a_name_that_a_route_of_the_namespace_took_is_no_conflict() -> None:
-    world = a_serving_world()
-    claims = claim_names([a_model("qwen")], [a_route("r", names=["qwen"])])
-    assert world.plan(claims=claims).status is None
 
 
 def test_a_status_of_a_newer_version_is_read_as_far_as_it_goes() -> None:
