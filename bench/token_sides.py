@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.environments import find_python
-from bench.load import Answer, BadAnswer, exchange, generated_tokens, long_chat, request_bytes, written_tokens
+from bench.load import Answer, exchange, generated_tokens, long_chat, request_bytes, written_tokens
 from bench.machine import cores
 from bench.peers.xllamacpp_bare import Settings
 from bench.process import Program, free_port
 from bench.result import Sample
+from bench.streams import check_tokens
 
 OURS, BARE, BARE_SHORT_SPIN = "berth_runtime", "xllamacpp in process", "xllamacpp in process, short spin"
 LLAMA_CPP_PYTHON = "llama-cpp-python's server"
@@ -57,7 +58,7 @@ class OverHttp:
         seconds, answers = self._ask(body, streams)
         client_seconds = time.process_time() - client_before
         spent = {pid: total - before.get(pid, 0.0) for pid, total in self._program.processor_seconds().items()}
-        tokens = _checked([self._count(answer.body) for answer in answers], streams)
+        tokens = check_tokens([self._count(answer.body) for answer in answers], streams * TOKENS_OF_EACH[streams])
         return {
             "tokens_per_second": tokens / seconds,
             "http_microseconds": spent[self._program.pid] / tokens * 1e6,
@@ -82,7 +83,7 @@ class InProcess:
         before = sum(self._program.processor_seconds().values())
         answer = self._program.ask({"bodies": [long_chat(NAME, TOKENS_OF_EACH[streams])] * streams})
         spent = sum(self._program.processor_seconds().values()) - before
-        tokens = _checked([answer["tokens"]], streams)
+        tokens = check_tokens([answer["tokens"]], streams * TOKENS_OF_EACH[streams])
         return {"tokens_per_second": tokens / answer["seconds"], "all_microseconds": spent / tokens * 1e6}
 
 
@@ -142,11 +143,3 @@ STARTS: Mapping[str, Callable[[Place], Side]] = {
     BARE_SHORT_SPIN: partial(start_bare, environment={"GOMP_SPINCOUNT": "1000"}),
     LLAMA_CPP_PYTHON: start_llama_cpp_python,
 }
-
-
-def _checked(counts: list[int], streams: int) -> int:
-    """The tokens of a run; a stream that ended early would make one side do other work than the other."""
-    wanted = streams * TOKENS_OF_EACH[streams]
-    if sum(counts) != wanted:
-        raise BadAnswer(f"{sum(counts)} tokens instead of {wanted}: {counts}")
-    return wanted

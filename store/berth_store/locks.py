@@ -4,10 +4,10 @@ The operating system releases them when a process dies, however it dies. Which l
 they may be taken (never the other way round, so that nobody waits in a circle):
 
 1. `store`      shared by everyone who writes content; exclusive, and only if free at once, for who sweeps it away;
-2. `quota`      reservations of room, while one is made and the others are read;
-3. `<hex>`      one blob that is fetched (small ones go without) or unpacked: a second process waits, and finds it; or
+2. `<hex>`      one blob that is fetched (small ones go without) or unpacked: a second process waits, and finds it; or
                 one upload that may be gone on with: a second process begins one of its own;
-4. `view-<hex>` one view that is being built;
+3. `view-<hex>` one view that is being built;
+4. `quota`      room in the store, while some is taken and what others have taken is read;
 5. `index`      `index.json`, for the moment of an update.
 
 Holds (`berth_store.holds`) are taken before all of these, shared; whoever wants one alone only ever tries.

@@ -4,14 +4,14 @@ Whoever brings files reserves them first, in `ingest/<random>.reserved`: which o
 for as long as they come, so that the reservation ends with the process. So two pulls at once never come to more than
 the quota together, and what is reserved and has arrived counts once. Reservations are made and read one at a time,
 under the lock `quota`; what is left of dead ones goes when the next one is made. What archives hold is not known
-beforehand: `berth_store.unpack` asks for each file as it comes.
+beforehand: for that `berth_store.room` takes some at a time.
 """
 
 import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Files = Sequence[tuple[str, int]]
 """What is to come, each with its key and its size in bytes."""
 RESERVED_SUFFIX: Final = ".reserved"
+ROOM_SUFFIX: Final = ".room"
+"""Of a file without content that is as large as what its process has taken, see `berth_store.room`."""
 RECEIPT_SUFFIX: Final = ".receipt"
 """By which a file is known to have come whose digest nobody told, see `berth_store.fetch`."""
 _BLOCK_BYTES: Final = 512
@@ -35,7 +37,7 @@ _BLOCK_BYTES: Final = 512
 
 @dataclass(frozen=True)
 class Usage:
-    """What a store has and will have. `coming_bytes` is the part that live reservations have still to bring."""
+    """What a store has and will have. `coming_bytes` is the part that those who have reserved have still to bring."""
 
     total_bytes: int
     coming_bytes: int
@@ -66,13 +68,15 @@ def measure(store: "Store", files: Files = ()) -> Usage:
     reserved = dict(files)
     for found in _reservations(store.ingest):
         reserved.update(found)
+    # Room becomes files, which have their size before it shrinks: read in this order, none is missed.
+    room = sum(_size(path) for path in _held(store.ingest, ROOM_SUFFIX))
     # Partial files become blobs: in this order one that does so now is counted twice, and never missed.
     lying = _ingest_bytes(store.ingest, reserved) + sum(
         size for name, size in _sizes(store.blobs) if name not in reserved
     )
     by_key = sum(size for key, size in reserved.items() if not _receipt(store, key).exists())
     left = sum(size - arrived_bytes(store, key, size) for key, size in reserved.items())
-    return Usage(lying + by_key, left)
+    return Usage(lying + by_key + room, left + room)
 
 
 def arrived_bytes(store: "Store", key: str, size: int) -> int:
@@ -82,12 +86,14 @@ def arrived_bytes(store: "Store", key: str, size: int) -> int:
     return min(size, _partial_bytes(store.ingest / f"{key}.partial"))
 
 
-def spare_bytes(store: "Store") -> int | None:
-    """How much more may be written that nobody has reserved; None where there is no quota."""
+@contextmanager
+def spare_bytes(store: "Store") -> Iterator[int | None]:
+    """How much more may be written that nobody has taken or takes meanwhile; None where there is no quota."""
     if store.quota_bytes is None:
-        return None
+        yield None
+        return
     with locks.exclusive(store.locks / "quota"):
-        return store.quota_bytes - measure(store).total_bytes
+        yield store.quota_bytes - measure(store).total_bytes
 
 
 def _reserve(store: "Store", files: Files) -> tuple[int, Path]:
@@ -120,13 +126,19 @@ def _check(store: "Store", files: Files, quota_bytes: int) -> None:
 
 
 def _reservations(folder: Path) -> Iterator[Mapping[str, int]]:
-    for path in folder.glob(f"*{RESERVED_SUFFIX}"):
-        with locks.exclusive_if_free(path) as free:
-            if free:
-                path.unlink(missing_ok=True)  # Its process has ended.
-                continue
+    for path in _held(folder, RESERVED_SUFFIX):
         with contextlib.suppress(FileNotFoundError):  # It has just been given back.
             yield json.loads(path.read_bytes())
+
+
+def _held(folder: Path, suffix: str) -> Iterator[Path]:
+    """The files by which living processes hold room; those of dead ones go."""
+    for path in folder.glob(f"*{suffix}"):
+        with locks.exclusive_if_free(path) as free:
+            if free:
+                path.unlink(missing_ok=True)
+        if not free:
+            yield path
 
 
 def _ingest_bytes(folder: Path, reserved: Mapping[str, int]) -> int:
@@ -142,6 +154,13 @@ def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 yield entry.name, entry.stat().st_size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _receipt(store: "Store", key: str) -> Path:

@@ -7,7 +7,7 @@ interrupted transfers left stays for a week, so that they can be resumed; what s
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +50,10 @@ def sweep(store: "Store", *, now: float | None = None, keeps: frozenset[str] = f
         needed = _with_unpacked(store.unpacked, needed | keeps | _held(store))
         _sweep_views(store, needed)
         _sweep_signatures(store.signatures, needed)
-        _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
+        unpacked_bytes = _sweep_ingest(store.ingest, needed, time.time() if now is None else now)
         _sweep_locks(store.locks)
-        return _sweep_blobs(store.blobs, needed)
+        swept = _sweep_blobs(store.blobs, needed)
+        return replace(swept, freed_bytes=swept.freed_bytes + unpacked_bytes)
 
 
 def _needed(store: "Store") -> frozenset[str] | None:
@@ -124,15 +125,19 @@ def _sweep_signatures(folder: Path, needed: frozenset[str]) -> None:
             shutil.rmtree(path)
 
 
-def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> None:
+def _sweep_ingest(folder: Path, needed: frozenset[str], now: float) -> int:
+    """How many bytes there were in folders of archives that were not unpacked to the end; a quota counts them."""
+    freed = 0
     for path in folder.iterdir():
         if path.suffix == RECEIPT_SUFFIX and path.read_bytes().decode(errors="replace")[-64:] in needed:
             continue
         is_resumable = path.suffix in {".partial", ".journal", ".upload"} and _HEX.fullmatch(path.stem)
         if path.is_dir():
+            freed += sum(file.stat().st_size for file in path.iterdir())
             shutil.rmtree(path)
         elif not is_resumable or now - path.stat().st_mtime > PARTIAL_AGE_SECONDS:
             path.unlink()
+    return freed
 
 
 def _sweep_locks(folder: Path) -> None:

@@ -26,9 +26,8 @@ from berth_store.archive.tar import Member, TarError
 from berth_store.archive.walk import Census, walk
 from berth_store.digest import Digest, hex_of
 from berth_store.durable import publish, temporary_name, write_all, write_atomically, writing
-from berth_store.errors import DiskFull, QuotaReached
 from berth_store.manifest import Descriptor, Manifest
-from berth_store.quota import spare_bytes
+from berth_store.room import Room, open_room
 
 if TYPE_CHECKING:
     from berth_store.local import Store
@@ -40,9 +39,9 @@ def unpack(store: "Store", manifest: Manifest, origin: str) -> tuple[File, ...]:
     NoModelInSource names the layer that is refused, and why.
     """
     archives = archive_layers(manifest)
-    room = _Room(store, manifest)
+    keeps = frozenset(hex_of(blob.digest) for blob in manifest.blobs)
     for scope in scopes(manifest):
-        inventories = [_ensured(store, layer, scope, origin, room) for layer in archives]
+        inventories = [_ensured(store, layer, scope, origin, keeps) for layer in archives]
         if files := files_in(manifest, scope, inventories, origin):
             return files
     return ()
@@ -63,8 +62,8 @@ def read_inventory(path: Path) -> Inventory | None:
     return parse_inventory(content)
 
 
-def _ensured(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str, room: "_Room") -> Inventory:
-    """The inventory of an archive all of whose files are here."""
+def _ensured(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str, keeps: frozenset[str]) -> Inventory:
+    """The inventory of an archive all of whose files are here; `keeps` as in DiskFull."""
     path = store.unpacked / f"{hex_of(layer.descriptor.digest)}.{scope}.json"
     inventory = _whole_inventory(store, path)
     if inventory is not None:
@@ -73,7 +72,7 @@ def _ensured(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str, roo
         inventory = _whole_inventory(store, path)
         if inventory is None:
             with writing(store.root):
-                inventory = _unpack_layer(store, layer, scope, origin, room)
+                inventory = _unpack_layer(store, layer, scope, origin, keeps)
                 write_atomically(path, render_inventory(inventory), scratch=store.ingest, mode=0o444)
     return inventory
 
@@ -83,10 +82,9 @@ def _whole_inventory(store: "Store", path: Path) -> Inventory | None:
     return inventory if inventory is not None and all(map(store.has, map(_described, inventory.files))) else None
 
 
-def _unpack_layer(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str, room: "_Room") -> Inventory:
+def _unpack_layer(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str, keeps: frozenset[str]) -> Inventory:
     census = Census(scope, layer.descriptor.size)
-    room.begin(layer)
-    with _fresh_folder(store.ingest) as staging:
+    with _fresh_folder(store.ingest) as staging, open_room(store, layer.descriptor.size, keeps) as room:
         try:
             with store.blob_path(layer.descriptor.digest).open("rb", buffering=0) as packed:
                 stream = open_stream(packed.read, layer.codec, layer.descriptor.size)
@@ -101,12 +99,12 @@ def _unpack_layer(store: "Store", layer: ArchiveLayer, scope: Scope, origin: str
     return Inventory(files=files, removed=tuple(census.removed), emptied=tuple(census.emptied))
 
 
-def _write(path: Path, member: Member, stream: Stream, room: "_Room") -> File:
+def _write(path: Path, member: Member, stream: Stream, room: Room) -> File:
     """One member's content into the new file at `path`."""
-    room.take(member)
     sha256, left = hashlib.sha256(), member.size
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        room.give(file, member.name, member.size)
         while left:
             piece = stream.read(left)
             if not piece:
@@ -144,46 +142,3 @@ def _fresh_folder(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Room:
-    """What may be written while an artifact's archives are unpacked: by the disk, and by the store's quota."""
-
-    def __init__(self, store: "Store", manifest: Manifest) -> None:
-        self._root = store.root
-        self._store = store
-        self._spare: int | None = None
-        self._left = 0
-        self._keeps = frozenset(hex_of(blob.digest) for blob in manifest.blobs)
-
-    def begin(self, layer: ArchiveLayer) -> None:
-        """Look how much there is for the files of this layer."""
-        self._spare = spare_bytes(self._store)
-        self._left = layer.descriptor.size
-
-    def take(self, member: Member) -> None:
-        """Room for one file. Raises DiskFull, or QuotaReached."""
-        disk = os.statvfs(self._root)
-        free = disk.f_bavail * disk.f_frsize
-        if member.size > free:
-            raise DiskFull(
-                f"{self._root}: {member.name[:120]!r} unpacks to {member.size:,} bytes, {free:,} are free",
-                lacking_bytes=self._lacking(member, free),
-                keeps=self._keeps,
-            )
-        if self._spare is None:
-            return
-        if member.size > self._spare:
-            spare = max(self._spare, 0)
-            raise QuotaReached(
-                f"{self._root}: {member.name[:120]!r} unpacks to {member.size:,} bytes, and of the quota of "
-                f"{self._store.quota_bytes:,} are {spare:,} left",
-                lacking_bytes=self._lacking(member, self._spare),
-                keeps=self._keeps,
-            )
-        self._spare -= member.size
-        self._left -= member.size
-
-    def _lacking(self, member: Member, there: int) -> int:
-        """What is still to come is not known; as a rule no less than the rest of the archive's own size."""
-        return max(member.size, self._left) - there

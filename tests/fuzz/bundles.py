@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from signatures import a_bundle, a_certificate, a_key, a_statement, an_authority, by_authority, by_key, chain_material
+from signed_model import DIGESTS, FILES
 from tests.fuzz.run import Sample
 
-from berth_store.digest import digest_of
 from berth_store.signing.bundle import UnusableSignatureError, parse_bundle
 from berth_store.signing.policies import Policy, build_policy
 from berth_store.signing.statement import parse_statement
-
-FILES = {"config.json": b"{}", "model.safetensors": b"weights", "nested/tokenizer.json": b"[]"}
-DIGESTS = {name: digest_of(content) for name, content in FILES.items()}
 
 
 def bundle_samples() -> list[Sample]:
@@ -58,7 +55,7 @@ def _takes(policy: Policy, bundle: bytes | dict[str, Any], signed: bytes) -> boo
     try:
         read = parse_bundle(bundle if isinstance(bundle, bytes) else json.dumps(bundle).encode())
         signer = policy.signer_of(read)
-        parse_statement(read.payload).check(dict(DIGESTS), DIGESTS)
+        parse_statement(read.payload).check(DIGESTS, DIGESTS)
     except UnusableSignatureError:
         return False
     assert signer, "accepted as of nobody"

@@ -12,8 +12,8 @@ from berth_api.openai_errors import ErrorCode
 from berth_runtime.engines.protocol import Capabilities, Operation
 from berth_runtime.openai.classification import read_texts
 from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.image_field import read_pictures
 from berth_runtime.openai.parameters import FORMS, read_parameters
-from berth_runtime.openai.pictures import read_pictures
 from berth_runtime.openai.prompts import read_messages
 from berth_runtime.vllm.requests import BUILDERS, Json, Subject, read_json
 

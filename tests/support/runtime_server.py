@@ -143,6 +143,16 @@ class RuntimeProcess:
 
         return await eventually(there, seconds=seconds)
 
+    async def has_in_flight(self, name: str, count: int) -> bool:
+        """Whether so many requests are in the model now."""
+        return bool((await self.status())[name]["inFlight"] == count)
+
+    async def generated_tokens(self) -> float:
+        """How many tokens its models have generated since the start."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.base_url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("berth_generated_tokens_total{"))
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and wait for the exit status."""
         self.process.send_signal(number)

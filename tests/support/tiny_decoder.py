@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 from folder_builders import write_files
+from llama_graph import build_graph
+from llama_weights import Packed
 from numpy.typing import NDArray
-from onnx_decoder import Packed, build_graph
 
 Array = NDArray[Any]
 
@@ -33,7 +34,7 @@ _SHAPES = {
 
 
 class TinyWeights:
-    """Weights by GGUF's names, as `onnx_decoder.Source` wants them."""
+    """Weights by GGUF's names, as `llama_weights.Source` has them."""
 
     accuracy = 0
 

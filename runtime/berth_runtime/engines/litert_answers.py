@@ -1,6 +1,7 @@
 """From the outputs of a TFLite model to what clients read: probabilities of classes, or objects. Pure.
 
 Boxes are left, top, right, bottom in the tensor's pixels, until `Placement` brings them back to the picture's own.
+What an answer is made of has to be finite; what an output holds besides may be anything.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ MIN_OVERLAP: Final = 0.3
 MAX_OBJECTS: Final = 300
 
 
+class NotFiniteError(ArithmeticError):
+    """A model's answer holds values that are no numbers."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a detector saw, the best first: boxes (n, 4), scores, and the numbers of classes."""
@@ -36,7 +41,7 @@ class Found:
 
 def probabilities(outputs: Outputs, output: TfliteTensor) -> Numbers:
     """One for each class. They are computed only where the graph does not end in probabilities already."""
-    scores = outputs[output.index].reshape(-1).astype(np.float64)
+    scores = finite(outputs[output.index].reshape(-1))
     if output.made_by not in ("SOFTMAX", "LOGISTIC"):
         if len(scores) == 1:
             scores = sigmoid(scores)
@@ -49,22 +54,22 @@ def probabilities(outputs: Outputs, output: TfliteTensor) -> Numbers:
 def read_ssd(outputs: Outputs, places: SsdOutputs, size: tuple[int, int], threshold: float) -> Found:
     """What TFLite_Detection_PostProcess found in a tensor of `size` (width, height).
 
-    Beyond the number that it states, its outputs hold what is left of earlier pictures.
+    Beyond the number that it states, its outputs hold what is left of earlier pictures, or lay in that memory before.
     """
-    scores = outputs[places.scores.index].reshape(-1).astype(np.float64)
-    stated = outputs[places.count.index].reshape(-1)
-    count = min(len(scores), int(stated[0]) if len(stated) else 0)
-    top_first = outputs[places.boxes.index].reshape(-1, 4).astype(np.float64)
-    classes = outputs[places.classes.index].reshape(-1)
-    best = _best(scores[:count], threshold)
+    stated = finite(outputs[places.count.index].reshape(-1))
+    count = max(0, int(stated[0])) if len(stated) else 0
+    scores = finite(outputs[places.scores.index].reshape(-1)[:count])
+    top_first = finite(outputs[places.boxes.index].reshape(-1, 4)[:count])
+    classes = finite(outputs[places.classes.index].reshape(-1)[:count])
+    best = _best(scores, threshold)
     boxes = top_first[best][:, [1, 0, 3, 2]] * np.array([*size, *size], dtype=np.float64)
     return Found(boxes, scores[best], np.rint(classes[best]).astype(np.intp))
 
 
 def read_faces(outputs: Outputs, places: FaceOutputs, threshold: float) -> Found:
     """What a face detector of MediaPipe says of each anchor, and of those that see the same face, their mean."""
-    values = outputs[places.values.index].reshape(places.grid.anchors, -1).astype(np.float64)
-    raw = outputs[places.scores.index].reshape(-1).astype(np.float64)
+    values = finite(outputs[places.values.index].reshape(places.grid.anchors, -1))
+    raw = finite(outputs[places.scores.index].reshape(-1))
     scores = sigmoid(np.clip(raw, -MAX_RAW_SCORE, MAX_RAW_SCORE))
     best = _best(scores, threshold)
     centres = values[best, 0:2] + anchor_centres(places.grid)[best]
@@ -97,6 +102,13 @@ def describe(found: Found, prepared: Prepared, labels: Sequence[str]) -> dict[st
             }
         )
     return {"width": placement.width, "height": placement.height, "objects": objects}
+
+
+def finite(values: Numbers) -> NDArray[np.float64]:
+    """The same values. Raises `NotFiniteError` unless all are numbers."""
+    if not np.isfinite(values).all():
+        raise NotFiniteError
+    return values.astype(np.float64)
 
 
 def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from berth_runtime.engines.litert_answers import NotFiniteError
 from berth_runtime.engines.litert_model import RUN_ERRORS, Numbers, Outputs, plain_words
 from berth_runtime.engines.pictures import BadPicture, Prepared
 from berth_runtime.engines.protocol import Failure, ImageRequest, Reply, Rows, Usage
@@ -46,7 +47,10 @@ class _Job:
 
 
 class PictureWorkers:
-    """Answers requests about pictures, with one thread for each of `models`."""
+    """Answers requests about pictures, with one thread for each of `models`.
+
+    `read` makes the answer of a model's outputs. Raises `NotFiniteError` where they are no numbers.
+    """
 
     def __init__(
         self,
@@ -101,10 +105,13 @@ class PictureWorkers:
                 500, "engine_error", f"LiteRT could not run the model on this picture: {plain_words(error)}"
             )
         else:
-            if all(np.isfinite(values).all() for values in outputs.values()):
-                self._keep(job, index, self._read(outputs, prepared, job.request.threshold))
+            try:
+                answer = self._read(outputs, prepared, job.request.threshold)
+            except NotFiniteError:
+                failure = NOT_FINITE
+            else:
+                self._keep(job, index, answer)
                 return
-            failure = NOT_FINITE
         self._end(job, lambda reply: reply.fail(failure))
 
     def _keep(self, job: _Job, index: int, answer: Answer) -> None:

@@ -15,7 +15,7 @@ from berth_runtime.engines.pictures import Prepared
 from berth_runtime.engines.protocol import LoadFailed
 from berth_runtime.engines.vision_boxes import Found, read_anchors, read_finished, read_queries
 from berth_runtime.engines.vision_scores import Outputs, ScoreForm, Scores, probabilities, read_line, score_form
-from berth_store.detect import DetectedModel
+from berth_store.detect import DetectedModel, Problem
 
 LOGITS: Final = ("logits", "output_logits")
 BOXES: Final = "pred_boxes"
@@ -146,7 +146,8 @@ def _choose_classes(model: DetectedModel, samples: Sequence[Outputs]) -> ClassRe
             f"the graph tells {width:,} classes apart, but its labels are {len(labels):,}; put the config.json of this "
             "very model beside it"
         )
-    return ClassReader(output, labels, score_form(rows, multi_label=model.multi_label))
+    multi_label = model.classifier is not None and model.classifier.problem is Problem.MULTI_LABEL
+    return ClassReader(output, labels, score_form(rows, multi_label=multi_label))
 
 
 def _choose_text(model: DetectedModel, samples: Sequence[Outputs]) -> TextReader:

@@ -1,6 +1,7 @@
 """Pictures in the messages of a chat: data URLs alone, because an engine never reads the network; pure.
 
-Their bytes are not looked at here: that is done where a hostile picture harms least, in the worker process.
+They stay encoded, as the engines take them, and are not looked at here: that is done where a hostile picture harms
+least, in the worker process. `image_field` reads those of `/v1/images/…`.
 """
 
 import re

@@ -7,8 +7,8 @@
     detect     {"index", "width", "height", "objects": [{"label", "score", "box": {"x", "y", "width", "height"}}, …]}
     recognize  {"index", "text", "score"}
 
-OpenAI has no such paths; the envelope is that of its lists, and `openai.pictures` says what a picture may be. A box is
-in pixels of the picture as it was sent, `x` and `y` are its corner at the top left.
+OpenAI has no such paths; the envelope is that of its lists, and `openai.image_field` says what a picture may be. A box
+is in pixels of the picture as it was sent, `x` and `y` are its corner at the top left.
 """
 
 from collections.abc import Mapping, Sequence

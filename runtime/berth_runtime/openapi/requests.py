@@ -8,8 +8,8 @@ from berth_runtime.openai import chat_pictures
 from berth_runtime.openai.checks import Field, Schema
 from berth_runtime.openai.classification import MAX_TEXTS
 from berth_runtime.openai.generate import OTHER_NAMES
+from berth_runtime.openai.image_field import MAX_PICTURE_BYTES, MAX_PICTURES
 from berth_runtime.openai.parameters import COMPLETION, FORMS
-from berth_runtime.openai.pictures import MAX_PICTURE_BYTES, MAX_PICTURES
 from berth_runtime.openai.prompts import MAX_INPUTS, MAX_MESSAGES, MAX_PROMPTS, MAX_TOKEN_ID, ROLES
 from berth_runtime.openai.rerank import MAX_DOCUMENTS
 

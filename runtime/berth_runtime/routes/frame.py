@@ -59,7 +59,7 @@ async def answer_or_error(request: web.Request, handler: Handler) -> web.StreamR
         return render_http_error(request, error)
     except ConnectionError:
         raise  # the client has gone; there is nobody to tell
-    except Exception:
+    except Exception:  # outermost, for one request's bug is not the others'
         log.exception("bug", extra={"path": request.path})
         return render_error(
             Failure(500, ErrorCode.INTERNAL_ERROR, "The server failed on this request; its log has the reason.")

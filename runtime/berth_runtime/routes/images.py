@@ -5,8 +5,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from berth_runtime.engines.protocol import ImageRequest, Operation
+from berth_runtime.openai.image_field import read_pictures
 from berth_runtime.openai.images import DEFAULT_TOP_K, render_image_classes, render_objects, render_readings
-from berth_runtime.openai.pictures import read_pictures
 from berth_runtime.routes.bodies import read_asked
 from berth_runtime.routes.streams import ask_rows, ask_whole, new_envelope, render_json
 

@@ -12,7 +12,7 @@ from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.judged import judged_template
 from berth_store.detect.kv_cache import kv_bytes_per_token
-from berth_store.detect.model import DetectedModel, Problem
+from berth_store.detect.model import DetectedModel
 from berth_store.detect.picture import PictureInput, read_picture_settings
 from berth_store.detect.sentence import embedding_settings, is_cross_encoder, is_sentence_model
 from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, task_of_class
@@ -62,7 +62,6 @@ def describe(
         kv_bytes_per_token=kv_bytes_per_token(settings) if task in GENERATIVE_TASKS else None,
         size_bytes=size_bytes,
     )
-    classifier = classifier_settings(folder) if task in CLASSIFIER_TASKS | _PICTURE_TASKS else None
     return DetectedModel(
         artifact=artifact,
         root=folder.root,
@@ -70,10 +69,9 @@ def describe(
         tokenizer=folder.file("tokenizer.json"),
         chat_template=template if task in GENERATIVE_TASKS else None,
         embedding=embedding_settings(folder) if task is Task.EMBEDDING else None,
-        classifier=classifier if task in CLASSIFIER_TASKS else None,
+        classifier=classifier_settings(folder) if task in CLASSIFIER_TASKS else None,
         labels=config.labels(settings),
         picture=read_picture_settings(folder, _PIXELS) if task in _PICTURE_TASKS else None,
-        multi_label=classifier is not None and classifier.problem is Problem.MULTI_LABEL,
         remote_code=config.remote_code(folder, settings),
     )
 

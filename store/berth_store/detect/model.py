@@ -104,7 +104,7 @@ class DetectedModel:
     `weights` are the files with weights, the one to hand to the engine first; all lie in `root` by name.
     `tokenizer` is a `tokenizer.json`. `chat_template` is Jinja text. `labels` are a classifier's classes by index, or a
     text recogniser's characters (the first is the blank). `picture` says how a model that looks at pictures wants them.
-    `multi_label` tells of a classifier whose classes don't exclude one another. `decoder` says how an ONNX graph that
+    `classifier` belongs to the tasks that give classes, of texts and of pictures. `decoder` says how an ONNX graph that
     writes text is driven.
     `projector` is the multimodal part that belongs to a GGUF. `remote_code` names the Python that the model asks to
     run (never run by detection; it needs the user's consent). `notes` say what was passed over and how to choose it.
@@ -119,7 +119,6 @@ class DetectedModel:
     classifier: ClassifierSettings | None = None
     labels: tuple[str, ...] = ()
     picture: PictureSettings | None = None
-    multi_label: bool = False
     decoder: DecoderSettings | None = None
     projector: Path | None = None
     remote_code: tuple[str, ...] = ()

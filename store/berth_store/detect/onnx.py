@@ -84,7 +84,6 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
         labels=vision.labels if vision else config.labels(folder.json("config.json")),
         picture=vision.picture if vision else None,
-        multi_label=config.text(folder.json("config.json"), "problem_type") == "multi_label_classification",
         remote_code=(),
     )
 

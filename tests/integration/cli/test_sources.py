@@ -10,7 +10,10 @@ import pytest
 import tools
 from gguf_builders import llama_gguf
 from laptop import Laptop, laptop_in
-from lying_sources import FakeBucket, FakeHub, FakeWeb, sha256
+from lying_bucket import FakeBucket
+from lying_hub import FakeHub
+from lying_site import sha256
+from lying_web import FakeWeb
 
 from berth_store.sources.identity import content_digest
 

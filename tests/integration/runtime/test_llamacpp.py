@@ -10,6 +10,7 @@ import openai
 import pytest
 import pytest_asyncio
 import tools
+from leaving_client import ask_and_leave
 from openai_requests import send
 from openapi import EVENTS, JSON, Json, answer_content, operations, validator
 from runtime_server import RuntimeProcess, eventually, start_runtime
@@ -79,9 +80,9 @@ async def test_the_first_token_of_a_stream_comes_while_the_engine_still_works(
     async for event in stream:
         if event.choices[0].delta.content:
             break
-    assert await in_flight(runtime, 1)
+    assert await runtime.has_in_flight("smollm2", 1)
     await stream.close()
-    await eventually(lambda: in_flight(runtime, 0))
+    await eventually(lambda: runtime.has_in_flight("smollm2", 0))
 
 
 async def test_who_ignores_the_end_gets_every_token_that_was_asked_for(client: openai.AsyncOpenAI) -> None:
@@ -363,26 +364,7 @@ async def test_more_streams_than_sequences_all_come_to_their_end(client: openai.
 async def test_a_client_that_leaves_stops_the_generation_and_frees_its_sequence(
     runtime: RuntimeProcess, client: openai.AsyncOpenAI, streamed: bool
 ) -> None:
-    await eventually(lambda: in_flight(runtime, 0))
-    before = await generated_tokens(runtime)
-    asked = client.chat.completions.create(model="smollm2", messages=PROMPT, stream=streamed, extra_body=LONG)
-    running = asyncio.create_task(asked)
-    await eventually(lambda: in_flight(runtime, 1))
-    if streamed:
-        answer: Any = await running
-        await answer.close()
-    else:
-        running.cancel()
-    await eventually(lambda: in_flight(runtime, 0))
-    assert await generated_tokens(runtime) - before < LONG["max_tokens"]
-
-
-async def in_flight(runtime: RuntimeProcess, wanted: int) -> bool:
-    return bool((await runtime.status())["smollm2"]["inFlight"] == wanted)
-
-
-async def generated_tokens(runtime: RuntimeProcess) -> float:
-    async with aiohttp.ClientSession() as session, session.get(f"{runtime.base_url}/metrics") as response:
-        lines = (await response.text()).splitlines()
-    values = [float(line.split()[-1]) for line in lines if line.startswith("berth_generated_tokens_total{")]
-    return sum(values)
+    generated = await ask_and_leave(
+        runtime, client, model="smollm2", streamed=streamed, messages=PROMPT, extra_body=LONG
+    )
+    assert generated < LONG["max_tokens"]

@@ -11,6 +11,7 @@ import openai
 import pytest
 import pytest_asyncio
 import tools
+from leaving_client import ask_and_leave
 from onnx_decoder import smollm2_onnx
 from openai_requests import send
 from openapi import EVENTS, JSON, answer_content, operations, validator
@@ -173,29 +174,19 @@ async def test_more_answers_than_there_is_room_for_come_one_after_the_other(clie
 async def test_a_client_that_leaves_frees_its_place(
     runtime: RuntimeProcess, client: openai.AsyncOpenAI, streamed: bool
 ) -> None:
-    await eventually(lambda: in_flight(runtime, 0))
-    before = await generated_tokens(runtime)
-    asked = client.chat.completions.create(model=NAME, messages=PROMPT, stream=streamed, **LONG)
-    running = asyncio.create_task(asked)
-    await eventually(lambda: in_flight(runtime, 1))
-    if streamed:
-        answer: Any = await running
-        await answer.close()
-    else:
-        running.cancel()
-    await eventually(lambda: in_flight(runtime, 0))
-    assert await generated_tokens(runtime) - before < LONG["max_tokens"]
+    generated = await ask_and_leave(runtime, client, model=NAME, streamed=streamed, messages=PROMPT, **LONG)
+    assert generated < LONG["max_tokens"]
 
 
 async def test_one_that_comes_later_is_answered_before_a_long_one_ends(
     runtime: RuntimeProcess, client: openai.AsyncOpenAI
 ) -> None:
-    await eventually(lambda: in_flight(runtime, 0))
+    await eventually(lambda: runtime.has_in_flight(NAME, 0))
     stream = await client.chat.completions.create(model=NAME, messages=PROMPT, stream=True, **LONG)
     await anext(aiter(stream))
     short = await client.completions.create(model=NAME, prompt="1, 2, 3,", max_tokens=2, temperature=0)
     assert short.choices[0].text
-    assert await in_flight(runtime, 1)
+    assert await runtime.has_in_flight(NAME, 1)
     await stream.close()
 
 
@@ -239,13 +230,3 @@ async def test_what_it_can_not_do_is_refused_by_name(
 async def test_it_tells_its_limits(runtime: RuntimeProcess) -> None:
     status = (await runtime.status())[NAME]
     assert (status["contextLength"], status["parallelRequests"]) == (CONTEXT, SEQUENCES)
-
-
-async def in_flight(runtime: RuntimeProcess, wanted: int) -> bool:
-    return bool((await runtime.status())[NAME]["inFlight"] == wanted)
-
-
-async def generated_tokens(runtime: RuntimeProcess) -> float:
-    async with aiohttp.ClientSession() as session, session.get(f"{runtime.base_url}/metrics") as response:
-        lines = (await response.text()).splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("berth_generated_tokens_total{"))

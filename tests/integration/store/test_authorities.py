@@ -10,7 +10,7 @@ import pytest
 import trustme
 from fetch_process import run_resolver, start_loader
 from gguf_builders import LLAMA_TENSORS, gguf, llama_metadata
-from lying_sources import FakeWeb
+from lying_web import FakeWeb
 from model_builders import a_model
 from mounted import mount_into
 from operator_builders import some_settings

@@ -6,7 +6,8 @@ import pytest
 import tools
 from cryptography.hazmat.primitives.asymmetric import ec
 from model_signing_program import ModelSigning
-from signatures import a_certificate, a_key, an_authority, by_authority, by_key
+from signatures import a_key, by_authority, by_key
+from signed_model import BETWEEN, KEY, ROOT, SIGNER
 
 from berth_store.digest import Digest, digest_of
 from berth_store.errors import SignatureInvalid
@@ -25,10 +26,6 @@ FILES = {
     "tökenizer file.json": b"",
     ".hidden": b"x",
 }
-KEY = a_key()
-ROOT = an_authority()
-BETWEEN = a_certificate("Between", a_key(91), "Model Root", a_key(90), authority=True)
-OWN = a_certificate("release@example.com", KEY, "Between", a_key(91))
 
 
 @pytest.fixture
@@ -58,8 +55,8 @@ def test_by_a_key(program: ModelSigning, curve: ec.EllipticCurve) -> None:
 
 
 def test_with_a_certificate(program: ModelSigning) -> None:
-    assert judge(program.sign(KEY, OWN, BETWEEN), by_authority(ROOT))
-    assert program.verify_certificate(ours(Signer(KEY, (OWN, BETWEEN))), ROOT) == ""
+    assert judge(program.sign(KEY, SIGNER, BETWEEN), by_authority(ROOT))
+    assert program.verify_certificate(ours(Signer(KEY, (SIGNER, BETWEEN))), ROOT) == ""
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ import trustme
 from fetch_process import run_resolver, start_loader
 from folder_builders import as_bytes, sentence_files
 from gguf_builders import LLAMA_TENSORS, Tensor, gguf, llama_metadata
-from lying_sources import FakeBucket, FakeHub, FakeWeb, LyingSite
+from lying_bucket import FakeBucket
+from lying_hub import FakeHub
+from lying_site import LyingSite
+from lying_web import FakeWeb
 from oci_artifacts import random_bytes
 from pull_child import Puller
 from safetensors_builders import safetensors

@@ -8,8 +8,8 @@ import folder_builders
 import gguf_builders
 import onnx_builders
 import pytest
+from lying_hub import FakeHub
 from lying_registry import LyingRegistry
-from lying_sources import FakeHub
 from model_builders import a_model
 from oci_artifacts import make_artifact
 from signatures import a_certificate, a_key, an_authority, attach, fingerprint, pem_of, public_pem, sign_files

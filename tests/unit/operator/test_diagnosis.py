@@ -7,12 +7,14 @@ from operator_builders import NOW, Json, a_pod, a_ready_pod, a_refusal, ended, r
 
 from berth_operator.diagnosis import diagnose
 from berth_operator.facts import PodProgress
-from berth_operator.findings import Circumstances
+from berth_operator.findings import Circumstances, Finding
 from berth_operator.pod_rules import refused_pods
 from berth_operator.trim import keep_pod
 
 PULL = 'Back-off pulling image "berth/cpu:1": ErrImagePull: manifest unknown'
 GPU_WORDS = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+IMAGE = "registry.example.com/ai/qwen@sha256:ab"
+NO_IMAGE = f'failed to pull "{IMAGE}": failed to unpack image: mismatched image rootfs and manifest layers'
 
 
 def a_runtime(state: str, message: str = "") -> PodProgress:
@@ -21,6 +23,19 @@ def a_runtime(state: str, message: str = "") -> PodProgress:
 
 def evicted(message: str) -> Json:
     return {"phase": "Failed", "reason": "Evicted", "message": message}
+
+
+def with_image(fetch: Json) -> Json:
+    """A pod that mounts its weights as an image volume."""
+    volumes = [{"name": "models", "emptyDir": {}}, {"name": "image", "image": {"reference": IMAGE}}]
+    return dict(keep_pod(a_pod(fetch=fetch, volumes=volumes)))
+
+
+def finding_of(pod: Json, circumstances: Circumstances | None = None) -> Finding:
+    """What is wrong with a pod with which something is."""
+    finding = diagnose([pod], circumstances or Circumstances())
+    assert finding is not None
+    return finding
 
 
 TROUBLE: dict[str, tuple[Json, str, str]] = {
@@ -44,6 +59,16 @@ TROUBLE: dict[str, tuple[Json, str, str]] = {
         a_pod(fetch=ended(), engine=waiting("InvalidImageName", "couldn't parse")),
         "ImagePullFailed",
         "couldn't parse",
+    ),
+    "the loader's image is not there beside a volume that is one": (
+        with_image(waiting("ErrImagePull", "manifest unknown")),
+        "ImagePullFailed",
+        "the image berth/fetch:1 can't be pulled",
+    ),
+    "the image volume is refused by the registry": (
+        with_image(waiting("ErrImagePull", f'"{IMAGE}": 401 Unauthorized')),
+        "ImagePullFailed",
+        f'the node can\'t pull {IMAGE}: "{IMAGE}": 401 Unauthorized; check spec.source and its secretRef',
     ),
     "a Secret is missing": (
         a_pod(fetch=ended(), engine=waiting("CreateContainerConfigError", 'secret "s" not found')),
@@ -222,17 +247,14 @@ def test_the_runtime_says_itself_what_its_engine_lacks(said: PodProgress, gpu: s
 )
 def test_an_engine_that_takes_its_runtime_with_it_leaves_its_words(words: str, reason: str) -> None:
     pod = a_pod(fetch=ended(), engine=running(), before=ended(1, words), restarts=1, started=False)
-    finding = diagnose([pod], Circumstances(gpu_resource="nvidia.com/gpu"))
-    assert finding is not None
+    finding = finding_of(pod, Circumstances(gpu_resource="nvidia.com/gpu"))
     assert finding.reason == reason
     assert words in finding.message
 
 
 def test_a_gpu_that_old_pods_still_hold_is_waited_for() -> None:
     waits = Circumstances(gpu_resource="nvidia.com/gpu", drains=True)
-    finding = diagnose([a_pod(scheduled=GPU_WORDS)], waits)
-    assert finding is not None
-    assert finding.reason == "WaitingForGPU"
+    assert finding_of(a_pod(scheduled=GPU_WORDS), waits).reason == "WaitingForGPU"
 
 
 def test_the_oldest_pod_in_trouble_is_heard_whatever_the_order() -> None:
@@ -244,15 +266,6 @@ def test_the_oldest_pod_in_trouble_is_heard_whatever_the_order() -> None:
         assert finding.reason == "DiskFull"
 
 
-IMAGE = "registry.example.com/ai/qwen@sha256:ab"
-NO_IMAGE = f'failed to pull "{IMAGE}": failed to unpack image: mismatched image rootfs and manifest layers'
-
-
-def with_image(fetch: Json) -> Json:
-    volumes = [{"name": "models", "emptyDir": {}}, {"name": "image", "image": {"reference": IMAGE}}]
-    return dict(keep_pod(a_pod(fetch=fetch, volumes=volumes)))
-
-
 @pytest.mark.parametrize(
     "state",
     [
@@ -262,40 +275,23 @@ def with_image(fetch: Json) -> Json:
     ],
 )
 def test_an_artifact_that_is_no_image_is_told_in_the_same_words_in_each_turn(state: Json) -> None:
-    finding = diagnose([with_image(state)], Circumstances())
-    assert finding is not None
+    finding = finding_of(with_image(state))
     assert finding.reason == "NoModelInSource"
     assert finding.message.startswith(f"the node can't mount {IMAGE} as a volume: only container images")
-    assert finding == diagnose([with_image(waiting("ErrImagePull", NO_IMAGE))], Circumstances())
-
-
-def test_an_image_volume_that_the_registry_refuses_names_the_source_and_not_the_loaders_image() -> None:
-    finding = diagnose([with_image(waiting("ErrImagePull", f'"{IMAGE}": 401 Unauthorized'))], Circumstances())
-    assert finding is not None
-    assert finding.reason == "ImagePullFailed"
-    assert f"the node can't pull {IMAGE}: " in finding.message
-    assert "secretRef" in finding.message
-
-
-def test_the_loaders_own_image_is_told_apart_from_the_volume() -> None:
-    finding = diagnose([with_image(waiting("ErrImagePull", "manifest unknown"))], Circumstances())
-    assert finding is not None
-    assert "the image berth/fetch:1 can't be pulled" in finding.message
+    assert finding == finding_of(with_image(waiting("ErrImagePull", NO_IMAGE)))
 
 
 def test_a_pull_that_is_tried_and_one_that_waits_say_the_same() -> None:
     """Otherwise each turn of the kubelet's back-off would write the status."""
     tries = a_pod(fetch=waiting("ErrImagePull", "manifest unknown"))
     waits = a_pod(fetch=waiting("ImagePullBackOff", PULL))
-    assert diagnose([tries], Circumstances()) == diagnose([waits], Circumstances())
+    assert finding_of(tries) == finding_of(waits)
 
 
 @pytest.mark.parametrize("engine", [ended(1, "words"), waiting("CrashLoopBackOff", "back-off 20s"), running()])
 def test_an_engine_that_keeps_ending_is_told_in_the_same_words_in_each_turn(engine: Json) -> None:
     known: dict[str, Any] = {"before": ended(1, "words", at=NOW), "restarts": 2}
-    finding = diagnose([a_pod(fetch=ended(), engine=engine, **known)], Circumstances())
-    assert finding is not None
-    assert finding.message == "the engine ended with status 1: words"
+    assert finding_of(a_pod(fetch=ended(), engine=engine, **known)).message == "the engine ended with status 1: words"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import tar_builders as t
 from folder_builders import as_bytes, sentence_files
 from gguf_builders import llama_gguf
+from lying_bucket import FakeBucket
 from lying_registry import LyingRegistry
-from lying_sources import FakeBucket
 from oci_artifacts import Layer, MadeArtifact, make_layers
 from onnx_builders import encoder_onnx
 from pulls import QUICK

@@ -11,7 +11,14 @@ from onnx_builders import FLOAT, INT64, UINT8, onnx_value, onnx_with_outputs
 
 from berth_api.artifact import Task
 from berth_api.errors import UnsupportedModel
-from berth_store.detect import DetectedModel, PictureSettings, detect, detect_bounded
+from berth_store.detect import (
+    ClassifierSettings,
+    DetectedModel,
+    PictureSettings,
+    Problem,
+    detect,
+    detect_bounded,
+)
 from berth_store.detect.bounded import Answer
 from berth_store.detect.picture_settings import (
     Letterbox,
@@ -313,7 +320,7 @@ def test_labels_that_exclude_nothing_are_told(tmp_path: Path) -> None:
         "config.json": {**LABELS, "problem_type": "multi_label_classification"},
         "preprocessor_config.json": VIT,
     }
-    assert detect(write_files(tmp_path, files)).multi_label
+    assert detect(write_files(tmp_path, files)).classifier == ClassifierSettings(Problem.MULTI_LABEL, output="logits")
 
 
 @pytest.mark.parametrize("stated", [stated for stated, _, _ in SIZES.values()], ids=SIZES.keys())

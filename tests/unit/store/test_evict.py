@@ -88,6 +88,17 @@ def test_as_much_goes_as_is_lacking(claim: Claim) -> None:
     assert sum(map(claim.has, made)) == 1
 
 
+def test_what_a_killed_unpacking_left_goes_before_any_model(claim: Claim) -> None:
+    artifact = claim.bring("old", 1, seconds_ago=2 * LONG_AGO)
+    left = claim.store.ingest / "tmp-1-0"
+    left.mkdir()
+    (left / "0").write_bytes(bytes(SIZE))
+    done = free(claim, SIZE)
+    assert (done.pins, done.freed_bytes) == ((), SIZE)
+    assert claim.has(artifact)
+    assert not left.exists()
+
+
 def test_what_another_process_holds_is_spared_until_that_is_killed(claim: Claim) -> None:
     artifact = claim.bring("held", 1)
     with holding(claim.hold(artifact, "held")) as process:

@@ -7,7 +7,8 @@ from pathlib import Path
 import lying_registry as lies
 import pytest
 from aiohttp import web
-from lying_sources import FakeWeb, sha256
+from lying_site import sha256
+from lying_web import FakeWeb
 from oci_artifacts import random_bytes
 from pulls import CHUNK, QUICK
 

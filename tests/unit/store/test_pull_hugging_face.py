@@ -9,7 +9,7 @@ import lying_registry as lies
 import pytest
 from aiohttp import web
 from gguf_builders import llama_gguf
-from lying_sources import FakeHub, git_digest
+from lying_hub import FakeHub, git_digest
 from oci_artifacts import random_bytes
 from pulls import CHUNK, QUICK
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import lying_registry as lies
 import pytest
 from aiohttp import web
-from lying_sources import FakeBucket, FakeWeb
+from lying_bucket import FakeBucket
+from lying_web import FakeWeb
 from oci_artifacts import random_bytes
 from pulls import CHUNK, QUICK
 

@@ -46,6 +46,11 @@ asyncio.run(reserve())
 """
 
 
+def spare(store: Store) -> int | None:
+    with spare_bytes(store) as found:
+        return found
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "store", quota_bytes=1000)
@@ -61,13 +66,13 @@ async def registry() -> AsyncIterator[LyingRegistry]:
 
 async def test_what_is_reserved_is_gone_for_others_until_it_is_given_back(store: Store) -> None:
     async with reserved(store, [(KEY, 600)]):
-        assert spare_bytes(store) == 400
+        assert spare(store) == 400
         with pytest.raises(QuotaReached, match=r"401 bytes are still to be fetched, 0 lie there, 600 more are being"):
             async with reserved(store, [(OTHER, 401)]):
                 pass
         async with reserved(store, [(OTHER, 400)]):
-            assert spare_bytes(store) == 0
-    assert spare_bytes(store) == 1000
+            assert spare(store) == 0
+    assert spare(store) == 1000
     assert list(store.ingest.iterdir()) == []
 
 
@@ -88,9 +93,9 @@ async def test_a_partial_file_counts_by_what_has_come_of_it(store: Store) -> Non
         file.write(bytes(64 * 1024))
         file.truncate(1 << 20)
         os.fsync(file.fileno())
-    assert spare_bytes(store) == (1 << 20) - 64 * 1024, "of one that nobody goes on with"
+    assert spare(store) == (1 << 20) - 64 * 1024, "of one that nobody goes on with"
     async with reserved(store, [(KEY, 1 << 20)]):
-        assert spare_bytes(store) == 0
+        assert spare(store) == 0
 
 
 def test_a_reservation_ends_with_its_process(store: Store) -> None:
@@ -98,10 +103,10 @@ def test_a_reservation_ends_with_its_process(store: Store) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "reserved\n"
-        assert spare_bytes(store) == 100
+        assert spare(store) == 100
         process.kill()
     assert list(store.ingest.glob(f"*{RESERVED_SUFFIX}"))
-    assert spare_bytes(store) == 1000
+    assert spare(store) == 1000
     assert list(store.ingest.iterdir()) == []
 
 

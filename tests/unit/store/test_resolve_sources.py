@@ -8,8 +8,11 @@ import lying_registry as lies
 import pytest
 from folder_builders import as_bytes, sentence_files
 from gguf_builders import LLAMA_TENSORS, Tensor, gguf, llama_metadata
+from lying_bucket import FakeBucket
+from lying_hub import FakeHub
 from lying_registry import LyingRegistry
-from lying_sources import FakeBucket, FakeHub, FakeWeb, sha256
+from lying_site import sha256
+from lying_web import FakeWeb
 from oci_artifacts import make_artifact
 from pulls import QUICK
 from safetensors_builders import safetensors

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from gguf_builders import llama_gguf
+from lying_bucket import FakeBucket
+from lying_hub import FakeHub
 from lying_registry import LyingRegistry
-from lying_sources import FakeBucket, FakeHub, FakeWeb
+from lying_web import FakeWeb
 from oci_artifacts import Layer, MadeArtifact, make_artifact, make_layers, random_bytes
 from pulls import CONTENT, QUICK
 from signatures import MEDIA_TYPE, a_key, attach, by_key, fingerprint, sign_files

@@ -18,6 +18,7 @@ from tiny_classifier import LABELS, expected, float_tflite, quantised_tflite, st
 
 from berth_api.artifact import Task
 from berth_runtime.engines.litert import LitertEngine
+from berth_runtime.engines.litert_answers import finite
 from berth_runtime.engines.litert_workers import PictureWorkers
 from berth_runtime.engines.pictures import BadPicture, Placement, Prepared
 from berth_runtime.engines.protocol import (
@@ -252,7 +253,7 @@ def test_weights_that_are_no_numbers_are_found_by_the_proof(tmp_path: Path) -> N
 
 
 class GatedModel:
-    """A model that waits for a gate, and answers with what it got."""
+    """A model that waits for a gate, and answers with what it got; a second output, that nobody reads, is no number."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -265,7 +266,7 @@ class GatedModel:
         assert self.gate.wait(30)
         if tensor[0] < 0:
             raise RuntimeError("Node number 3 failed\nat kernel.cc:1")
-        return {0: tensor}
+        return {0: tensor, 1: np.full(3, np.nan, np.float32)}
 
 
 def prepared(data: bytes) -> Prepared:
@@ -276,9 +277,17 @@ def prepared(data: bytes) -> Prepared:
 
 def gated() -> tuple[GatedModel, PictureWorkers]:
     model = GatedModel()
-    workers = PictureWorkers([model], prepared, lambda outputs, _prepared, _threshold: outputs[0])
+    workers = PictureWorkers([model], prepared, lambda outputs, _prepared, _threshold: finite(outputs[0]))
     workers.start()
     return model, workers
+
+
+def test_what_no_answer_is_made_of_may_be_no_number() -> None:
+    model, workers = gated()
+    model.gate.set()
+    reply = RecordedReply()
+    workers.submit(ImageRequest(CLASSIFY, (b"1", b"2")), reply)
+    assert reply.matrix().tolist() == [[1.0], [2.0]]
 
 
 def test_a_client_that_left_is_not_worked_for() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from berth_runtime.engines.litert import how_many
 from berth_runtime.engines.litert_answers import (
     Found,
+    NotFiniteError,
     anchor_centres,
     describe,
     probabilities,
@@ -71,6 +72,32 @@ def test_boxes_come_as_left_top_right_bottom_in_pixels_of_the_tensor() -> None:
 @pytest.mark.parametrize(("count", "left"), [(0, 0), (1, 1), (2, 1), (99, 2)])
 def test_what_is_left_of_earlier_pictures_is_not_read(count: int, left: int) -> None:
     assert len(ssd([0.6, 0.4, 0.9], count).boxes) == left
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf, -1e30])
+def test_what_lay_in_the_outputs_memory_before_is_not_read(junk: float) -> None:
+    """The operator writes as many boxes as it found; of a fresh interpreter the rest is memory that nobody has set."""
+    outputs = {
+        SSD.boxes.index: np.array([[[0.0, 0.1, 0.5, 0.6], [junk] * 4, [junk] * 4]], np.float32),
+        SSD.classes.index: numbers(1, junk, junk)[np.newaxis],
+        SSD.scores.index: numbers(0.6, junk, junk)[np.newaxis],
+        SSD.count.index: numbers(1),
+    }
+    found = read_ssd(outputs, SSD, (200, 100), 0.5)
+    assert (found.classes.tolist(), found.boxes.shape) == ([1], (1, 4))
+
+
+@pytest.mark.parametrize(
+    ("scores", "count"), [([0.6, np.nan, 0.9], 2), ([np.inf, 0.4, 0.9], 1), ([0.6, 0.4, 0.9], np.nan)]
+)
+def test_what_a_detector_says_it_found_has_to_be_numbers(scores: list[float], count: float) -> None:
+    with pytest.raises(NotFiniteError):
+        ssd(scores, count)
+
+
+def test_what_is_said_of_a_face_has_to_be_numbers() -> None:
+    with pytest.raises(NotFiniteError):
+        faces({0: (2.0, [0, 0, np.nan, 9])})
 
 
 def test_anchors_are_as_many_as_the_model_has_and_begin_at_the_corner() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth_runtime.openai.errors import ApiError
-from berth_runtime.openai.pictures import MAX_PICTURE_BYTES, MAX_PICTURES, read_pictures
+from berth_runtime.openai.image_field import MAX_PICTURE_BYTES, MAX_PICTURES, read_pictures
 
 CODED = base64.b64encode(b"\x89PNG picture").decode()
 

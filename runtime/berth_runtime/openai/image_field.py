@@ -1,6 +1,7 @@
-"""The pictures of a request: base64 in JSON, with or without the head of a data URL; pure.
+"""The field `image` of `/v1/images/…`: pictures as base64, with or without the head of a data URL; pure.
 
-Their bytes are not looked at: that is done where a hostile picture harms least, in the worker process.
+They are decoded, but not looked at: that is done where a hostile picture harms least, in the worker process. Pictures
+that stand in the messages of a chat are read by `chat_pictures`.
 """
 
 import base64
