@@ -89,7 +89,7 @@ class TranslatedForm(ABC):
         if not self._begun:
             self._begun = True
             self.model, self.created = said.model, said.created
-            self.stem = said.answer_id.rpartition("-")[2]
+            self.stem = said.answer_id.removeprefix("chatcmpl-")
             self.write_begin()
         for piece in said.pieces:
             if piece.part != self._part:

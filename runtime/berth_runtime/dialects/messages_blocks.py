@@ -23,7 +23,7 @@ _BILLING: Final = "x-anthropic-billing-header"
 def read_system(value: object, conversation: Conversation) -> None:
     """Put what the system says first into the conversation; raises `ApiError` with the path of what is wrong."""
     if value is not None:
-        conversation.say("system", _read_texts(value, "system"), "system")
+        _say(conversation, "system", _read_texts(value, "system"), "system")
 
 
 def read_messages(value: object, conversation: Conversation) -> None:
@@ -43,7 +43,7 @@ def _read_message(message: Json, path: str, conversation: Conversation) -> None:
     at = f"{path}.content"
     if role == "system":
         # Many templates take a system's message only as the first, so a later one is told to the model by the user.
-        conversation.say("user" if conversation.has_begun else "system", _read_texts(content, at), path)
+        _say(conversation, "user" if conversation.has_begun else "system", _read_texts(content, at), path)
     elif isinstance(content, str):
         conversation.say(role, [text_part(content, at)], path)
     elif isinstance(content, list):
@@ -78,6 +78,13 @@ def _read_blocks(blocks: list[object], role: str, path: str, conversation: Conve
                 raise unsupported_content(f"{at}.type", str(kind), able)
 
 
+def _say(conversation: Conversation, role: str, parts: Iterator[Part], path: str) -> None:
+    """What a system says, if it is anything."""
+    said = list(parts)
+    if said:
+        conversation.say(role, said, path)
+
+
 def _read_texts(value: object, path: str) -> Iterator[Part]:
     if isinstance(value, str):
         value = [{"type": "text", "text": value}]
@@ -89,7 +96,7 @@ def _read_texts(value: object, path: str) -> Iterator[Part]:
         if block.get("type") != "text":
             raise unsupported_content(f"{at}.type", str(block.get("type")), "The system speaks in text.")
         text = require_text(block.get("text"), f"{at}.text")
-        if not text.startswith(_BILLING):
+        if text and not text.startswith(_BILLING):
             yield text_part(text, at)
 
 

@@ -85,7 +85,8 @@ async def test_a_wrong_field_is_named_through_the_gateway_too(house: House) -> N
 async def test_chats_in_the_words_of_other_apis_go_by_the_name(house: House, name: str) -> None:
     reply = await house.ask("/v1/responses", name, input="words=1")
     assert (reply.model, reply.json["output"][0]["content"][0]["text"]) == ("talker", "word0 ")
-    reply = await house.ask("/v1/messages", name, max_tokens=5, messages=[{"role": "user", "content": "words=1"}])
+    said = [{"role": "user", "content": "words=1"}]
+    reply = await house.ask("/v1/messages?beta=true", name, max_tokens=5, messages=said)
     assert (reply.model, reply.json["content"][0]["text"]) == ("talker", "word0 ")
 
 

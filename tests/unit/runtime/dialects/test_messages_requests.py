@@ -16,6 +16,10 @@ FUNCTION = {"name": "weather", "description": "Of a city", "parameters": {"type"
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 
 
+def text(words: str) -> Json:
+    return {"type": "text", "text": words}
+
+
 def chat_of(**body: Any) -> Json:
     return translate_messages({"max_tokens": 9, "messages": HELLO, **body}).chat
 
@@ -49,6 +53,11 @@ def test_a_line_for_accounts_that_is_other_each_time_does_not_spoil_what_was_rea
     assert messages_of(*HELLO, system=blocks)[0] == {"role": "system", "content": "Be brief."}
 
 
+@pytest.mark.parametrize("system", ["", [], [text("")], [text("x-anthropic-billing-header: cc=1;")], None])
+def test_a_system_that_says_nothing_is_none(system: Any) -> None:
+    assert messages_of(*HELLO, {"role": "system", "content": system or ""}, system=system) == HELLO
+
+
 def test_a_system_that_speaks_later_is_told_by_the_user_for_templates_that_know_it_only_first() -> None:
     later = {"role": "system", "content": [text("Skills: none.")]}
     assert messages_of(*HELLO, later) == [{"role": "user", "content": "Hello\nSkills: none."}]
@@ -77,10 +86,6 @@ def test_calls_and_results_are_messages_in_the_chats_order() -> None:
         {"role": "tool", "content": "", "tool_call_id": "toolu_2"},
         {"role": "user", "content": "So?"},
     ]
-
-
-def text(words: str) -> Json:
-    return {"type": "text", "text": words}
 
 
 @pytest.mark.parametrize(
