@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from berth_api import anthropic_errors
 from berth_api.http_api import DOCUMENT_PATH, posted_paths, read_document
 from berth_gateway import answers, headers
 from berth_gateway.actions import Question
@@ -58,6 +59,8 @@ class AgentServer:
     async def _answer(self, request: web.Request) -> web.Response:
         answer = choose_answer(request, self._current())
         self._metrics.count_answer(answer.status, answer.body.get("error", {}).get("code", ""))
+        if "error" in answer.body and anthropic_errors.is_anthropic(request.path):
+            answer = answers.as_anthropic(answer)
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
     async def _show_document(self, _: web.Request) -> web.Response:
@@ -93,5 +96,5 @@ def _by_path(method: str, path: str, snapshot: Snapshot) -> Answer:
     return answers.no_such_path(method, path)
 
 
-_POSTED = posted_paths() | {"/v1/responses", "/v1/messages"}
-"""Paths that are known to exist for POST, some of them at vLLM alone; others are told apart by the engines."""
+_POSTED = posted_paths()
+"""Paths that are known to exist for POST; others are told apart by the engines."""

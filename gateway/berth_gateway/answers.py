@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
+from berth_api import anthropic_errors
 from berth_api.claims import Owner
-from berth_api.http_api import DOCUMENT_PATH
+from berth_api.http_api import DOCUMENT_PATH, why_not_served
 from berth_api.openai_errors import ErrorCode, ErrorType, error_body
 from berth_api.suggestions import close_words
 from berth_gateway import headers
@@ -76,7 +77,8 @@ def model_state(key: str, snapshot: Snapshot) -> Answer:
 
 def no_such_path(method: str, path: str) -> Answer:
     """404 for whatever is no path of this gateway."""
-    message = f"There is nothing at {method} {path}. The OpenAI address is /v1; GET /v1/models lists the models."
+    unknown = f"There is nothing at {method} {path}. The OpenAI address is /v1; GET /v1/models lists the models."
+    message = why_not_served(path) or unknown
     return Answer(HTTPStatus.NOT_FOUND, error_body(message, code=ErrorCode.UNKNOWN_URL))
 
 
@@ -84,6 +86,12 @@ def wrong_method(method: str, path: str, allowed: str) -> Answer:
     """405 for a path that exists."""
     body = error_body(f"{path} takes {allowed}, not {method}.", code=ErrorCode.METHOD_NOT_ALLOWED)
     return Answer(HTTPStatus.METHOD_NOT_ALLOWED, body, {"allow": allowed})
+
+
+def as_anthropic(answer: Answer) -> Answer:
+    """An error for whoever asks where Anthropic's API is."""
+    body = anthropic_errors.error_body(answer.body["error"]["message"], status=answer.status)
+    return replace(answer, body=body)
 
 
 def shown_names(snapshot: Snapshot) -> dict[str, Owner]:

@@ -47,10 +47,38 @@ CHAT: Json = {
     "tool_choice": {"type": "function", "function": {"name": "weather"}},
     "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
 }
+RESPONSES: Json = {
+    "model": "model",
+    "instructions": "Be brief.",
+    "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
+        {"type": "function_call", "call_id": "1", "name": "weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "sunny"},
+    ],
+    "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object"}}],
+    "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}}},
+    "metadata": {"a": "b"},
+    "stream": True,
+}
+MESSAGES: Json = {
+    "model": "model",
+    "max_tokens": 8,
+    "system": [{"type": "text", "text": "Be brief."}],
+    "messages": [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "weather", "input": {"a": [1]}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "sunny"}]},
+    ],
+    "tools": [{"name": "weather", "input_schema": {"type": "object"}}],
+    "tool_choice": {"type": "tool", "name": "weather"},
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+}
 COMPLETION: Json = {"model": "model", "prompt": ["a", "b"], "n": 2, "logprobs": 1, "top_p": 0.9, "stop": "x"}
 SAMPLING = {"max_new_tokens": 4, "repetition_penalty": 1.1}
 WORK: dict[str, Json] = {
     "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+    "/v1/messages": MESSAGES,
     "/v1/completions": COMPLETION,
     "/generate": {"inputs": "Once", "parameters": SAMPLING, "stream": False},
     "/v1/embeddings": {"model": "model", "input": [[1, 2], [3]], "encoding_format": "base64", "dimensions": 8},

@@ -154,6 +154,8 @@ class FakeWorkerEngine:
             if request.stream:
                 reply.chunk(_event(body["model"], sent[-1], chat))
         usage = Usage(prompt_tokens=len(text.split()), generated_tokens=len(sent))
+        if request.stream and body.get("stream_options", {}).get("include_usage") and sent:
+            reply.chunk(_last_event(body["model"], chat, usage))
         if not request.stream and sent:
             reply.chunk(_whole(body["model"], "".join(sent), chat, usage))
         reply.finish(usage)
@@ -199,13 +201,21 @@ def _event(model: str, text: str, chat: bool) -> bytes:
     return json.dumps({**head, "model": model, "choices": [{"index": 0, "finish_reason": None, **part}]}).encode()
 
 
-def _whole(model: str, text: str, chat: bool, usage: Usage) -> bytes:
-    part = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-    counted = {
+def _last_event(model: str, chat: bool, usage: Usage) -> bytes:
+    event = json.loads(_event(model, "", chat))
+    return json.dumps({**event, "choices": [], "usage": _counted(usage)}).encode()
+
+
+def _counted(usage: Usage) -> dict[str, int]:
+    return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.generated_tokens,
         "total_tokens": usage.prompt_tokens + usage.generated_tokens,
     }
+
+
+def _whole(model: str, text: str, chat: bool, usage: Usage) -> bytes:
+    part = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     return json.dumps(
         {
             "id": "fake",
@@ -213,6 +223,6 @@ def _whole(model: str, text: str, chat: bool, usage: Usage) -> bytes:
             "created": 0,
             "model": model,
             "choices": [{"index": 0, "finish_reason": "stop", **part}],
-            "usage": counted,
+            "usage": _counted(usage),
         }
     ).encode()

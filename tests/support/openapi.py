@@ -36,6 +36,23 @@ def answer_content(operation: Json) -> Json:
     return content
 
 
+def stream_validator(operation: Json) -> Draft202012Validator:
+    """For an event of its stream; of what has types of its own, the document names the least that all have."""
+    schema = answer_content(operation)[EVENTS]["schema"]
+    named = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+    return (validator if "type" in named else closed_validator)(schema)
+
+
+def whole_stream(text: str) -> list[Json]:
+    """The events of a stream that ended as its API has it: by the last one's type, or by `[DONE]`."""
+    said = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    if said[-1] == "[DONE]":
+        return [json.loads(event) for event in said[:-1]]
+    events = [json.loads(event) for event in said]
+    assert events[-1]["type"] in {"response.completed", "response.incomplete", "message_stop"}
+    return events
+
+
 def examples(content: Json) -> list[Any]:
     """The examples of a media type."""
     one = [content["example"]] if "example" in content else []

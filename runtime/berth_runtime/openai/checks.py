@@ -20,8 +20,9 @@ class Field:
     `schema` says for client developers what `accepts` takes. `neutral` are the values that ask for nothing, so that
     they are accepted where the field itself is not honoured. `absent` are the values that are the same as leaving the
     field out, also where it is honoured. `inert` marks a field that never changes an answer (who asks, what to bill):
-    any value is accepted and dropped. `served` is false for what no engine here honours. `always` marks what is
-    honoured for every model, because this process does it or because the request to the engine carries it.
+    any value is accepted and dropped. `served` is false for what no engine here honours, and `remedy` says what to do
+    instead. `always` marks what is honoured for every model, because this process does it or because the request to the
+    engine carries it.
     """
 
     expects: str
@@ -32,6 +33,7 @@ class Field:
     schema: Schema = field(default_factory=dict)
     served: bool = True
     always: bool = False
+    remedy: str = "Leave it out."
 
 
 def always(known: Field) -> Field:
@@ -103,9 +105,9 @@ def inert() -> Field:
     return Field("anything", lambda _: True, inert=True)
 
 
-def unserved(*neutral: object) -> Field:
+def unserved(*neutral: object, remedy: str = "Leave it out.") -> Field:
     """A field of OpenAI's, or of another server that clients are written for, that no engine here honours."""
-    return Field("anything", lambda _: True, neutral, served=False)
+    return Field("anything", lambda _: True, neutral, served=False, remedy=remedy)
 
 
 def is_integer(value: object, least: int, most: int) -> bool:

@@ -189,7 +189,7 @@ def read_parameters(body: Json, operation: Operation, capabilities: Capabilities
             given[name] = value
         elif not known.inert and value not in known.neutral:
             raise refuse(
-                f"{name!r} is not supported by the engine of this model. Leave it out.",
+                f"{name!r} is not supported by the engine of this model. {known.remedy}",
                 param=name,
                 code="unsupported_parameter",
             )

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from berth_runtime.openai.parameters import IGNORED_HEADER
+from berth_runtime.openapi import dialects
 from berth_runtime.openapi.answers import SCHEMAS, TEXT, ref
 from berth_runtime.openapi.endpoints import POSTED, READ, Posted, Read
 
@@ -15,8 +16,9 @@ request chooses who answers it; a body has at most 32 MiB.
 Which fields an engine honours depends on the engine. A known field that it does not honour is refused by its name, \
 unless its value asks for nothing; one that nobody knows is left out, and the header `x-berth-ignored-parameters` says \
 so. `null` is the same as leaving a field out. A model is asked at the paths of its own task; elsewhere it is 404 \
-`operation_not_supported`. OpenAI's Responses API and Anthropic's Messages API are 404 `unknown_url`, but for engines \
-that bring a server of their own."""
+`operation_not_supported`. OpenAI's Responses API and Anthropic's Messages API are chats in other words: every model \
+that chats answers them. Nothing is kept from one request to the next. Errors at `/v1/messages` have Anthropic's \
+form."""
 
 
 def build_document() -> Json:
@@ -32,8 +34,15 @@ def build_document() -> Json:
         "info": {"title": "Berth", "version": "1", "description": _DESCRIPTION},
         "paths": paths,
         "components": {
-            "schemas": {**{request_name(posted): posted.request for posted in POSTED}, **SCHEMAS},
-            "responses": {"Error": {"description": "Why there is no answer.", "content": _json(ref("Error"))}},
+            "schemas": {
+                **{request_name(posted): posted.request for posted in POSTED},
+                **SCHEMAS,
+                **dialects.SCHEMAS,
+            },
+            "responses": {
+                name: {"description": "Why there is no answer.", "content": _json(ref(name))}
+                for name in dict.fromkeys(posted.error for posted in POSTED)
+            },
             "headers": {
                 "Ignored": {"description": "The names of fields that nobody knows, with commas.", "schema": TEXT},
             },
@@ -58,13 +67,13 @@ def _posted(posted: Posted, number: int) -> Json:
         "requestBody": {"required": True, "content": _json(ref(request_name(posted)), posted.asked)},
         "responses": {
             "200": {
-                "description": "The answer. As a stream, each event has such an object, and the last one is [DONE]."
+                "description": f"The answer. As a stream, each event has such an object, and {posted.last_event}."
                 if posted.event is not None
                 else "The answer.",
                 "headers": {IGNORED_HEADER: {"$ref": "#/components/headers/Ignored"}},
                 "content": content,
             },
-            "default": {"$ref": "#/components/responses/Error"},
+            "default": {"$ref": f"#/components/responses/{posted.error}"},
         },
     }
 

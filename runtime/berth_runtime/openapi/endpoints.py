@@ -6,6 +6,7 @@ from typing import Any, Final
 from berth_runtime.engines.protocol import Operation
 from berth_runtime.openai.checks import Schema
 from berth_runtime.openapi.answers import TEXT, ref, some
+from berth_runtime.openapi.dialects import messages_request_schema, responses_request_schema
 from berth_runtime.openapi.requests import generate_request_schema, request_schema
 
 Json = dict[str, Any]
@@ -20,8 +21,8 @@ PIXEL: Final = (
 class Posted:
     """Work for a model. The first of `paths` is the one to use; the others are for clients of other servers.
 
-    `answer` and `event` name components: the whole answer, and one event of it as a stream. `or_answered` is an example
-    of its other form, if it has two.
+    `answer` and `event` name components: the whole answer, and one event of it as a stream, whose `last_event` tells
+    that it is whole. `or_answered` is an example of its other form, if it has two. `error` names the form of errors.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Posted:
     request: Schema
     answer: str
     event: str | None = None
+    last_event: str = "the last one is [DONE]"
+    error: str = "Error"
     asked: Json
     answered: Json
     or_answered: Json | None = None
@@ -76,6 +79,82 @@ POSTED: Final[tuple[Posted, ...]] = (
             "model": "smollm2",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}],
             "usage": _usage(32, 3),
+        },
+    ),
+    Posted(
+        name="respond",
+        paths=("/v1/responses",),
+        says="Answer a chat in the form of OpenAI's Responses API",
+        request=responses_request_schema(),
+        answer="Response",
+        event="ResponseEvent",
+        last_event="the last one is `response.completed`, `response.incomplete` or `response.failed`",
+        asked={"model": "smollm2", "instructions": "Be brief.", "input": "Say hello.", "max_output_tokens": 16},
+        answered={
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1767225600,
+            "status": "completed",
+            "error": None,
+            "incomplete_details": None,
+            "model": "smollm2",
+            "output": [
+                {
+                    "id": "msg_1_0",
+                    "type": "message",
+                    "role": "assistant",
+                    "status": "completed",
+                    "content": [{"type": "output_text", "text": "Hello!", "annotations": [], "logprobs": []}],
+                }
+            ],
+            "usage": {
+                "input_tokens": 32,
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens": 3,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": 35,
+            },
+            "background": False,
+            "instructions": "Be brief.",
+            "max_output_tokens": 16,
+            "metadata": {},
+            "parallel_tool_calls": True,
+            "previous_response_id": None,
+            "reasoning": {"effort": None, "summary": None},
+            "store": False,
+            "temperature": None,
+            "text": {"format": {"type": "text"}},
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": None,
+            "truncation": "disabled",
+            "user": None,
+        },
+    ),
+    Posted(
+        name="message",
+        paths=("/v1/messages",),
+        says="Answer a chat in the form of Anthropic's Messages API",
+        request=messages_request_schema(),
+        answer="Message",
+        event="MessageEvent",
+        last_event="the last one is `message_stop`, or `error`",
+        error="AnthropicError",
+        asked={
+            "model": "smollm2",
+            "max_tokens": 16,
+            "system": "Be brief.",
+            "messages": [{"role": "user", "content": "Say hello."}],
+        },
+        answered={
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "smollm2",
+            "content": [{"type": "text", "text": "Hello!"}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 32, "output_tokens": 3},
         },
     ),
     Posted(

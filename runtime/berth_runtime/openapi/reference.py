@@ -1,6 +1,7 @@
 """The document as a file and as a page of Markdown; pure. `crds/generate.py` writes both."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,17 +17,25 @@ The address of the gateway, such as `http://127.0.0.1:8080`, and that of a runti
 _ERRORS: Final = """\
 ## Errors
 
-Every answer that is no success has OpenAI's form, whoever gives it:
+Every answer that is no success has OpenAI's form, whoever gives it, but at `/v1/messages`:
 
 ```json
 {"error": {"message": "…", "type": "invalid_request_error", "param": "documents[1]", "code": "invalid_value"}}
 ```
 
 `param` is the wrong field, `code` is what programs switch on. 429 and 503 have `Retry-After` where another try helps.
+
+At `/v1/messages` engines and the gateway's agent answer in Anthropic's form, with the same status; what Envoy itself \
+answers (an engine that is not reached, a body that is too large or names no model) keeps OpenAI's form there too.
+
+```json
+{"type": "error", "error": {"type": "invalid_request_error", "message": "'messages[0].role' has to be one of …"}}
+```
 """
 
 
 _LINE: Final = 118
+_STREAM_END: Final = re.compile(r"each event has such an object, and (.*)\.$")
 _NO_BOUND: Final = 1 << 30  # a width of integers, no bound that anybody meets
 
 
@@ -77,9 +86,15 @@ def _section(path: str, operation: Json, document: Json) -> Iterator[str]:
     yield from ("", f"Also without effect: {', '.join(idle)}.") if idle else ()
     answers = operation["responses"]["200"]["content"]
     if "text/event-stream" in answers:
-        yield from ("", "`stream: true` brings the answer as server-sent events, the last of which is `[DONE]`.")
+        last = _STREAM_END.search(operation["responses"]["200"]["description"])
+        assert last is not None
+        yield from ("", f"`stream: true` brings the answer as server-sent events; {_words(last[1])}.")
     for example in (*_examples(content), *_examples(answers["application/json"])):
         yield from ("", "```json", render_json(_shortened(example)), "```")
+
+
+def _words(said: str) -> str:
+    return said.replace("[DONE]", "`[DONE]`")
 
 
 def _examples(content: Json) -> list[Any]:

@@ -5,13 +5,14 @@ from aiohttp import web
 from berth_api.http_api import DOCUMENT_PATH
 from berth_api.openai_errors import MAX_BODY_BYTES
 from berth_runtime.catalog import Catalog
+from berth_runtime.dialects.table import DIALECTS
 from berth_runtime.drain import Drain
 from berth_runtime.metrics import Metrics
 from berth_runtime.routes.classification import answer_classify
 from berth_runtime.routes.document import answer_document
 from berth_runtime.routes.embeddings import answer_embeddings
 from berth_runtime.routes.frame import openai_frame
-from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate
+from berth_runtime.routes.generation import answer_chat, answer_completion, answer_generate, answer_translated
 from berth_runtime.routes.images import answer_image_classify, answer_image_detect, answer_image_recognize
 from berth_runtime.routes.keys import CATALOG, DRAIN, METRICS
 from berth_runtime.routes.models import answer_model, answer_models
@@ -30,6 +31,8 @@ def build_application(catalog: Catalog, metrics: Metrics, drain: Drain) -> web.A
     app.on_response_prepare.append(name_server)
     app[CATALOG], app[METRICS], app[DRAIN] = catalog, metrics, drain
     app.router.add_post("/v1/chat/completions", answer_chat)
+    for path, translate in DIALECTS.items():
+        app.router.add_post(path, answer_translated(translate))
     app.router.add_post("/v1/completions", answer_completion)
     app.router.add_post("/v1/embeddings", answer_embeddings)
     app.router.add_post("/embeddings", answer_embeddings)

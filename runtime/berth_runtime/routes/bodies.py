@@ -70,6 +70,14 @@ def find_model(request: web.Request, body: Json) -> Served:
 
 def take_parameters(request: web.Request, body: Json, operation: Operation, capabilities: Capabilities) -> Parameters:
     """The request's parameters, if the model does such work at all."""
+    require_operation(request, operation, capabilities)
+    parameters = read_parameters(body, operation, capabilities)
+    request[IGNORED] = parameters.ignored
+    return parameters
+
+
+def require_operation(request: web.Request, operation: Operation, capabilities: Capabilities) -> None:
+    """Raise `ApiError` where the model does other work."""
     if operation not in capabilities.parameters:
         able = ", ".join(sorted(capabilities.parameters)) or "nothing"
         raise refuse(
@@ -78,6 +86,3 @@ def take_parameters(request: web.Request, body: Json, operation: Operation, capa
             code=ErrorCode.OPERATION_NOT_SUPPORTED,
             status=404,
         )
-    parameters = read_parameters(body, operation, capabilities)
-    request[IGNORED] = parameters.ignored
-    return parameters

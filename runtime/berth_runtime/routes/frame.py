@@ -1,4 +1,7 @@
-"""What stands around every request: OpenAI's form for every error, the refusal while draining, counting, the log."""
+"""What stands around every request: errors in the form of its path, the refusal while draining, counting, the log.
+
+The form is OpenAI's wherever no other API is asked.
+"""
 
 import logging
 import math
@@ -9,20 +12,17 @@ from typing import Final
 
 from aiohttp import web
 
+from berth_api.http_api import why_not_served
 from berth_api.openai_errors import MAX_BODY_BYTES, ErrorCode
 from berth_runtime import drain as draining
+from berth_runtime.dialects.table import error_body_at
 from berth_runtime.engines.protocol import Failure
-from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.errors import ApiError
 from berth_runtime.routes.keys import DRAIN, METRICS, MODEL, STARTED
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT_LEFT: Final = 499
-# What other servers have at these paths, and their clients ask for.
-NOT_SERVED: Final = {
-    "/v1/responses": "OpenAI's Responses API is not served here. POST /v1/chat/completions takes chats.",
-    "/v1/messages": "Anthropic's Messages API is not served here. POST /v1/chat/completions takes chats.",
-}
 SHUTTING_DOWN: Final = Failure(
     503, ErrorCode.SHUTTING_DOWN, "This server is shutting down. Try again: another one will answer."
 )
@@ -38,7 +38,7 @@ async def openai_frame(request: web.Request, handler: Handler) -> web.StreamResp
         return await answer_or_error(request, handler)
     drain, status = request.app[DRAIN], CLIENT_LEFT
     if drain.draining:
-        return refuse_while_draining()
+        return refuse_while_draining(request)
     drain.enter()
     try:
         response = await answer_or_error(request, handler)
@@ -50,25 +50,25 @@ async def openai_frame(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def answer_or_error(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The handler's answer, or its error in OpenAI's form."""
+    """The handler's answer, or its error in the form of the path."""
     try:
         return await handler(request)
     except ApiError as error:
-        return render_error(error.failure, retry_after_seconds=error.retry_after_seconds)
+        return render_error(request, error.failure, retry_after_seconds=error.retry_after_seconds)
     except web.HTTPException as error:
         return render_http_error(request, error)
     except ConnectionError:
         raise  # the client has gone; there is nobody to tell
     except Exception:  # outermost, for one request's bug is not the others'
         log.exception("bug", extra={"path": request.path})
-        return render_error(
-            Failure(500, ErrorCode.INTERNAL_ERROR, "The server failed on this request; its log has the reason.")
-        )
+        bug = Failure(500, ErrorCode.INTERNAL_ERROR, "The server failed on this request; its log has the reason.")
+        return render_error(request, bug)
 
 
-def render_error(failure: Failure, *, retry_after_seconds: float | None = None) -> web.Response:
+def render_error(request: web.Request, failure: Failure, *, retry_after_seconds: float | None = None) -> web.Response:
     """A whole answer with an error."""
-    response = web.Response(status=failure.status, body=error_body(failure), content_type="application/json")
+    body = error_body_at(request.path, failure)
+    response = web.Response(status=failure.status, body=body, content_type="application/json")
     if retry_after_seconds is not None:
         response.headers["retry-after"] = str(math.ceil(retry_after_seconds))
     return response
@@ -79,7 +79,7 @@ def render_http_error(request: web.Request, error: web.HTTPException) -> web.Res
     match error:
         case web.HTTPNotFound():
             unknown = f"There is nothing at {request.method} {request.path[:200]}."
-            failure = Failure(404, ErrorCode.UNKNOWN_URL, NOT_SERVED.get(request.path, unknown))
+            failure = Failure(404, ErrorCode.UNKNOWN_URL, why_not_served(request.path) or unknown)
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             failure = Failure(
@@ -89,15 +89,15 @@ def render_http_error(request: web.Request, error: web.HTTPException) -> web.Res
             failure = Failure(413, ErrorCode.REQUEST_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.")
         case _:
             failure = Failure(error.status, ErrorCode.HTTP_ERROR, error.reason or HTTPStatus(error.status).phrase)
-    response = render_error(failure)
+    response = render_error(request, failure)
     if "allow" in error.headers:
         response.headers["allow"] = error.headers["allow"]
     return response
 
 
-def refuse_while_draining() -> web.Response:
+def refuse_while_draining(request: web.Request) -> web.Response:
     """To be tried at another replica, on another connection."""
-    response = render_error(SHUTTING_DOWN, retry_after_seconds=draining.RETRY_AFTER_SECONDS)
+    response = render_error(request, SHUTTING_DOWN, retry_after_seconds=draining.RETRY_AFTER_SECONDS)
     response.force_close()
     return response
 

@@ -19,13 +19,13 @@ async def answer_ready(request: web.Request) -> web.Response:
     """200 once every model has answered, and not while draining."""
     catalog = request.app[CATALOG]
     if request.app[DRAIN].draining:
-        return render_error(SHUTTING_DOWN, retry_after_seconds=LOADING_RETRY_SECONDS)
+        return render_error(request, SHUTTING_DOWN, retry_after_seconds=LOADING_RETRY_SECONDS)
     if not catalog.ready:
         waiting = [model for model in catalog.models.values() if model.life.state is not State.READY]
         said = "; ".join(
             f"{model.name} is {model.life.state.lower()}. {model.life.message}".strip() for model in waiting
         )
-        return render_error(Failure(503, "model_loading", said), retry_after_seconds=LOADING_RETRY_SECONDS)
+        return render_error(request, Failure(503, "model_loading", said), retry_after_seconds=LOADING_RETRY_SECONDS)
     return web.json_response({"status": "ready"})
 
 

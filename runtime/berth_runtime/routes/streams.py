@@ -6,7 +6,6 @@ One that fails later gets an error event and a connection that is cut without an
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
 from typing import Final
 
 from aiohttp import HttpVersion11, web
@@ -14,12 +13,12 @@ from aiohttp import HttpVersion11, web
 from berth_runtime.engines.protocol import Failure, Request, Rows, Usage
 from berth_runtime.exchange import Exchange, Sink
 from berth_runtime.openai.answers import Envelope, broken_answer
-from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.errors import ApiError
+from berth_runtime.openai.form import OPENAI, AnswerForm
 from berth_runtime.openai.parameters import IGNORED_HEADER
 from berth_runtime.routes.keys import IGNORED, METRICS, MODEL, STARTED
 from berth_runtime.served import Served
 
-DONE: Final = b"data: [DONE]\n\n"
 NO_WORD: Final = Failure(500, "engine_error", "The engine ended without an answer. Try again.")
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -27,27 +26,25 @@ STREAM_HEADERS: Final = {
     "x-accel-buffering": "no",
 }
 
-Render = Callable[[bytes], bytes]
-
 
 async def send_answer(
-    request: web.Request, exchange: Exchange, *, stream: bool, render: Render | None = None
+    request: web.Request, exchange: Exchange, *, stream: bool, form: AnswerForm = OPENAI
 ) -> web.StreamResponse:
-    """Send what the engine says; `render` changes each event, or the one body of a plain answer."""
+    """Send what the engine says, as `form` writes it."""
     try:
         if stream:
-            return await send_stream(request, exchange, render)
-        return await send_whole(request, exchange, render)
+            return await send_stream(request, exchange, form)
+        return await send_whole(request, exchange, form)
     finally:
         exchange.leave()
 
 
-async def send_whole(request: web.Request, exchange: Exchange, render: Render | None) -> web.Response:
+async def send_whole(request: web.Request, exchange: Exchange, form: AnswerForm) -> web.Response:
     """The one body, once the engine has ended without an error."""
     body, _ = await take_whole(request, exchange)
     if not body:
         raise ApiError(NO_WORD)
-    return render_json(request, render(body) if render else body)
+    return render_json(request, form.whole(body))
 
 
 async def ask_whole(request: web.Request, model: Served, asked: Request) -> tuple[bytes, Usage | Rows]:
@@ -80,7 +77,7 @@ async def take_whole(request: web.Request, exchange: Exchange) -> tuple[bytes, U
             return body, outcome
 
 
-async def send_stream(request: web.Request, exchange: Exchange, render: Render | None) -> web.StreamResponse:
+async def send_stream(request: web.Request, exchange: Exchange, form: AnswerForm) -> web.StreamResponse:
     """Server-sent events."""
     chunks, outcome = await exchange.take()
     if isinstance(outcome, Failure) and not chunks:
@@ -90,20 +87,20 @@ async def send_stream(request: web.Request, exchange: Exchange, render: Render |
     count_first_event(request)
     response = web.StreamResponse(headers=STREAM_HEADERS | ignored_header(request))
     await response.prepare(request)
-    await response.write(frame_events(chunks, render))  # the head goes out with it
+    await response.write(form.events(chunks))  # the head goes out with it
     if outcome is None:
-        outcome = await exchange.pour(build_sink(request, render))
+        outcome = await exchange.pour(build_sink(request, form))
     if isinstance(outcome, Failure):
-        await response.write(frame_event(error_body(outcome)))
+        await response.write(form.broken(outcome))
         if request.transport is not None:
             request.transport.close()  # where the end of the body should be
         return response
-    await response.write(DONE)
+    await response.write(form.end())
     await response.write_eof()
     return response
 
 
-def build_sink(request: web.Request, render: Render | None) -> Sink:
+def build_sink(request: web.Request, form: AnswerForm) -> Sink:
     """Writes events to the client's connection at once, as aiohttp's own writer would, but without its task."""
     transport = request.transport
     if transport is None:
@@ -113,23 +110,13 @@ def build_sink(request: web.Request, render: Render | None) -> Sink:
     def write(chunks: list[bytes]) -> int:
         if transport.is_closing():
             return 0
-        events = frame_events(chunks, render)
+        events = form.events(chunks)
+        if not events:
+            return transport.get_write_buffer_size()  # a piece without length would be the end of the body
         transport.write(b"%x\r\n%b\r\n" % (len(events), events) if chunked else events)
         return transport.get_write_buffer_size()
 
     return write
-
-
-def frame_events(chunks: Iterable[bytes], render: Render | None) -> bytes:
-    """Chunks as server-sent events, in one piece."""
-    if render is not None:
-        chunks = map(render, chunks)
-    return b"".join([frame_event(chunk) for chunk in chunks])
-
-
-def frame_event(data: bytes) -> bytes:
-    """One server-sent event; JSON has no line breaks."""
-    return b"data: %b\n\n" % data
 
 
 def render_json(request: web.Request, body: bytes) -> web.Response:

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from berth_api.openai_errors import MAX_BODY_BYTES, ErrorCode
+from berth_runtime.dialects.table import error_body_at
 from berth_runtime.engines.protocol import Failure
-from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.errors import ApiError
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -57,14 +58,14 @@ async def read_answer(app: Application, scope: Scope, path: str) -> bytes:
     return body if status == 200 else b""
 
 
-async def send_error(send: Send, error: ApiError, headers: Mapping[str, str] | None = None) -> None:
-    """A whole answer with an error in OpenAI's form."""
+async def send_error(send: Send, error: ApiError, headers: Mapping[str, str] | None = None, *, path: str = "") -> None:
+    """A whole answer with an error, as whoever asks at this path reads it."""
     headers = {**JSON_TYPE, **(headers or {})}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(round(error.retry_after_seconds))
     if error.failure.code == ErrorCode.SHUTTING_DOWN:
         headers["connection"] = "close"  # the next try comes by another connection, to another replica
-    await send_whole(send, error.failure.status, error_body(error.failure), headers)
+    await send_whole(send, error.failure.status, error_body_at(path, error.failure), headers)
 
 
 def call_scope(scope: Scope, path: str, body: bytes) -> Scope:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from berth_api import http_api
-from berth_api.http_api import DOCUMENT_PATH, read_document
+from berth_api.http_api import DOCUMENT_PATH, read_document, why_not_served
 from berth_api.openai_errors import ErrorCode
 from berth_runtime import drain as draining
 from berth_runtime.drain import Drain
@@ -23,7 +23,7 @@ from berth_runtime.metrics import Metrics
 from berth_runtime.openai.errors import ApiError
 from berth_runtime.openai.models import await_adapter, find_name, render_model
 from berth_runtime.routes.bodies import MODEL_HEADER
-from berth_runtime.routes.frame import NOT_SERVED, SHUTTING_DOWN
+from berth_runtime.routes.frame import SHUTTING_DOWN
 from berth_runtime.vllm.answers import engine_died
 from berth_runtime.vllm.asgi import (
     JSON_TYPE,
@@ -193,12 +193,12 @@ class Front:
         elif method in ("GET", "HEAD") and (path in _GETS or path.startswith(_MODELS)):
             await self._look(path, scope, send)
         else:
-            await send_error(send, *_not_here(path, method))
+            await send_error(send, *_not_here(path, method), path=path)
 
     async def _work(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Work is counted, and refused while draining."""
         if self._drain.draining:
-            await send_error(send, _must_go_elsewhere())
+            await send_error(send, _must_go_elsewhere(), path=path)
             return
         started, status = time.monotonic(), CLIENT_LEFT
         self._drain.enter()
@@ -206,7 +206,7 @@ class Front:
             status = await self._call(path, scope, receive, send, started)
         except ApiError as error:
             status = error.failure.status
-            await send_error(send, error)
+            await send_error(send, error, path=path)
         except ClientLeft:
             pass
         finally:
@@ -303,4 +303,4 @@ def _not_here(path: str, method: str) -> tuple[ApiError, dict[str, str]]:
         message = f"{path[:200]} takes {allowed}, not {method}."
         return ApiError(Failure(405, ErrorCode.METHOD_NOT_ALLOWED, message)), {"allow": allowed}
     unknown = f"There is nothing at {method} {path[:200]}."
-    return ApiError(Failure(404, ErrorCode.UNKNOWN_URL, NOT_SERVED.get(path, unknown))), {}
+    return ApiError(Failure(404, ErrorCode.UNKNOWN_URL, why_not_served(path) or unknown)), {}

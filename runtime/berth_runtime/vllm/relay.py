@@ -12,9 +12,10 @@ from typing import Final
 
 from berth_api.openai_errors import ErrorCode
 from berth_runtime.engines.protocol import Failure
-from berth_runtime.openai.errors import ApiError, error_body
+from berth_runtime.openai.errors import ApiError
+from berth_runtime.openai.form import DONE, OPENAI
 from berth_runtime.openai.parameters import IGNORED_HEADER
-from berth_runtime.routes.streams import DONE, STREAM_HEADERS, frame_event
+from berth_runtime.routes.streams import STREAM_HEADERS
 from berth_runtime.vllm.answers import NO_WORD, find_failure, split_events, translate_error
 from berth_runtime.vllm.asgi import Application, Message, Receive, Scope, Send, call_scope, head, send_whole
 from berth_runtime.vllm.requests import Call
@@ -66,10 +67,10 @@ class Relay:
         failure = self._failure or (None if self._whole else self._why_not_whole(self._task))
         if failure is None:
             return 200
-        failure = self._explain(failure)
+        failure = self._call.blame(self._explain(failure))
         if not self._begun:
             raise ApiError(failure)
-        await self._send({"type": "http.response.body", "body": frame_event(error_body(failure)), "more_body": True})
+        await self._send({"type": "http.response.body", "body": self._call.form.broken(failure), "more_body": True})
         return 200  # and no end: the connection is cut
 
     def cut(self, failure: Failure) -> None:
@@ -109,7 +110,7 @@ class Relay:
         if self._status != 200:
             self._failure = translate_error(self._status, self._body)
             return
-        answer = self._call.render(self._body) if self._call.render else self._body
+        answer = self._call.form.whole(self._body)
         self._whole = True
         self._on_first()
         await send_whole(self._send, 200, answer, {"content-type": "application/json", **self._ignored()})
@@ -122,7 +123,9 @@ class Relay:
         if chunk:
             self._whole = self._whole or DONE in chunk
             await self._begin()
-            await self._send({"type": "http.response.body", "body": self._rendered(chunk), "more_body": True})
+            written = self._written(chunk)
+            if written:
+                await self._send({"type": "http.response.body", "body": written, "more_body": True})
         if not more and self._whole:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -132,13 +135,14 @@ class Relay:
             self._on_first()
             await self._send(head(200, {**STREAM_HEADERS, **self._ignored()}))
 
-    def _rendered(self, chunk: bytes) -> bytes:
-        render = self._call.render
-        if render is None:
+    def _written(self, chunk: bytes) -> bytes:
+        """What is OpenAI's form already is not looked at."""
+        form = self._call.form
+        if form is OPENAI:
             return chunk
-        return b"".join(
-            frame_event(data if data == _DONE_DATA else render(data)) for data in split_events(chunk) if data
-        )
+        said = [data for data in split_events(chunk) if data]
+        events = form.events(data for data in said if data != _DONE_DATA)
+        return events + form.end() if _DONE_DATA in said else events
 
     def _ignored(self) -> dict[str, str]:
         names = [name for name in self._call.ignored if name.isascii() and name.isprintable()]

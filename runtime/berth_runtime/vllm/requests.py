@@ -13,8 +13,11 @@ import orjson
 
 from berth_api.artifact import Task
 from berth_api.openai_errors import ErrorCode
-from berth_runtime.engines.protocol import Capabilities, Operation
-from berth_runtime.openai.errors import refuse
+from berth_runtime.dialects.table import DIALECTS
+from berth_runtime.dialects.translation import Translate
+from berth_runtime.engines.protocol import Capabilities, Failure, Operation
+from berth_runtime.openai.errors import ApiError, refuse
+from berth_runtime.openai.form import OPENAI, AnswerForm, OpenAiForm
 from berth_runtime.openai.generate import read_generate, render_generate, render_generate_event
 from berth_runtime.openai.parameters import read_parameters
 from berth_runtime.openai.prompts import read_inputs, read_messages, read_prompt
@@ -34,13 +37,14 @@ _OTHER_NAMES: Final = {"repeat_penalty": "repetition_penalty"}
 
 @dataclass(frozen=True)
 class Call:
-    """One request to vLLM. `render` changes the answer, or each event of it; None leaves it as it is."""
+    """One request to vLLM. `form` writes its answer, `blame` names what the client sent in what vLLM refuses."""
 
     path: str
     body: bytes
     stream: bool = False
-    render: Callable[[bytes], bytes] | None = None
+    form: AnswerForm = OPENAI
     ignored: tuple[str, ...] = ()
+    blame: Callable[[Failure], Failure] = lambda failure: failure
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,23 @@ def build_chat(body: Json, subject: Subject) -> Call:
     return _call("/v1/chat/completions", {**given, "messages": read_messages(body.get("messages"))}, subject, ignored)
 
 
+def build_translated(translate: Translate) -> Callable[[Json, Subject], Call]:
+    """Chats in the words of another API. vLLM has some of these itself, with fields and memory of its own: here they
+    are what they are with every engine.
+    """
+
+    def build(body: Json, subject: Subject) -> Call:
+        _require(Operation.CHAT, subject)
+        translation = translate(body)
+        try:
+            call = build_chat(translation.chat, subject)
+        except ApiError as error:
+            raise translation.names.blame_error(error) from error
+        return replace(call, form=translation.form, ignored=translation.ignored, blame=translation.names.blame)
+
+    return build
+
+
 def build_completion(body: Json, subject: Subject) -> Call:
     """`/v1/completions`."""
     given, ignored = _take(body, Operation.COMPLETION, subject)
@@ -100,8 +121,7 @@ def build_completion(body: Json, subject: Subject) -> Call:
 def build_generate(body: Json, subject: Subject) -> Call:
     """`/generate`: a completion with fewer words."""
     call = build_completion(read_generate(body), subject)
-    render = render_generate_event if call.stream else render_generate
-    return replace(call, render=render)
+    return replace(call, form=OpenAiForm(render_generate_event if call.stream else render_generate))
 
 
 def build_embeddings(body: Json, subject: Subject) -> Call:
@@ -119,7 +139,7 @@ def build_rerank(body: Json, subject: Subject) -> Call:
     query, documents = read_query(body.get("query")), read_documents(body.get("documents"))
     most = min(given.get("top_n", 0), len(documents))
     call = _call("/rerank", {"query": query, "documents": list(documents), "top_n": most}, subject, ignored)
-    return call if given.get("return_documents") else replace(call, render=_without_documents)
+    return call if given.get("return_documents") else replace(call, form=OpenAiForm(_without_documents))
 
 
 def refuse_work(operation: Operation) -> Callable[[Json, Subject], Call]:
@@ -161,11 +181,12 @@ def _call(path: str, body: Json, subject: Subject, ignored: tuple[str, ...]) -> 
         written = orjson.dumps({**body, "model": subject.name})
     except TypeError as error:
         raise refuse(f"The body is nested too deeply: {error}.", param=None, code=ErrorCode.INVALID_JSON) from error
-    return Call(path, written, bool(body.get("stream")), None, ignored)
+    return Call(path, written, bool(body.get("stream")), ignored=ignored)
 
 
 BUILDERS: Final[Mapping[str, Callable[[Json, Subject], Call]]] = {
     "/v1/chat/completions": build_chat,
+    **{path: build_translated(translate) for path, translate in DIALECTS.items()},
     "/v1/completions": build_completion,
     "/v1/embeddings": build_embeddings,
     "/embeddings": build_embeddings,

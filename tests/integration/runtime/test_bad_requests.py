@@ -146,12 +146,97 @@ async def test_vectors_are_cut_where_the_engine_says_that_they_may_be(running: R
     assert (status, error["code"], error["param"]) == (400, "invalid_value", "dimensions")
 
 
-@pytest.mark.parametrize(("path", "whose"), [("/v1/responses", "OpenAI's Responses"), ("/v1/messages", "Anthropic's")])
-async def test_an_api_that_is_not_served_is_named(running: RunningServer, path: str, whose: str) -> None:
-    status, error = await post(running, path, {"model": "smollm2", "input": "Hello", "messages": MESSAGES})
-    assert (status, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
-    assert whose in error["message"]
-    assert "/v1/chat/completions" in error["message"]
+@pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("GET", "/v1/responses/resp_1", "Answers are not kept here"),
+        ("DELETE", "/v1/responses/resp_1", "Answers are not kept here"),
+        ("POST", "/v1/conversations", "Conversations are not kept here"),
+        ("POST", "/v1/messages/count_tokens", "Tokens are not counted beforehand"),
+        ("POST", "/v1/messages/batches", "Batches are not served here"),
+    ],
+)
+async def test_what_of_an_api_is_not_served_is_named(running: RunningServer, method: str, path: str, why: str) -> None:
+    async with running.session.request(method, running.base_url + path, json={}) as response:
+        assert response.status == 404
+        assert why in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param", "code"),
+    [
+        (b"{", 400, None, "invalid_json"),
+        ({"model": "smolm2"}, 404, "model", "model_not_found"),
+        ({"model": "minilm", "input": "x"}, 404, "model", "operation_not_supported"),
+        ({"input": "x", "max_output_tokens": 0}, 400, "max_output_tokens", "invalid_value"),
+        ({"input": "x", "temperature": 1}, 400, "temperature", "unsupported_parameter"),
+        ({"input": "x", "text": {"format": {"type": "json_object"}}}, 400, "text.format", "unsupported_parameter"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, 400, "input[0].content[0].type", None),
+        ({"input": "fail_at=0 status=400"}, 400, None, "told_to_fail"),
+    ],
+)
+async def test_a_wrong_responses_request_has_openais_form(
+    running: RunningServer, body: Any, status: int, param: str | None, code: str | None
+) -> None:
+    asked = body if isinstance(body, bytes) else {"model": "smollm2", **body}
+    got, error = await post(running, "/v1/responses", asked)
+    assert (got, error["param"]) == (status, param)
+    assert error["code"] == (code or "unsupported_content")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "words"),
+    [
+        (b"{", 400, "invalid_request_error", "not JSON"),
+        ({"model": "smolm2"}, 404, "not_found_error", "Did you mean 'smollm2'"),
+        ({"model": "minilm"}, 404, "not_found_error", "does not serve chat requests; it serves embedding"),
+        ({"messages": MESSAGES}, 400, "invalid_request_error", "'max_tokens' is missing"),
+        (
+            {"messages": MESSAGES, "max_tokens": 5, "stop_sequences": ["a"]},
+            400,
+            "invalid_request_error",
+            "'stop_sequences' is not supported by the engine of this model",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "fail_at=0 status=503"}], "max_tokens": 5},
+            503,
+            "overloaded_error",
+            "fails as it was told",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "fail_at=0"}], "max_tokens": 5, "stream": True},
+            500,
+            "api_error",
+            "fails as it was told",
+        ),
+    ],
+)
+async def test_a_wrong_messages_request_has_anthropics_form(
+    running: RunningServer, body: Any, status: int, kind: str, words: str
+) -> None:
+    data = body if isinstance(body, bytes) else json.dumps({"model": "smollm2", **body}).encode()
+    async with running.session.post(f"{running.base_url}/v1/messages", data=data) as response:
+        answer = await response.json()
+    assert response.status == status
+    assert set(answer) == {"type", "error"}
+    assert set(answer["error"]) == {"type", "message"}
+    assert (answer["type"], answer["error"]["type"]) == ("error", kind)
+    assert words in answer["error"]["message"]
+
+
+async def test_another_apis_other_method_is_refused_in_its_form(running: RunningServer) -> None:
+    async with running.session.get(f"{running.base_url}/v1/messages") as response:
+        assert (response.status, response.headers["allow"]) == (405, "POST")
+        assert (await response.json())["error"]["type"] == "invalid_request_error"
+
+
+async def test_chats_in_other_words_are_counted_under_their_own_path(running: RunningServer) -> None:
+    await post(running, "/v1/responses", {"model": "smollm2", "input": "words=1", "unheard_of": 1})
+    async with running.session.get(f"{running.base_url}/metrics") as response:
+        figures = await response.text()
+    counted = [line for line in figures.splitlines() if 'endpoint="/v1/responses"' in line and 'code="200"' in line]
+    assert counted
+    assert all('model="smollm2"' in line for line in counted)
 
 
 async def test_no_such_path_and_no_such_method(running: RunningServer) -> None:

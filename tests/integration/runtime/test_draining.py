@@ -28,6 +28,8 @@ async def test_what_runs_may_end_while_new_work_is_refused(tmp_path: Path) -> No
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["connection"] == "close"
             assert (await refused.json())["error"]["code"] == "shutting_down"
+        async with running.session.post(f"{running.base_url}/v1/messages", json={}) as refused:
+            assert (refused.status, (await refused.json())["error"]["type"]) == (503, "overloaded_error")
 
         gate.touch()
         text = (await response.read()).decode()

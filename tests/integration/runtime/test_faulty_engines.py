@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from chat_answers import read_events
 from runtime_server import RunningServer, a_fake_model, eventually, read_stream, serve_fakes
 
 
@@ -109,6 +110,22 @@ async def test_an_error_after_the_first_event_is_an_event_and_no_end() -> None:
     assert not ended
     assert '"code":"told_to_fail"' in text
     assert "[DONE]" not in text
+
+
+@pytest.mark.parametrize(("path", "last"), [("/v1/responses", "response.failed"), ("/v1/messages", "error")])
+async def test_an_error_after_the_first_event_is_an_event_of_the_api_and_no_end(path: str, last: str) -> None:
+    said = [{"role": "user", "content": "fail_at=2"}]
+    body = {"messages": said, "max_tokens": 9} if path == "/v1/messages" else {"input": said}
+    async with (
+        serve_fakes() as running,
+        running.session.post(running.base_url + path, json={**body, "stream": True}) as response,
+    ):
+        assert response.status == 200
+        text, ended = await read_stream(response)
+    assert not ended
+    events = read_events(text)
+    assert (events[-1]["type"], "word1" in text) == (last, True)
+    assert "fails as it was told" in str(events[-1])
 
 
 async def test_an_error_in_a_plain_answer_is_its_status() -> None:

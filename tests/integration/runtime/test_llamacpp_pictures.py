@@ -1,9 +1,11 @@
 """Pictures in a chat: SmolLM2 with a projector that sees by chance, so that what it sees changes what it says."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import pytest_asyncio
@@ -90,3 +92,26 @@ async def test_a_projector_for_another_model_is_told_as_one(tmp_path: Path) -> N
     async with start_runtime("--model", f"m={a_folder(tmp_path, out=64)}") as runtime:
         status = await runtime.wait_for_states({"m": "Failed"})
     assert "The projector 'mmproj-model.gguf' can't be loaded" in status["m"]["message"]
+
+
+async def test_pictures_in_the_words_of_other_apis_are_the_same_pictures(client: openai.AsyncOpenAI) -> None:
+    said, tokens = await ask(client, picture_part(RED))
+    url = f"data:image/png;base64,{base64.b64encode(RED).decode()}"
+    parts: Any = [{"type": "input_text", "text": QUESTION["text"]}, {"type": "input_image", "image_url": url}]
+    response = await client.responses.create(
+        model="m", input=[{"role": "user", "content": parts}], max_output_tokens=6, temperature=0
+    )
+    assert response.usage is not None
+    assert (response.output_text, response.usage.input_tokens) == (said, tokens)
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(RED).decode()}
+    blocks: Any = [QUESTION, {"type": "image", "source": source}]
+    base_url = str(client.base_url).removesuffix("/v1/")
+    async with anthropic.AsyncAnthropic(base_url=base_url, api_key="none", max_retries=0) as claude:
+        message = await claude.messages.create(
+            model="m",
+            messages=[{"role": "user", "content": blocks}],
+            max_tokens=6,
+            extra_body={"temperature": 0},
+        )
+    assert [getattr(block, "text", "") for block in message.content] == [said]
+    assert message.usage.input_tokens == tokens

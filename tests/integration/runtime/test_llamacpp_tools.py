@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import pytest_asyncio
@@ -125,6 +126,76 @@ async def test_a_stream_of_a_call_says_the_same(client: openai.AsyncOpenAI) -> N
     )
     name, arguments, end = await collect(asked)
     assert (name, json.loads(arguments), end) == ("weather", {"city": "Rome"}, "tool_calls")
+
+
+RESPONSES_WEATHER: Any = {"type": "function", **WEATHER["function"]}
+MESSAGES_WEATHER: Any = {"name": "weather", "input_schema": WEATHER["function"]["parameters"]}
+
+
+def as_items(messages: Any) -> list[dict[str, Any]]:
+    """The same chat in the words of the Responses API."""
+    items: list[dict[str, Any]] = []
+    for message in messages:
+        calls = message.get("tool_calls", ())
+        items += [{"type": "function_call", "call_id": call["id"], **call["function"]} for call in calls]
+        items += [] if calls else [message]
+    return items
+
+
+def as_blocks(messages: Any) -> list[Any]:
+    """The same chat in the words of the Messages API."""
+    turns: list[Any] = []
+    for message in messages:
+        calls = [
+            {
+                "type": "tool_use",
+                "id": call["id"],
+                "name": call["function"]["name"],
+                "input": json.loads(call["function"]["arguments"]),
+            }
+            for call in message.get("tool_calls", ())
+        ]
+        turns.append({"role": message["role"], "content": calls or message["content"]})
+    return turns
+
+
+async def test_a_model_calls_a_function_in_the_responses_api(client: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "m", "input": as_items(ROME), "tools": [RESPONSES_WEATHER], "temperature": 0}
+    response = await client.responses.create(**asked, max_output_tokens=60)
+    (call,) = [item for item in response.output if item.type == "function_call"]
+    assert (call.name, json.loads(call.arguments), response.status) == ("weather", {"city": "Rome"}, "completed")
+    async with client.responses.stream(**asked, max_output_tokens=60) as stream:
+        kinds = {event.type async for event in stream}
+        final = await stream.get_final_response()
+    assert {"response.function_call_arguments.delta", "response.function_call_arguments.done"} <= kinds
+    assert [item.arguments for item in final.output if item.type == "function_call"] == [call.arguments]
+    told = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    turns = [*as_items(ROME), *(item.model_dump(exclude_none=True) for item in response.output), told]
+    assert (await client.responses.create(**{**asked, "input": turns}, max_output_tokens=8)).output
+
+
+async def test_a_model_calls_a_function_in_the_messages_api(client: openai.AsyncOpenAI) -> None:
+    base_url = str(client.base_url).removesuffix("/v1/")
+    asked: Any = {
+        "model": "m",
+        "messages": as_blocks(ROME),
+        "tools": [MESSAGES_WEATHER],
+        "extra_body": {"temperature": 0},
+    }
+    async with anthropic.AsyncAnthropic(base_url=base_url, api_key="none", max_retries=0) as claude:
+        message = await claude.messages.create(**asked, max_tokens=60)
+        assert message.stop_reason == "tool_use"
+        (call,) = [block for block in message.content if block.type == "tool_use"]
+        assert (call.name, call.input) == ("weather", {"city": "Rome"})
+        async with claude.messages.stream(**asked, max_tokens=60) as stream:
+            final = await stream.get_final_message()
+        assert [block.input for block in final.content if block.type == "tool_use"] == [call.input]
+        told: Any = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}]}
+        turns = [*asked["messages"], {"role": "assistant", "content": message.content}, told]
+        assert (await claude.messages.create(**{**asked, "messages": turns}, max_tokens=8)).content
+        forced: Any = {"messages": as_blocks(STORY), "tool_choice": {"type": "any"}}
+        told_to = await claude.messages.create(**{**asked, **forced}, max_tokens=60)
+        assert [block.type for block in told_to.content] == ["tool_use"]
 
 
 async def test_a_required_call_is_made_whatever_the_model_would_rather_say(client: openai.AsyncOpenAI) -> None:

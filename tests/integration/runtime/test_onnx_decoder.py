@@ -1,7 +1,6 @@
 """A real model as an ONNX graph that writes text, asked by the official OpenAI client: what it answers and lets go."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import tools
 from leaving_client import ask_and_leave
 from onnx_decoder import smollm2_onnx
 from openai_requests import send
-from openapi import EVENTS, JSON, answer_content, operations, validator
+from openapi import EVENTS, JSON, answer_content, operations, validator, whole_stream
 from runtime_server import RuntimeProcess, eventually, start_runtime
 
 from berth_api.artifact import Format, Task
@@ -105,10 +104,10 @@ async def test_what_it_says_has_the_form_that_the_document_says(
         plain = await send(session, runtime.base_url + path, asked)
         validator(forms[JSON]["schema"]).validate(plain.json)
         stream = await send(session, runtime.base_url + path, {**asked, "stream": True})
-    *events, done = [line.removeprefix("data: ") for line in stream.text.splitlines() if line]
-    assert (done, len(events) > 2) == ("[DONE]", True)
+    events = whole_stream(stream.text)
+    assert len(events) > 2
     for event in events:
-        validator(forms[EVENTS]["schema"]).validate(json.loads(event))
+        validator(forms[EVENTS]["schema"]).validate(event)
 
 
 async def test_a_stream_says_the_same_as_a_plain_answer_and_its_usage_last(client: openai.AsyncOpenAI) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -125,6 +126,26 @@ def test_completions_and_generate(client: openai.OpenAI, server: VllmServer) -> 
     assert json.loads(events[0].removeprefix("data: "))["text"]
 
 
+def test_chats_in_the_words_of_other_apis_say_what_a_chat_says(client: openai.OpenAI, server: VllmServer) -> None:
+    said = chat(server, max_tokens=8, temperature=0).json()["choices"][0]["message"]["content"]
+    asked: Any = {"model": "smollm2", "input": "Say hello.", "max_output_tokens": 8, "temperature": 0}
+    assert client.responses.create(**asked).output_text == said
+    with client.responses.stream(**asked) as responses:
+        events = list(responses)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.incomplete"
+    assert events[-1].response.output_text == said
+    words: Any = [{"role": "user", "content": "Say hello."}]
+    claude = anthropic.Anthropic(base_url=server.base_url, api_key="none", max_retries=0, timeout=120)
+    cold = {"temperature": 0}
+    with claude.messages.stream(model="smollm2", messages=words, max_tokens=8, extra_body=cold) as messages:
+        assert "".join(messages.text_stream) == said
+    letter = next(letter for letter in said if letter.isalpha())
+    stops = {"temperature": 0, "stop_sequences": [letter]}
+    stopped = claude.messages.create(model="smollm2", messages=words, max_tokens=8, extra_body=stops)
+    assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", letter)
+
+
 def test_names_are_the_gateways_or_404(client: openai.OpenAI, server: VllmServer) -> None:
     assert chat(server, {"x-berth-model": "smollm2"}, model="gpt-4o").json()["model"] == "smollm2"
     with pytest.raises(openai.NotFoundError) as refused:
@@ -137,7 +158,7 @@ def test_names_are_the_gateways_or_404(client: openai.OpenAI, server: VllmServer
     "path",
     [
         *("/v1/load_lora_adapter", "/pause", "/sleep", "/collective_rpc", "/invocations", "/tokenize"),
-        *("/v1/responses", "/v1/messages", "/scale_elastic_ep", "/docs", "/load", "/version", "/ping"),
+        *("/v1/responses/resp_1", "/scale_elastic_ep", "/docs", "/load", "/version", "/ping"),
     ],
 )
 def test_vllms_own_routes_are_not_there(server: VllmServer, path: str) -> None:

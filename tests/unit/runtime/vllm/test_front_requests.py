@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from chat_answers import read_events
 from fake_vllm import OPEN_IN_VLLM, a_front
 
 from berth_api.artifact import Task
@@ -24,7 +25,9 @@ async def test_the_gateways_name_wins_over_the_clients() -> None:
         assert (wrong.status, wrong.code) == (404, "model_not_found")
 
 
-@pytest.mark.parametrize("path", sorted(OPEN_IN_VLLM - {"/metrics"} | {"/", "/ping", "/version", "/v1/responses"}))
+@pytest.mark.parametrize(
+    "path", sorted(OPEN_IN_VLLM - {"/metrics"} | {"/", "/ping", "/version", "/v1/responses/resp_1"})
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_nothing_else_of_vllms_own_is_reached(path: str, method: str) -> None:
     async with a_front() as served:
@@ -38,15 +41,65 @@ async def test_every_address_of_the_document_is_there_and_does_what_the_model_ca
         assert (await served.ask("/openapi.json")).body == read_document()
         for path in posted_paths():
             heard = await served.ask(path, {"model": "qwen"})
-            assert (heard.status, heard.code) != (404, "unknown_url"), path
+            assert b"There is nothing at" not in heard.body, path
         refused = await served.ask("/v1/images/detect", {"image": "x"})
         assert (refused.status, refused.code) == (404, "operation_not_supported")
         assert served.vllm.asked == []
 
 
-async def test_apis_of_others_are_named() -> None:
+async def test_what_of_other_apis_is_not_served_is_named() -> None:
     async with a_front() as served:
-        assert "Responses API is not served here" in (await served.ask("/v1/responses", {})).body.decode()
+        assert "Answers are not kept here" in (await served.ask("/v1/responses/resp_1", method="GET")).body.decode()
+        heard = await served.ask("/v1/messages/count_tokens", {})
+    assert (heard.status, heard.json["type"], heard.json["error"]["type"]) == (404, "error", "not_found_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
+async def test_chats_in_the_words_of_other_apis_are_chats_of_vllm(path: str) -> None:
+    said = [{"role": "user", "content": "words=2"}]
+    body = {"max_tokens": 5, "messages": said} if path == "/v1/messages" else {"max_output_tokens": 5, "input": said}
+    async with a_front() as served:
+        heard = await served.ask(path, {**body, "unheard_of": 1}, headers={"x-berth-model": "qwen"})
+        assert (heard.status, heard.headers["x-berth-ignored-parameters"]) == (200, "unheard_of")
+        output = heard.json["content"] if path == "/v1/messages" else heard.json["output"][0]["content"]
+        assert [part["text"] for part in output] == ["w0 w1"]
+        assert served.vllm.asked == [("/v1/chat/completions", {"messages": said, "max_tokens": 5, "model": "qwen"})]
+        streamed = await served.ask(path, {**body, "stream": True})
+    events = read_events(streamed.body)
+    assert events[-1]["type"] == ("message_stop" if path == "/v1/messages" else "response.completed")
+    assert sum(event["type"] in ("content_block_delta", "response.output_text.delta") for event in events) == 2
+    assert streamed.ended
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("orders", ["error=400 message=Too_hot param=max_tokens", "fail_at=1", "stop_at=1"])
+async def test_what_vllm_fails_at_is_said_in_the_words_of_the_api(path: str, orders: str) -> None:
+    said = [{"role": "user", "content": orders}]
+    body = {"max_tokens": 5, "messages": said} if path == "/v1/messages" else {"max_output_tokens": 5, "input": said}
+    async with a_front() as served:
+        heard = await served.ask(path, {**body, "stream": True})
+    if "error" in orders:
+        assert heard.status == 400
+        error = heard.json["error"]
+        if path == "/v1/messages":
+            assert error == {"type": "invalid_request_error", "message": "Too hot"}
+        else:
+            assert (error["param"], error["message"]) == ("max_output_tokens", "Too hot")
+    else:
+        assert read_events(heard.body)[-1]["type"] == ("error" if path == "/v1/messages" else "response.failed")
+        assert not heard.ended
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
+async def test_another_api_has_no_way_past_the_guards(path: str) -> None:
+    async with a_front(task=Task.EMBEDDING) as served:
+        heard = await served.ask(path, {"model": "qwen"})
+        assert heard.status == 404
+        assert "does not serve chat requests" in heard.json["error"]["message"]
+        heard = await served.ask(path, {"model": "other"})
+        assert heard.status == 404
+        assert "'other' does not exist" in heard.json["error"]["message"]
+        assert served.vllm.asked == []
 
 
 @pytest.mark.parametrize(
