@@ -16,7 +16,7 @@ from typing import Final
 from berth_runtime.frames import FrameKind, encode_frame
 
 MAX_PENDING_FRAMES: Final = 16 * 1024
-TICK_SECONDS: Final = 0.03
+TICK_SECONDS: Final = 0.06
 
 
 class Outbox:

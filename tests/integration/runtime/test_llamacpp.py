@@ -203,9 +203,9 @@ async def test_a_stream_of_another_api_begins_while_the_engine_works_and_ends_wh
     async for event in stream:
         if event.type == "content_block_delta":
             break
-    assert await in_flight(runtime, 1)
+    assert await runtime.has_in_flight("smollm2", 1)
     await stream.close()
-    await eventually(lambda: in_flight(runtime, 0))
+    await eventually(lambda: runtime.has_in_flight("smollm2", 0))
 
 
 async def test_usage_of_a_stream_comes_only_when_asked_and_last(client: openai.AsyncOpenAI) -> None:
