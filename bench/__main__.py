@@ -30,8 +30,8 @@ BENCHES: Mapping[str, tuple[Callable[[Effort], Result], float]] = {
     "embeddings": (embeddings.run, 180.0),
     "cold-start": (cold_start.run, 120.0),
     "gateway": (gateway.run, 540.0),
-    "store": (store.run, 420.0),
-    "vllm-layer": (vllm_layer.run, 600.0),
+    "store": (store.run, 620.0),
+    "vllm-layer": (vllm_layer.run, 420.0),
     "cluster": (cluster.run, 60.0),
 }
 

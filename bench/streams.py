@@ -12,7 +12,7 @@ def run_streams(
     sides: Mapping[str, Callable[[int], Sample]], numbers: Collection[int], effort: Effort
 ) -> dict[str, tuple[Round, ...]]:
     """The rounds of each number of streams, under its label; `sides` are asked with the number."""
-    share = Effort(pairs=effort.pairs, limit_seconds=effort.limit_seconds / len(numbers))
+    share = effort.part(1 / len(numbers))
     return {
         label(streams): run_rounds(
             {name: partial(measure, streams) for name, measure in sides.items()}, share, label=label(streams)
