@@ -101,7 +101,7 @@ vllm: install .tools/vllm/installed ## Run the tests with a real vLLM and PyTorc
 	@BERTH_REQUIRE=torch,vllm,smollm2,minilm $(BIN)/pytest -m 'torch or vllm' tests/integration/torch tests/integration/vllm
 
 .PHONY: nightly
-nightly: install ## What takes too long for each change: vLLM alone and in a cluster, signatures, kills, fuzzing (90 minutes, 25 GB of disk)
+nightly: install ## What takes too long for each change: vLLM alone and in a cluster, signatures, kills, fuzzing (an hour, 25 GB of disk)
 	@tools/nightly
 
 .PHONY: vllm-lock
@@ -151,7 +151,7 @@ source-kills: install ## Kill pulls from each kind of source again and again (BE
 .PHONY: fuzz
 FUZZ_SECONDS ?= 300
 fuzz: install ## Throw damaged input at every reader (FUZZ_SECONDS in all, default 300, or FUZZ_EACH; FUZZ_TARGETS=… some)
-	@$(BIN)/python -m tests.fuzz $(FUZZ_TARGETS) $(if $(FUZZ_EACH),--each $(FUZZ_EACH),--seconds $(FUZZ_SECONDS))
+	@$(BIN)/python -m tests.fuzz $(FUZZ_TARGETS) $(if $(FUZZ_EACH),--each $(FUZZ_EACH) --jobs $$(nproc),--seconds $(FUZZ_SECONDS))
 
 .PHONY: smoke
 smoke: install ## Serve the quick start in a home of its own, ask it everything, stop it
