@@ -10,7 +10,7 @@ import orjson
 
 from berth_api.openai_errors import ErrorCode
 from berth_runtime.dialects.conversation import Conversation, text_part
-from berth_runtime.dialects.fields import read_fields, require_object, require_text, unsupported, unsupported_content
+from berth_runtime.dialects.fields import read_fields, require_object, require_text, unsupported_content
 from berth_runtime.dialects.names import Names
 from berth_runtime.dialects.responses_answer import ResponsesForm
 from berth_runtime.dialects.responses_items import read_input
@@ -181,14 +181,12 @@ def _read_format(text: Json) -> Json | None:
 
 
 def _read_reasoning(reasoning: Json) -> tuple[Json | None, tuple[str, ...]]:
-    """What the chat template is told, and what has no effect: there are no summaries of what a model thought."""
+    """What the chat template is told, and what has no effect: how much a model thinks, and summaries of it."""
     effort = reasoning.get("effort")
-    if effort not in (None, "none"):
-        raise unsupported(
-            "reasoning.effort", "A model thinks as its chat template has it; 'none' asks it not to. Leave it out."
-        )
-    asked = ("summary", "generate_summary")
-    ignored = tuple(f"reasoning.{name}" for name in asked if reasoning.get(name) is not None)
+    unheeded = (
+        ("summary", "generate_summary") if effort in (None, "none") else ("effort", "summary", "generate_summary")
+    )
+    ignored = tuple(f"reasoning.{name}" for name in unheeded if reasoning.get(name) is not None)
     return ({"enable_thinking": False} if effort == "none" else None), ignored
 
 

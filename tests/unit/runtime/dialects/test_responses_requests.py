@@ -119,6 +119,7 @@ def test_calls_belong_to_what_the_assistant_said_and_results_follow() -> None:
         ),
         ({"reasoning": {"effort": "none"}}, {"chat_template_kwargs": {"enable_thinking": False}}),
         ({"reasoning": {"effort": None}}, {}),
+        ({"reasoning": {"effort": "high"}}, {}),
         ({"store": True, "background": False, "truncation": "disabled", "include": [], "user": "me"}, {}),
         ({"metadata": {"a": "b"}, "max_tool_calls": 3, "service_tier": "auto", "prompt_cache_key": "k"}, {}),
         ({"include": ["reasoning.encrypted_content"], "previous_response_id": None}, {}),
@@ -181,7 +182,6 @@ def test_the_clients_own_field_is_named(body: Json, param: str) -> None:
         ({"truncation": "auto"}, "truncation", "shorten"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt", "send the prompt itself"),
         ({"top_logprobs": 2}, "top_logprobs", "/v1/chat/completions"),
-        ({"reasoning": {"effort": "high"}}, "reasoning.effort", "Leave it out"),
         ({"include": ["file_search_call.results"]}, "include[0]", "Leave it out"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "which the client runs itself"),
         ({"tools": [WEATHER, {"type": "mcp", "server_url": "http://x"}]}, "tools[1].type", "the client runs itself"),
@@ -197,8 +197,8 @@ def test_what_needs_more_than_a_chat_is_refused_with_what_to_do(body: Json, para
 
 
 def test_what_has_no_effect_is_told() -> None:
-    body = {"input": "x", "seed": 5, "reasoning": {"summary": "auto"}}
-    assert translate_responses(body).ignored == ("seed", "reasoning.summary")
+    body = {"input": "x", "seed": 5, "reasoning": {"effort": "high", "summary": "auto"}}
+    assert translate_responses(body).ignored == ("seed", "reasoning.effort", "reasoning.summary")
 
 
 @pytest.mark.parametrize(
