@@ -107,6 +107,7 @@ async def test_a_bad_edit_of_a_serving_model_changes_nothing() -> None:
         assert (await pod.ask("large")).status == 404
         assert (await pod.programmed())["models"]["default/qwen"]["generation"] == 1
         assert "berth_gateway_invalid_objects 1.0" in (await pod.get("/metrics", of_agent=True)).text
+        await pod.is_recorded("qwen")  # a second after the state before, so that many changes are one write
         await pod.kill_agent()
         await pod.start_agent()
         pod.declare("another")
