@@ -1,11 +1,12 @@
 """The fields of a request in another API, read by its table; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from berth_api.openai_errors import ErrorCode
 from berth_runtime.openai.checks import Field
 from berth_runtime.openai.errors import ApiError, refuse
+from berth_runtime.openai.prompts import MAX_MESSAGES
 
 Json = dict[str, Any]
 
@@ -38,6 +39,14 @@ def require_object(value: object, path: str) -> Json:
     if not isinstance(value, dict):
         raise refuse(f"'{path}' has to be an object.", param=path)
     return value
+
+
+def each_object(values: list[object], path: str, noun: str) -> Iterator[tuple[str, Json]]:
+    """The objects of a conversation, each with its path; raises `ApiError` for too many, or for one that is none."""
+    if len(values) > MAX_MESSAGES:
+        raise refuse(f"'{path}' has {len(values)} {noun}, at most {MAX_MESSAGES} are taken.", param=path)
+    for index, value in enumerate(values):
+        yield f"{path}[{index}]", require_object(value, f"{path}[{index}]")
 
 
 def require_list(value: object, path: str) -> list[object]:

@@ -7,9 +7,8 @@ import orjson
 
 from berth_api.openai_errors import ErrorCode
 from berth_runtime.dialects.conversation import Conversation, Part, picture_part, text_part
-from berth_runtime.dialects.fields import require_object, require_text, unsupported_content
+from berth_runtime.dialects.fields import each_object, require_object, require_text, unsupported_content
 from berth_runtime.openai.errors import refuse
-from berth_runtime.openai.prompts import MAX_MESSAGES
 
 Json = dict[str, Any]
 
@@ -30,10 +29,8 @@ def read_messages(value: object, conversation: Conversation) -> None:
     """Put the messages into the conversation; raises `ApiError` with the path of what is wrong."""
     if not isinstance(value, list) or not value:
         raise refuse("'messages' has to be a list with at least one message.", param="messages")
-    if len(value) > MAX_MESSAGES:
-        raise refuse(f"'messages' has {len(value)} messages, at most {MAX_MESSAGES} are taken.", param="messages")
-    for index, message in enumerate(value):
-        _read_message(require_object(message, f"messages[{index}]"), f"messages[{index}]", conversation)
+    for path, message in each_object(value, "messages", "messages"):
+        _read_message(message, path, conversation)
 
 
 def _read_message(message: Json, path: str, conversation: Conversation) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from berth_runtime.dialects.conversation import Conversation, Part, picture_part, text_part
-from berth_runtime.dialects.fields import require_object, require_text, unsupported_content
+from berth_runtime.dialects.fields import each_object, require_object, require_text, unsupported_content
 from berth_runtime.openai.errors import refuse
-from berth_runtime.openai.prompts import MAX_MESSAGES
 
 Json = dict[str, Any]
 
@@ -23,10 +22,8 @@ def read_input(value: object, conversation: Conversation) -> None:
         return
     if not isinstance(value, list) or not value:
         raise refuse("'input' has to be a text, or a list with at least one item.", param="input")
-    if len(value) > MAX_MESSAGES:
-        raise refuse(f"'input' has {len(value)} items, at most {MAX_MESSAGES} are taken.", param="input")
-    for index, item in enumerate(value):
-        _read_item(require_object(item, f"input[{index}]"), f"input[{index}]", conversation)
+    for path, item in each_object(value, "input", "items"):
+        _read_item(item, path, conversation)
 
 
 def _read_item(item: Json, path: str, conversation: Conversation) -> None:
