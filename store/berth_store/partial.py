@@ -11,10 +11,11 @@ import errno
 import hashlib
 import os
 import threading
-import zlib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+
+from isal import isal_zlib
 
 from berth_store.digest import Digest
 from berth_store.durable import publish
@@ -142,7 +143,7 @@ class Partial:
         hashing, crc, position = self._sha256.copy(), 0, record.span.start
         while position < record.span.stop:
             block = self._read(position, min(BLOCK_BYTES, record.span.stop - position))
-            crc = zlib.crc32(block, crc)
+            crc = isal_zlib.crc32(block, crc)
             if is_next:
                 hashing.update(block)
             position += len(block)
@@ -174,7 +175,7 @@ class Stretch:
         self._partial.refuse_overlap(Range(self._stop, stop))
         _write_at(self._file, self._stop, pieces)
         for piece in pieces:
-            self._crc = zlib.crc32(piece, self._crc)
+            self._crc = isal_zlib.crc32(piece, self._crc)
         self._stop = stop
 
     def end(self) -> None:

@@ -1,11 +1,11 @@
-"""What the servers of the tests share that hold files outside of registries: they note each request, and lie.
+"""What the servers of the tests share that hold files: they note each request, and lie.
 
     async with FakeHub() as hub:
         hub.hold("org/model", {"config.json": b"{}", "model.safetensors": weights})
         hub.lie(reset_midway)          # the next answer with the content of a file
         hub.seen                       # every request, with its headers
 
-`lying_web`, `lying_hub` and `lying_bucket` say what each of them answers, `lying_registry` has the lies.
+`lying_registry`, `lying_web`, `lying_hub` and `lying_bucket` say what each of them answers, `lies` what they do wrong.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import lying_registry as lies
+import lies
 from aiohttp import ClientConnectionResetError, web
-from lying_registry import Lie, Reset
+from lies import Lie, Reset
 
 from berth_store.ranges import Range
 
@@ -76,8 +76,8 @@ class LyingSite:
         """Answer the next requests for content with `lie`."""
         self._lies.extend([lie] * times)
 
-    def always(self, lie: Lie) -> None:
-        """Answer every request for content with `lie`."""
+    def always(self, lie: Lie | None) -> None:
+        """Answer every request for content with `lie`; with None, be honest again."""
         self._always = lie
 
     def be_slow(self, bytes_per_second: int) -> None:
@@ -85,7 +85,7 @@ class LyingSite:
 
         async def slowly(request: web.Request, content: bytes, span: Range | None) -> web.StreamResponse:
             body = content[span.start : span.stop] if span else content
-            response = await lies._begin(request, content, span, len(body))
+            response = await lies.begin(request, content, span, len(body))
             for start in range(0, len(body), SLOW_PIECE_BYTES):
                 piece = body[start : start + SLOW_PIECE_BYTES]
                 await response.write(piece)
@@ -124,7 +124,7 @@ class LyingSite:
         return response
 
     async def _note(self, request: web.Request) -> web.StreamResponse:
-        span = lies._span(request)
+        span = lies.span_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.seen.append(Seen(request.path, request.query_string, span, headers, time.monotonic()))
         try:

@@ -1,8 +1,8 @@
 """One artifact with one large file, and how a pull of it is configured and judged. For tests of pull."""
 
-import lying_registry as lies
+import lies
 from aiohttp import web
-from lying_registry import Lie
+from lies import Lie
 from oci_artifacts import MadeArtifact, random_bytes
 
 from berth_store.digest import digest_of, hex_of

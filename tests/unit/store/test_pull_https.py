@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 from aiohttp import web
 from lying_site import sha256

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-import lying_registry as lies
+import lies
 import pytest
 from aiohttp import web
 from gguf_builders import llama_gguf

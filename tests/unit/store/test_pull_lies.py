@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-import lying_registry as lies
+import lies
 import pytest
-from lying_registry import Lie, LyingRegistry
+from lies import Lie
+from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact
 from pulls import CONTENT, QUICK, assert_whole, of_weights
 
@@ -135,8 +136,7 @@ async def test_a_token_that_expires_in_the_middle_is_renewed(store: Store, artif
         reference = registry.hold("a/model", artifact)
         registry.require_token(uses=5)
         await pull(store, reference, registries=replace(QUICK, connections=2))
-        tokens = {seen.authorization for seen in registry.seen if "/blobs/" in seen.path and seen.authorization}
-    assert len(tokens) >= 3
+    assert len(registry.sent("authorization")) >= 3
     assert_whole(store, reference, artifact)
 
 
@@ -145,10 +145,10 @@ async def test_no_credential_follows_a_redirect_to_another_host(store: Store, ar
         reference = registry.hold("a/model", artifact)
         cdn.hold("a/model", artifact)
         registry.require_token(uses=1000)
-        registry.always(lies.redirect_to(f"http://{cdn.address}"))
+        registry.always(lies.redirect_to(cdn.address))
         await pull(store, reference, registries=QUICK)
-        assert all(seen.authorization is None for seen in cdn.seen)
-        assert any(seen.authorization for seen in registry.seen)
+        assert registry.sent("authorization")
+        assert not cdn.sent("authorization")
         asked = [seen for seen in registry.seen if hex_of(digest_of(CONTENT)) in seen.path]
         fetched = [seen for seen in cdn.seen if hex_of(digest_of(CONTENT)) in seen.path]
     assert len(fetched) == 12
@@ -160,7 +160,7 @@ async def test_an_address_that_has_expired_is_asked_for_anew(store: Store, artif
     async with LyingRegistry() as registry, LyingRegistry() as cdn:
         reference = registry.hold("a/model", artifact)
         cdn.hold("a/model", artifact)
-        registry.always(lies.redirect_to(f"http://{cdn.address}"))
+        registry.always(lies.redirect_to(cdn.address))
         cdn.lie(lies.honest, times=3)
         cdn.lie(lies.status(403))
         await pull(store, reference, registries=replace(QUICK, connections=1))

@@ -5,10 +5,11 @@ import errno
 import os
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 from aiohttp import web
-from lying_registry import Lie, LyingRegistry
+from lies import Lie
+from lying_registry import LyingRegistry
 from oci_artifacts import make_artifact, random_bytes
 from pulls import QUICK
 

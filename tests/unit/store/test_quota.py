@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 import tar_builders as t
 from aiohttp import web

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 from folder_builders import as_bytes, sentence_files
 from gguf_builders import LLAMA_TENSORS, Tensor, gguf, llama_metadata

@@ -4,12 +4,13 @@ import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import numpy as np
 import pytest
 from folder_builders import as_bytes, files_in, sentence_files, write_files
 from gguf_builders import LLAMA_TENSORS, Strings, Tensor, gguf, llama_gguf, llama_metadata, write_gguf_shards
-from lying_registry import Lie, LyingRegistry
+from lies import Lie
+from lying_registry import LyingRegistry
 from oci_artifacts import MadeArtifact, make_artifact
 from onnx_builders import (
     TOKEN_INPUTS,
@@ -276,7 +277,7 @@ async def test_a_pin_that_another_content_answers_to_is_a_mismatch(bench: Bench)
 async def test_an_unknown_tag_is_not_found(bench: Bench) -> None:
     bench.hold({"model.gguf": llama_gguf()})
     with pytest.raises(SourceNotFound):
-        await bench.resolve(Reference.parse(f"{bench.registry.address}/team/model:other"))
+        await bench.resolve(Reference.parse(f"{bench.registry.authority}/team/model:other"))
 
 
 async def test_a_name_of_a_laptops_own_store_is_not_found(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import lying_registry as lies
+import lies
 import pytest
 import tar_builders as t
 from folder_builders import as_bytes, sentence_files
