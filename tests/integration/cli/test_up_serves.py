@@ -149,7 +149,7 @@ async def test_an_edit_of_names_takes_effect_without_cutting_a_stream(
 ) -> None:
     engine = engine_of(laptop)
     stream = await LongStream.begin(
-        client, "chat", await tokens_that_run_for(client, "chat", seconds=8, most=MOST_TOKENS)
+        client, "chat", await tokens_that_run_for(client, "chat", seconds=4, most=MOST_TOKENS)
     )
     laptop.write(manifest(aliases="fresh", names="talk"))
     assert await answered(client, "fresh") == "smollm2"
@@ -177,7 +177,7 @@ async def test_a_changed_launch_takes_over_and_the_old_one_finishes_its_stream(
     laptop: Laptop, client: openai.AsyncOpenAI
 ) -> None:
     ((old, old_command),) = engines_of(laptop)
-    tokens = await tokens_that_run_for(client, "chat", seconds=6, most=MOST_TOKENS // 2)
+    tokens = await tokens_that_run_for(client, "chat", seconds=3, most=MOST_TOKENS // 2)
     streams = [await LongStream.begin(client, "chat", tokens + more * tokens // 3) for more in (0, 1, 2)]
     laptop.write(manifest(context=OTHER_CONTEXT))
     new = await newer_engine(laptop, client, streams, tokens)
