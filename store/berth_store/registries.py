@@ -32,7 +32,7 @@ class RegistryConfig:
     docker_config: Path | None = None
     access: SourceAccess = field(default_factory=SourceAccess)
     connections: int = 8
-    chunk_bytes: int = 16 * MIB
+    chunk_bytes: int = 32 * MIB
     connect_timeout_seconds: float = 10.0
     stall_timeout_seconds: float = 30.0
     helper_timeout_seconds: float = 20.0

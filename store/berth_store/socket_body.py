@@ -19,9 +19,6 @@ import aiohttp
 from berth_store.answers import TRICKLE_BYTES
 from berth_store.partial import STRETCH_BYTES, Partial
 
-# Small enough to be still in the processor's cache when it is written: blocks of a mebibyte take three times as long.
-BLOCK_BYTES = 128 * 1024
-
 
 class SocketBody:
     """The `length` bytes of a body, of which `early` came with the head. Whoever takes it closes it."""
@@ -43,13 +40,13 @@ class SocketBody:
         Blocks, and reports each stretch to `kept`. What had come before a failure is kept too. TimeoutError where next
         to nothing comes in the time allowed, ConnectionError where the connection breaks.
         """
-        block, position = memoryview(bytearray(BLOCK_BYTES)), start
+        position = start
         while self._left and position < stop:
             begun, end = position, min(position + STRETCH_BYTES, stop)
             stretch = partial.begin(position)
             try:
                 while self._left and position < end:
-                    with partial.turn:
+                    with partial.turn() as block:
                         piece = self._take(block[: end - position])
                         stretch.write([piece])
                     position += len(piece)
