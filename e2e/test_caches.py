@@ -1,4 +1,7 @@
-"""Where weights lie: a claim that Models share, one of a Model's own, an image that the node mounts. Leaves nothing."""
+"""Where weights lie: a claim that Models share, one of a Model's own, an image, or a claim that had them already.
+
+Leaves nothing.
+"""
 
 import fcntl
 import os
@@ -30,10 +33,11 @@ SHARED = {"type": "Claim", "claim": {"claimName": "shared"}}
 
 @pytest.fixture(scope="module", autouse=True)
 def namespace(release: Release, objects: Objects) -> Iterator[None]:
-    apply(a_namespace(NAMESPACE), *a_volume("shared"), *a_volume("owned"), a_claim("shared"))
+    volumes = [a_volume("shared"), a_volume("given"), a_volume("owned", claim="owned-cache")]
+    apply(a_namespace(NAMESPACE), *volumes, a_claim("shared"), a_claim("given"))
     yield
     remove_namespace(objects, NAMESPACE)
-    kubectl("delete", "persistentvolume/shared", "persistentvolume/owned", "--wait=false")
+    kubectl("delete", *(f"persistentvolume/{volume['metadata']['name']}" for volume in volumes), "--wait=false")
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
@@ -43,8 +47,8 @@ def source(pushed: dict[str, str]) -> str:
     return found
 
 
-def a_volume(name: str) -> tuple[Json]:
-    """A volume in a folder of the node, for the claim of that name or of the Model `owned`."""
+def a_volume(name: str, claim: str = "") -> Json:
+    """A volume in a folder of the node, for the claim of that name or another."""
     folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, USER, USER)
@@ -54,9 +58,9 @@ def a_volume(name: str) -> tuple[Json]:
         "storageClassName": CLASS,
         "persistentVolumeReclaimPolicy": "Retain",
         "hostPath": {"path": str(folder), "type": "Directory"},
-        "claimRef": {"namespace": NAMESPACE, "name": name if name == "shared" else f"{name}-cache"},
+        "claimRef": {"namespace": NAMESPACE, "name": claim or name},
     }
-    return ({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec},)
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
 
 
 def a_claim(name: str) -> Json:
@@ -230,6 +234,61 @@ def test_an_artifact_that_no_node_can_mount_says_so(objects: Objects, source: st
     progressing = failed(objects, "no-image")
     assert progressing["reason"] == "NoModelInSource", progressing
     assert "spec.cache.type: Pod" in progressing["message"]
+
+
+@pytest.fixture(scope="module")
+def given(started: Starts) -> Path:
+    """The folder of the claim `given` with the model that the shared claim has, put there by somebody else."""
+    (view,) = (FOLDER / "shared/berth").glob("sha256-*")
+    folder = FOLDER / "given/team/minilm"
+    shutil.copytree(view, folder)
+    return folder
+
+
+def test_a_model_on_a_claim_is_read_where_it_lies(objects: Objects, client: ClientPod, given: Path) -> None:
+    before = tree(given)
+    apply(a_model("given", NAMESPACE, source={"uri": "pvc://given/team/minilm"}))
+    start(objects, "given")
+    assert embeds(client, "given")
+    assert tree(given) == before
+    (pod,) = pods_of(objects, "given")
+    claims = [volume["persistentVolumeClaim"] for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+    assert claims == [{"claimName": "given", "readOnly": True}]
+
+
+def test_a_model_that_was_changed_on_its_claim_is_served_once_somebody_says_so(
+    objects: Objects, client: ClientPod, given: Path
+) -> None:
+    (given / "README.md").write_text("Another one.")
+    kubectl("delete", "pods", "-n", NAMESPACE, "-l", "berth.dev/model=given")
+    progressing = failed(objects, "given")
+    assert progressing["reason"] == "ChecksumMismatch", progressing
+    assert "pvc://given/team/minilm: the files there have the digest sha256:" in progressing["message"]
+    digest = progressing["message"].partition("have the digest ")[2].partition(",")[0]
+    apply(a_model("given", NAMESPACE, source={"uri": "pvc://given/team/minilm", "digest": digest}))
+    start(objects, "given")
+    assert embeds(client, "given")
+
+
+@pytest.mark.parametrize(
+    ("name", "uri", "words"),
+    [
+        ("mislaid", "pvc://given/team/minilm2", "nothing at team/minilm2 on the claim given; it has minilm"),
+        ("unclaimed", "pvc://nobodys/m", 'persistentvolumeclaim "nobodys" not found'),
+    ],
+)
+def test_a_place_that_is_not_there_is_told(objects: Objects, given: Path, name: str, uri: str, words: str) -> None:
+    apply(a_model(name, NAMESPACE, source={"uri": uri}))
+    until(
+        lambda: words in condition(objects, name, "Resolved").get("message", ""),
+        seconds=30,
+        what="the condition says what is not there",
+        seen=lambda: objects.read(MODELS, NAMESPACE, name).get("status"),
+    )
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
 def test_a_claim_goes_with_its_model(objects: Objects) -> None:

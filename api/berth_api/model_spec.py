@@ -1,5 +1,7 @@
 """The spec of a Model: what the user wants."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,45 +26,117 @@ class Exposure(StrEnum):
     ROUTES_ONLY = "RoutesOnly"
 
 
+@dataclass(frozen=True)
+class _Said:
+    """Something that a spec may say, in CEL and in Python."""
+
+    cel: str
+    holds: Callable[["ModelSpec"], bool]
+
+
+_NO_IMAGE = _Said(
+    "!has(self.cache) || self.cache.type != 'ImageVolume'",
+    lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME,
+)
+_NOT_ON_CLAIM = _Said("!self.source.uri.startsWith('pvc://')", lambda spec: not spec.source.uri.startswith("pvc://"))
+_NONE_OF = {
+    ".source.files": _Said(
+        "!has(self.source.files) || self.source.files.size() == 0", lambda spec: not spec.source.files
+    ),
+    ".source.signature": _Said("!has(self.source.signature)", lambda spec: spec.source.signature is None),
+    ".source.secretRef": _Said("!has(self.source.secretRef)", lambda spec: spec.source.secret_ref is None),
+    ".adapters": _Said("!has(self.adapters) || self.adapters.size() == 0", lambda spec: not spec.adapters),
+    ".draft": _Said("!has(self.draft)", lambda spec: spec.draft is None),
+}
+
+
+def _without(field: str, case: _Said, message: str, otherwise: str) -> Rule:
+    """The rule that nothing is said in `field`, unless it is the `case` that something is another way."""
+    none = _NONE_OF[field]
+    return Rule(
+        f"{case.cel} || {none.cel}",
+        message,
+        f"remove `spec{field}`, or {otherwise}",
+        field=field,
+        holds=lambda spec: case.holds(spec) or none.holds(spec),
+    )
+
+
+_FETCH = "take `type: Pod`"
+_PUSH = "push the model to a registry and use `oci://`"
+
+
 class ModelSpec(Part):
     """What the user wants."""
 
     invariants = (
         Rule(
-            "!has(self.cache) || self.cache.type != 'ImageVolume' || self.source.uri.startsWith('oci://')",
+            f"{_NO_IMAGE.cel} || self.source.uri.startsWith('oci://')",
             "`type: ImageVolume` mounts a container image, and `spec.source.uri` names none",
             "name an image by `oci://`, or take `type: Pod`",
             field=".cache",
-            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.source.uri.startswith("oci://"),
+            holds=lambda spec: _NO_IMAGE.holds(spec) or spec.source.uri.startswith("oci://"),
         ),
-        Rule(
-            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.source.files) "
-            "|| self.source.files.size() == 0",
+        _without(
+            ".source.files",
+            _NO_IMAGE,
             "`type: ImageVolume` mounts an image whole, and `spec.source.files` chooses some of it",
-            "remove `spec.source.files`, or take `type: Pod`",
-            field=".source.files",
-            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or not spec.source.files,
+            _FETCH,
         ),
-        Rule(
-            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.source.signature)",
+        _without(
+            ".source.signature",
+            _NO_IMAGE,
             "with `type: ImageVolume` the node fetches, which looks at no signature of a model",
-            "take `type: Pod`, or remove `spec.source.signature`",
-            field=".source.signature",
-            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.source.signature is None,
+            _FETCH,
         ),
-        Rule(
-            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.adapters) || self.adapters.size() == 0",
+        _without(
+            ".adapters",
+            _NO_IMAGE,
             "`type: ImageVolume` mounts the image of the model and fetches nothing, so there is no place for adapters",
-            "remove `spec.adapters`, or take `type: Pod`",
-            field=".adapters",
-            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or not spec.adapters,
+            _FETCH,
+        ),
+        _without(
+            ".draft",
+            _NO_IMAGE,
+            "`type: ImageVolume` mounts the image of the model and fetches nothing, so a draft model has no place",
+            _FETCH,
         ),
         Rule(
-            "!has(self.cache) || self.cache.type != 'ImageVolume' || !has(self.draft)",
-            "`type: ImageVolume` mounts the image of the model and fetches nothing, so a draft model has no place",
-            "remove `spec.draft`, or take `type: Pod`",
-            field=".draft",
-            holds=lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME or spec.draft is None,
+            f"{_NOT_ON_CLAIM.cel} || !has(self.cache) || self.cache.type == 'Pod'",
+            "a model at `pvc://` is read where it lies, and `spec.cache` names another place for it",
+            f"remove `spec.cache`, or {_PUSH}",
+            field=".cache",
+            holds=lambda spec: _NOT_ON_CLAIM.holds(spec) or spec.cache.type is CacheType.POD,
+        ),
+        _without(
+            ".source.files",
+            _NOT_ON_CLAIM,
+            "a model at `pvc://` is read where it lies, with all that lies there",
+            _PUSH,
+        ),
+        _without(
+            ".source.secretRef",
+            _NOT_ON_CLAIM,
+            "a claim is mounted, which takes no credentials",
+            _PUSH,
+        ),
+        _without(
+            ".source.signature",
+            _NOT_ON_CLAIM,
+            "a signature is judged while files are fetched, and nothing is fetched from `pvc://`",
+            _PUSH,
+        ),
+        _without(
+            ".adapters",
+            _NOT_ON_CLAIM,
+            "a model at `pvc://` is read where it lies and nothing is fetched, so there is no place for adapters",
+            _PUSH,
+        ),
+        _without(
+            ".draft",
+            _NOT_ON_CLAIM,
+            "a model at `pvc://` is read where it lies and nothing is fetched, so a draft model has no place",
+            _PUSH,
         ),
     )
 

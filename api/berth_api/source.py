@@ -7,6 +7,8 @@ from pydantic import Field
 
 from berth_api.artifact import Format, Task
 from berth_api.bounds import ListOf
+from berth_api.claim_path import SCHEME as ON_CLAIM
+from berth_api.claim_path import claim_path
 from berth_api.part import Part
 from berth_api.rules import Rule
 from berth_api.scalars import Digest, Name, ObjectName, Text, form
@@ -31,6 +33,14 @@ SourceUri = Annotated[
                 "everyone who reads the Model could read this password",
                 "put it into a Secret and name that in `secretRef`",
                 holds=lambda uri: not _PASSWORD.match(uri),
+            ),
+            Rule(
+                "!self.startsWith('pvc://') || self.matches('^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^/]+)*/?"
+                "(@sha256:[0-9a-f]{64})?$') && !self.matches('/[.][.]?(/|$)')",
+                "not a claim and a path in it",
+                "write `pvc://`, the claim's name, and below it the folder or file of the model, such as "
+                "`pvc://models/qwen3-8b`",
+                holds=lambda uri: not uri.startswith(ON_CLAIM) or claim_path(uri) is not None,
             ),
             Rule(
                 "!self.startsWith('file://')",

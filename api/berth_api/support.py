@@ -36,18 +36,29 @@ def _scheme(*allowed: str) -> Callable[[str], bool]:
     return lambda uri: uri.partition("://")[0] in allowed
 
 
-_SOURCES = ("spec.source", "spec.adapters[].source", "spec.draft.source")
+_EXTRAS = ("spec.adapters[].source", "spec.draft.source")
+_SOURCES = ("spec.source", *_EXTRAS)
+_FETCHED = ("oci", "hf", "https", "s3", "file")
+_PACKAGE = (
+    "make an artifact of the files with `berth package`, and name it here; Google's buckets also answer as `s3://` "
+    "with the endpoint https://storage.googleapis.com"
+)
 
 MODEL: tuple[Refused, ...] = (
+    Refused(
+        "spec.source.uri",
+        "this version fetches `oci://`, `hf://`, `https://` and `s3://`, and reads `pvc://`",
+        _PACKAGE,
+        unless=_scheme(*_FETCHED, "pvc"),
+    ),
     *(
         Refused(
             f"{source}.uri",
             "this version fetches `oci://`, `hf://`, `https://` and `s3://`",
-            "make an artifact of the files with `berth package`, and name it here; Google's buckets also answer as "
-            "`s3://` with the endpoint https://storage.googleapis.com",
-            unless=_scheme("oci", "hf", "https", "s3", "file"),
+            _PACKAGE,
+            unless=_scheme(*_FETCHED),
         )
-        for source in _SOURCES
+        for source in _EXTRAS
     ),
     Refused("spec.autoscaling", remedy="remove it, and set `spec.replicas`"),
     Refused("spec.rollout.strategy"),
@@ -66,6 +77,12 @@ ROUTE: tuple[Refused, ...] = (
 _ONE_MACHINE = "a laptop has no {}"
 _LOOKED_AT = "on a laptop the files themselves are looked at"
 LAPTOP_MODEL: tuple[Refused, ...] = (
+    Refused(
+        "spec.source.uri",
+        _ONE_MACHINE.format("claims"),
+        "name the folder or file itself: file:///…",
+        unless=lambda uri: not uri.startswith("pvc://"),
+    ),
     *(
         Refused(
             f"{source}.secretRef",

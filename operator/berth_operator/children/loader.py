@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth_api.artifact import Task
+from berth_api.claim_path import claim_path
 from berth_api.drafts import ENGINE as DRAFT_ENGINE
 from berth_api.launch import trust_options
 from berth_api.source import NO_TRUST, Source, Trust
@@ -20,7 +21,7 @@ from berth_operator.children.names import (
     PROGRESS_PORT_NAME,
     RESOLVE_CONTAINER,
 )
-from berth_operator.children.place import ExtraPlace, Place
+from berth_operator.children.place import CLAIM_PATH, ExtraPlace, Place, claim_volume
 from berth_operator.children.restricted import TEMPORARY_PATH, container_security, escape_arguments, temporary_mount
 from berth_operator.children.signature import signature_mounts, signature_options
 from berth_operator.resolution import Question, pinned_digest
@@ -113,8 +114,12 @@ def build_resolver_container(question: Question, settings: OperatorSettings) -> 
         options += ["--format", spec.artifact.format] if spec.artifact.format is not None else []
         options += ["--own-template"] if spec.chat_template is not None else []
         options += ["--task", spec.task, "--engine", spec.engine.type]
+    there = claim_path(source.uri)
+    options += ["--volume", CLAIM_PATH] if there is not None else []
     command = ["python", "-m", "berth_store.resolver", *(str(option) for option in options)]
-    return _build_container(RESOLVE_CONTAINER, command, source, settings)
+    container = _build_container(RESOLVE_CONTAINER, command, source, settings)
+    container["volumeMounts"] += [claim_volume(there)[1]] if there is not None else []
+    return container
 
 
 def source_volumes(sources: Iterable[tuple[Source, str]], settings: OperatorSettings) -> Iterator[Manifest]:

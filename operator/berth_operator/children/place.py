@@ -1,7 +1,8 @@
 """Where the weights of a Model's pods lie, as a value: the volumes, how loader and engine see them, what both are told.
 
-One function for each word of `spec.cache.type`. The engine's path never leads through anything that another Model, or
-a newer revision of this one, moves: in a pod's own volume nobody else is, in a claim the path has the digest.
+One function for each word of `spec.cache.type`, and one for a source that is a claim. The engine's path never leads
+through anything that another Model, or a newer revision of this one, moves: in a pod's own volume nobody else is, in a
+claim for caching the path has the digest. A claim that is the source is its owner's to change, and looked at first.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth_api.artifact import Artifact
+from berth_api.claim_path import ClaimPath, claim_path
 from berth_api.memory import volume_bytes
 from berth_api.model import Model
 from berth_api.names import model_labels
@@ -24,6 +26,8 @@ _SUBPATH: Final = "berth"
 """Our folder of a claim: the loader makes it, by its own rights, and the engine sees nothing else of the claim."""
 _IMAGE_VOLUME: Final = "image"
 IMAGE_PATH: Final = "/image"
+_SOURCE_VOLUME: Final = "claim"
+CLAIM_PATH: Final = "/claim"
 _LINK_SIZE: Final = "1Mi"
 _SCHEME: Final = "oci://"
 _LOADER: Final = ("berth_store.loader",)
@@ -63,7 +67,10 @@ class ExtraPlace:
 
 
 def build_place(model: Model, artifact: Artifact) -> Place:
-    """The place that `spec.cache` names; the artifact's size is that of all that is fetched there."""
+    """The place that `spec.cache` names, or the source's own; the artifact's size is that of all that is fetched."""
+    there = claim_path(model.spec.source.uri)
+    if there is not None:
+        return _on_claim(there, artifact)
     return _PLACES[model.spec.cache.type](model, artifact)
 
 
@@ -97,6 +104,31 @@ def image_volume(model: Model, artifact: Artifact) -> tuple[Manifest, Manifest]:
     reference = image_reference(model.spec.source.uri, artifact.digest)
     volume = {"name": _IMAGE_VOLUME, "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
     return volume, {"name": _IMAGE_VOLUME, "mountPath": IMAGE_PATH, "readOnly": True}
+
+
+def claim_volume(there: ClaimPath) -> tuple[Manifest, Manifest]:
+    """The claim that a source lies on as a volume, and where a container sees it. Nobody of ours writes there.
+
+    All of it is mounted: in the caches of Hugging Face's tools a model's files are links to files beside its folder.
+    """
+    volume = {"name": _SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": there.claim, "readOnly": True}}
+    return volume, {"name": _SOURCE_VOLUME, "mountPath": CLAIM_PATH, "readOnly": True}
+
+
+def _on_claim(there: ClaimPath, artifact: Artifact) -> Place:
+    """Nothing is fetched: what was looked at is seen to be there still, and the engine reads it."""
+    assert artifact.digest is not None
+    volume, seen = claim_volume(there)
+    still = ("--source", there.uri, "--volume", CLAIM_PATH, "--digest", artifact.digest)
+    return Place(
+        volumes=(volume,),
+        loader_mounts=(seen,),
+        engine_mounts=(seen,),
+        program=("berth_store.loader.on_claim", *still),
+        model_path=f"{CLAIM_PATH}/{there.path}".rstrip("/"),
+        fetches=False,
+        on_node=False,
+    )
 
 
 def _in_pod(_: Model, artifact: Artifact) -> Place:

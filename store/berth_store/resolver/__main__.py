@@ -13,15 +13,21 @@ from pathlib import Path
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError
 from berth_api.source import Trust
+from berth_store.digest import parse_digest
 from berth_store.errors import SourceUnreachable
+from berth_store.on_claim import parse_on_claim
 from berth_store.registries import RegistryConfig
+from berth_store.resolver.on_claim import resolve_on_claim
 from berth_store.resolver.resolve import Resolution, resolve
 from berth_store.signals import end_at_once_on_signals
 from berth_store.signing.options import add_options, read_demand
 from berth_store.sources.address import source_name
 from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, render_success, write_termination
 
-SOURCE_HELP = "oci://host/name:tag, hf://organisation/model@revision, https://host/file or s3://bucket/prefix"
+SOURCE_HELP = (
+    "oci://host/name:tag, hf://organisation/model@revision, https://host/file or s3://bucket/prefix; with --volume "
+    "pvc://claim/path"
+)
 # Less than a Job of the operator is given, so that it ends with a reason.
 DEFAULT_TIMEOUT_SECONDS = 240.0
 
@@ -43,6 +49,18 @@ def main() -> int:
 async def find_out(asked: argparse.Namespace) -> Resolution:
     """What the command line asks for. Raises `BerthError`."""
     trust = Trust(pickle=asked.trust_pickle, remote_code=asked.trust_remote_code)
+    if asked.volume is not None:
+        return await asyncio.to_thread(
+            resolve_on_claim,
+            parse_on_claim(asked.source),
+            asked.volume,
+            pinned=parse_digest(asked.digest, path="--digest") if asked.digest else None,
+            task=asked.task,
+            engine=asked.engine,
+            weights_format=asked.format,
+            own_template=asked.own_template,
+            pickles=trust.pickle,
+        )
     name = source_name(asked.source, asked.digest, asked.files, trust=trust)
     try:
         with tempfile.TemporaryDirectory(prefix="berth-", dir=asked.scratch, ignore_cleanup_errors=True) as scratch:
@@ -78,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m berth_store.resolver", description="Say what an artifact is.")
     add = parser.add_argument
     add("--source", required=True, metavar="URI", help=SOURCE_HELP)
+    add("--volume", type=Path, metavar="FOLDER", help="where the claim of a pvc:// source is mounted")
     add("--digest", metavar="DIGEST", help="the digest that the source has to have")
     add("--files", action="append", default=[], metavar="PATTERN", help="only the files that match; may be repeated")
     add("--task", type=Task, default=Task.AUTO, metavar="TASK", help="what the model does, if its files don't say")

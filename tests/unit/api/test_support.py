@@ -185,6 +185,7 @@ ONLY_ON_A_CLUSTER: dict[str, dict[str, Any]] = {
         "adapters": [{"name": "sql", "source": {"uri": "oci://r/sql", "secretRef": {"name": "token"}}}]
     },
     "spec.draft.source.secretRef": {"draft": {"source": {"uri": "oci://r/small", "secretRef": {"name": "token"}}}},
+    "spec.source.uri": {"source": {"uri": "pvc://models/qwen3"}},
     "spec.artifact.format": {"artifact": {"format": "GGUF"}},
     "spec.artifact.task": {"artifact": {"task": "Chat"}},
     "spec.artifact.parameters": {"artifact": {"parameters": 1}},

@@ -11,7 +11,7 @@ from berth_operator.children.names import MODELS_PATH
 from berth_operator.children.place import image_reference
 from berth_store.evict import link_name
 from berth_store.holds import hold_path
-from berth_store.loader import check
+from berth_store.loader import check, on_claim
 from berth_store.loader.arguments import parse_arguments
 from berth_store.loader.load import STORE_NAME
 from berth_store.reference import Reference
@@ -127,6 +127,23 @@ def test_the_users_affinity_stays_beside_it() -> None:
     assert near(pod)[0] == theirs
     assert len(near(pod)) == 2
     assert pod["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] == preferred
+
+
+@pytest.mark.parametrize(("uri", "path"), [("pvc://weights/team/m", "/claim/team/m"), ("pvc://weights", "/claim")])
+def test_a_model_on_a_claim_is_looked_at_and_read_where_it_lies(uri: str, path: str) -> None:
+    pod, fetch, engine = parts({}, source={"uri": uri})
+    claim = {"claimName": "weights", "readOnly": True}
+    assert [volume for volume in pod["volumes"] if volume["name"] != "tmp"] == [
+        {"name": "claim", "persistentVolumeClaim": claim}
+    ]
+    seen = {"name": "claim", "mountPath": "/claim", "readOnly": True}
+    assert mount(fetch, "claim") == mount(engine, "claim") == seen
+    assert fetch["command"][:3] == ["python", "-m", "berth_store.loader.on_claim"]
+    asked = on_claim.build_parser().parse_args(fetch["command"][3:])
+    assert (asked.source, str(asked.volume), asked.digest) == (uri, "/claim", DIGEST)
+    assert "ports" not in fetch
+    assert f"qwen={path}" in engine["command"]
+    assert "ephemeral-storage" not in engine["resources"]["requests"]
 
 
 def test_an_image_is_mounted_pinned_and_looked_through_and_nothing_is_fetched() -> None:
