@@ -14,6 +14,7 @@ from berth_operator.children.network_policy import build_engine_policy, build_lo
 from berth_operator.children.resolver_job import build_resolver_job
 from berth_operator.children.service import build_service
 from berth_operator.resolution import Question
+from berth_store.resolver.__main__ import build_parser
 
 
 def the_model(**spec: Any) -> Model:
@@ -147,6 +148,17 @@ def test_a_resolver_is_told_that_a_template_of_the_users_takes_the_place_of_the_
     for asked, given in ((model, True), (the_model(), False)):
         (container,) = build_resolver_job(Question(asked), 1, some_settings())["spec"]["template"]["spec"]["containers"]
         assert ("--own-template" in container["command"]) is given
+
+
+def test_a_resolver_sees_the_claim_that_the_model_lies_on() -> None:
+    model = the_model(source={"uri": "pvc://weights/qwen"})
+    pod = build_resolver_job(Question(model), 1, some_settings())["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    claim = {"claimName": "weights", "readOnly": True}
+    assert {"name": "claim", "persistentVolumeClaim": claim} in pod["volumes"]
+    assert {"name": "claim", "mountPath": "/claim", "readOnly": True} in container["volumeMounts"]
+    asked = build_parser().parse_args(container["command"][3:])
+    assert (asked.source, str(asked.volume)) == ("pvc://weights/qwen", "/claim")
 
 
 def test_a_resolver_tolerates_what_the_models_pods_tolerate() -> None:
