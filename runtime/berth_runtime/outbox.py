@@ -17,8 +17,8 @@ from berth_runtime.frames import FrameKind, encode_frame
 
 MAX_PENDING_FRAMES: Final = 16 * 1024
 # A trip through two more processes takes half a millisecond from the engine: one each 25 ms was 4 % of a small model's
-# tokens, and one for each of sixteen streams 2 %. Now it is 1 % for all together.
-HOLD_SECONDS: Final = 0.05
+# tokens, and one for each of sixteen streams 2 %. Now it is half a percent for all together.
+HOLD_SECONDS: Final = 0.1
 
 
 class Outbox:

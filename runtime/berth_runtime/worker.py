@@ -34,7 +34,7 @@ from berth_runtime.messages import (
 from berth_runtime.outbox import Outbox
 
 RECEIVE_BYTES: Final = 256 * 1024
-CHUNKS_AT_ONCE: Final = 4
+CHUNKS_AT_ONCE: Final = 2
 EXIT_LOAD_FAILED: Final = 3
 EXIT_BUG: Final = 70
 
