@@ -23,7 +23,7 @@ NAME = "smollm2"
 SEQUENCES = 16
 BATCH_TOKENS = 512
 CONTEXT_TOKENS_OF_EACH = 512
-TOKENS_OF_EACH: Mapping[int, int] = {1: 128, 4: 64, 16: 32}
+TOKENS_OF_EACH: Mapping[int, int] = {1: 128, 4: 64, 16: 64}
 
 
 class Side(Protocol):
