@@ -1,6 +1,8 @@
-"""What the benches of tokens share: so many streams at once, each number of them with its share of the time."""
+"""What the benches of tokens share: so many streams at once, each number of them in its share of the time."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from bench.load import BadAnswer
@@ -11,14 +13,17 @@ from bench.rounds import Effort, run_rounds
 def run_streams(
     sides: Mapping[str, Callable[[int], Sample]], numbers: Collection[int], effort: Effort
 ) -> dict[str, tuple[Round, ...]]:
-    """The rounds of each number of streams, under its label; `sides` are asked with the number."""
-    share = effort.part(1 / len(numbers))
-    return {
-        label(streams): run_rounds(
-            {name: partial(measure, streams) for name, measure in sides.items()}, share, label=label(streams)
-        )
-        for streams in numbers
-    }
+    """The rounds of each number of streams, under its label; `sides` are asked with the number.
+
+    What time one number leaves of its share, the next ones have.
+    """
+    deadline = time.monotonic() + effort.limit_seconds
+    found = {}
+    for index, streams in enumerate(numbers):
+        share = replace(effort, limit_seconds=(deadline - time.monotonic()) / (len(numbers) - index))
+        asked = {name: partial(measure, streams) for name, measure in sides.items()}
+        found[label(streams)] = run_rounds(asked, share, label=label(streams))
+    return found
 
 
 def check_tokens(counts: Sequence[int], wanted: int) -> int:
