@@ -1,9 +1,7 @@
 """One loop for the benches of tokens: each number of streams is measured under its label, and has its share of time."""
 
-import itertools
-
 import pytest
-from bench import rounds
+from bench import streams
 from bench.load import BadAnswer
 from bench.rounds import Effort
 from bench.streams import check_tokens, describe_tokens, run_streams
@@ -17,11 +15,18 @@ def test_each_side_is_asked_with_the_number_of_streams_under_whose_label_it_stan
     }
 
 
-def test_the_time_is_shared_by_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = itertools.count(step=10.0)
-    monkeypatch.setattr(rounds.time, "monotonic", lambda: next(clock))
-    found = run_streams({"ours": lambda streams: {"asked": float(streams)}}, (1, 4), Effort(limit_seconds=50))
-    assert [len(each) for each in found.values()] == [3, 3]
+def test_what_time_one_number_leaves_the_next_ones_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, took, given = [0.0], {"1 stream": 10.0, "4 streams": 60.0, "16 streams": 5.0}, []
+
+    def measured(_: object, effort: Effort, *, label: str) -> tuple[()]:
+        given.append(effort.limit_seconds)
+        clock[0] += took[label]
+        return ()
+
+    monkeypatch.setattr(streams.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(streams, "run_rounds", measured)
+    run_streams({}, (1, 4, 16), Effort(limit_seconds=90))
+    assert given == [30.0, 40.0, 20.0]
 
 
 def test_a_run_of_other_tokens_than_were_asked_for_is_none() -> None:
