@@ -177,7 +177,7 @@ async def test_an_agent_and_an_envoy_that_start_without_the_api_server_serve_the
         await pod.start_agent()
         await pod.start_envoy()
         await pod.answers("qwen")
-        assert (await pod.get("/health/ready", of_agent=True)).status == 200
+        await pod.becomes("/health/ready", 200, of_agent=True)
         assert (await pod.programmed())["restored"] is True
         assert "berth_gateway_restored 1.0" in (await pod.get("/metrics", of_agent=True)).text
         assert "the last state from disk is served" in await pod.log()

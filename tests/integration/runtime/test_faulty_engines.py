@@ -20,7 +20,7 @@ async def test_an_engine_that_dies_before_its_first_event_is_a_bad_gateway() -> 
 
 
 async def test_an_engine_that_dies_later_leaves_an_error_event_and_no_end() -> None:
-    async with serve_fakes() as running, running.chat("words=9 pause=0.05 die_at=3", stream=True) as response:
+    async with serve_fakes() as running, running.chat("words=9 pause=0.15 die_at=3", stream=True) as response:
         assert response.status == 200
         text, ended = await read_stream(response)
     assert not ended
