@@ -48,15 +48,10 @@ def list_on_claim(path: Path, place: ClaimPath) -> tuple[ListedFile, ...]:
     """
     if path.is_file():
         return (_listed(path, path.name),)
-    files = []
-    for name in _names(path, place):
-        if is_own_file(path, path / name):
-            files.append(_listed(path / name, name))
-        if len(files) > MOST_FILES:
-            raise NoModelInSource(f"{place.uri}: it holds more than {MOST_FILES:,} files; name the model's own folder")
+    files = tuple(_listed(path / name, name) for name in _names(path, place) if is_own_file(path, path / name))
     if not files:
         raise NoModelInSource(f"{place.uri}: the folder has no files; name the one that the model lies in")
-    return tuple(files)
+    return files
 
 
 def digest_on_claim(files: tuple[ListedFile, ...], place: ClaimPath, pinned: Digest | None) -> Digest:
@@ -76,12 +71,17 @@ def _names(root: Path, place: ClaimPath) -> list[str]:
 
     names = []
     for folder, below, here in os.walk(root, onerror=refuse):
-        below[:] = [name for name in below if not name.startswith(".")]
+        below[:] = filter(_is_shown, below)
         inside = Path(folder).relative_to(root)
-        names += [str(inside / name) for name in here if not name.startswith(".")]
-        if len(names) > 2 * MOST_FILES:
-            break
+        names += [str(inside / name) for name in here if _is_shown(name)]
+        if len(names) > MOST_FILES:
+            raise NoModelInSource(f"{place.uri}: it holds more than {MOST_FILES:,} files; name the model's own folder")
     return sorted(names)
+
+
+def _is_shown(name: str) -> bool:
+    """As detection sees a folder: nothing that is hidden, or whose name nobody could be told."""
+    return not name.startswith(".") and name.isprintable()
 
 
 def _listed(path: Path, name: str) -> ListedFile:

@@ -59,6 +59,7 @@ def test_links_of_the_caches_of_hugging_face_are_followed_and_others_are_not(tmp
 def test_the_digest_changes_with_names_sizes_and_times_and_not_with_what_is_hidden(volume: Path) -> None:
     weights, before = volume / FILE.path, digest(volume)
     (volume / "team/m/.lock").write_text("y")
+    (volume / "team/m" / os.fsdecode(b"\xff.json")).write_text("no text is its name")
     assert digest(volume) == before
     os.utime(weights, ns=(1, 1))
     touched = digest(volume)
