@@ -35,13 +35,14 @@ async def drain(admin: EnvoyAdmin, patience: Patience) -> bool:
     Asked again it does the same again: hooks may be called twice.
     """
     loop = asyncio.get_running_loop()
-    began = quiet_since = loop.time()
+    began, quiet_since = loop.time(), None
     try:
         await admin.fail_health_check()
         while loop.time() - began < patience.most_seconds:
-            if await admin.active_requests():
-                quiet_since = loop.time()
-            elif loop.time() - began >= patience.least_seconds and loop.time() - quiet_since >= patience.quiet_seconds:
+            busy, now = await admin.active_requests(), loop.time()
+            # From when it was seen first: of the time between two looks nobody knows, and on a busy machine it is long.
+            quiet_since = None if busy else quiet_since or now
+            if quiet_since and now - began >= patience.least_seconds and now - quiet_since >= patience.quiet_seconds:
                 return True
             await asyncio.sleep(POLL_SECONDS)
         left = await admin.active_requests()
