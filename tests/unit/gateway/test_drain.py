@@ -72,7 +72,8 @@ async def test_what_does_not_end_in_time_is_told(caplog: pytest.LogCaptureFixtur
 
 
 async def test_where_envoy_is_gone_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
-    ended_well, seconds = await drained(FakeAdmin(is_gone=True))
+    patience = Patience(most_seconds=60, least_seconds=30)
+    ended_well, seconds = await drained(FakeAdmin(is_gone=True), patience)
     assert ended_well
-    assert seconds < QUICK.least_seconds
+    assert seconds < patience.least_seconds
     assert await drain(EnvoyAdmin(tmp_path / "admin.sock"), QUICK)
