@@ -13,7 +13,7 @@ from berth_gateway import drain as module
 from berth_gateway.drain import Patience, drain
 from berth_gateway.envoy_admin import EnvoyAdmin
 
-QUICK = Patience(most_seconds=0.5, least_seconds=0.05, quiet_seconds=0.02)
+QUICK = Patience(most_seconds=30, least_seconds=0.05, quiet_seconds=0.02)
 
 
 @dataclass
@@ -65,9 +65,10 @@ async def test_a_moment_without_requests_is_not_the_end_of_them() -> None:
 
 
 async def test_what_does_not_end_in_time_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    ended_well, seconds = await drained(FakeAdmin(deque([2])))
+    patience = Patience(most_seconds=0.2, least_seconds=0.05, quiet_seconds=0.02)
+    ended_well, seconds = await drained(FakeAdmin(deque([2])), patience)
     assert not ended_well
-    assert seconds >= QUICK.most_seconds
+    assert seconds >= patience.most_seconds
     assert "still in flight" in caplog.text
 
 
