@@ -10,6 +10,7 @@ from pydantic import Field
 from berth_api.access import Access, AllowedRoutes, Limits
 from berth_api.artifact import Task
 from berth_api.bounds import ListOf
+from berth_api.claim_path import SCHEME as ON_CLAIM
 from berth_api.engine import ChatTemplate, Engine
 from berth_api.part import Part
 from berth_api.pod import PodOptions
@@ -38,7 +39,7 @@ _NO_IMAGE = _Said(
     "!has(self.cache) || self.cache.type != 'ImageVolume'",
     lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME,
 )
-_NOT_ON_CLAIM = _Said("!self.source.uri.startsWith('pvc://')", lambda spec: not spec.source.uri.startswith("pvc://"))
+_NOT_ON_CLAIM = _Said("!self.source.uri.startsWith('pvc://')", lambda spec: not spec.source.uri.startswith(ON_CLAIM))
 _NONE_OF = {
     ".source.files": _Said(
         "!has(self.source.files) || self.source.files.size() == 0", lambda spec: not spec.source.files

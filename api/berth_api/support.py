@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from berth_api.claim_path import SCHEME as ON_CLAIM
 from berth_api.conditions import Reason
 from berth_api.errors import FieldError
 from berth_api.field_path import FieldPath, render_path
@@ -81,7 +82,7 @@ LAPTOP_MODEL: tuple[Refused, ...] = (
         "spec.source.uri",
         _ONE_MACHINE.format("claims"),
         "name the folder or file itself: file:///…",
-        unless=lambda uri: not uri.startswith("pvc://"),
+        unless=lambda uri: not uri.startswith(ON_CLAIM),
     ),
     *(
         Refused(

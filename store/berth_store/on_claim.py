@@ -9,6 +9,7 @@ from pathlib import Path
 
 from berth_api.claim_path import ClaimPath, claim_path
 from berth_api.errors import FieldError, InvalidSpec
+from berth_store.detect.folder import is_text
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch, NoModelInSource, SourceNotFound, SourceUnauthorized
 from berth_store.headers.folder import is_own_file
@@ -81,7 +82,7 @@ def _names(root: Path, place: ClaimPath) -> list[str]:
 
 def _is_shown(name: str) -> bool:
     """As detection sees a folder: nothing that is hidden, or whose name nobody could be told."""
-    return not name.startswith(".") and name.isprintable()
+    return not name.startswith(".") and is_text(name)
 
 
 def _listed(path: Path, name: str) -> ListedFile:

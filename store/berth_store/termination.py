@@ -5,6 +5,7 @@ Kubernetes cuts a message of more than 4 KiB, and a cut object says nothing, so 
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def write_termination(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         return
+
+
+def end_with(error: BerthError | OSError, log: Path) -> int:
+    """Tell a failure in the termination message and on stderr; the exit status."""
+    reason, message = reason_of(error), str(error)
+    write_termination(log, render_failure(reason, message))
+    sys.stderr.write(f"{reason}: {message}\n")
+    return 1
 
 
 def _fit(known: Mapping[str, object], name: str, text: str) -> bytes:

@@ -11,6 +11,7 @@
 import asyncio
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Seen:
     moment: float
 
 
-class LyingSite:
+class LyingSite(ABC):
     """One server. A lie replaces the next answer that would carry a file's content."""
 
     def __init__(self) -> None:
@@ -108,9 +109,9 @@ class LyingSite:
         """The ranges that were asked of a path that ends so, in order."""
         return [seen.span for seen in self.seen if seen.path.endswith(path)]
 
+    @abstractmethod
     async def answer(self, request: web.Request, span: Range | None) -> web.StreamResponse:
         """What this kind of server says."""
-        raise NotImplementedError
 
     async def content(
         self, request: web.Request, content: bytes, span: Range | None, headers: Mapping[str, str]

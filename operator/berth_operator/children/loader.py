@@ -114,22 +114,19 @@ def build_resolver_container(question: Question, settings: OperatorSettings) -> 
         options += ["--format", spec.artifact.format] if spec.artifact.format is not None else []
         options += ["--own-template"] if spec.chat_template is not None else []
         options += ["--task", spec.task, "--engine", spec.engine.type]
-    there = claim_path(source.uri)
-    options += ["--volume", CLAIM_PATH] if there is not None else []
+    options += ["--volume", CLAIM_PATH] if claim_path(source.uri) is not None else []
     command = ["python", "-m", "berth_store.resolver", *(str(option) for option in options)]
-    container = _build_container(RESOLVE_CONTAINER, command, source, settings)
-    container["volumeMounts"] += [claim_volume(there)[1]] if there is not None else []
-    return container
+    return _build_container(RESOLVE_CONTAINER, command, source, settings)
 
 
 def source_volumes(sources: Iterable[tuple[Source, str]], settings: OperatorSettings) -> Iterator[Manifest]:
     """What it takes to reach the sources, each given with the suffix of its Secret's volume: the Secret of each, if one
-    is named (of a registry Docker's own file, of others the keys they know), and the installation's bundle of
-    authorities, if it has one.
+    is named (of a registry Docker's own file, of others the keys they know), the claim that one lies on, and the
+    installation's bundle of authorities, if it has one.
 
-    All are optional for the kubelet: a pod without them starts and says that the source refuses it, or is not trusted,
-    whereas a mount that fails would tell nobody but those who read the pod's events. A source that needs none must not
-    wait for them.
+    Secrets and bundle are optional for the kubelet: a pod without them starts and says that the source refuses it, or
+    is not trusted, whereas a mount that fails would tell nobody but those who read the pod's events. A source that
+    needs none must not wait for them.
     """
     for source, suffix in sources:
         if source.secret_ref is not None:
@@ -138,6 +135,7 @@ def source_volumes(sources: Iterable[tuple[Source, str]], settings: OperatorSett
             named = {"secretName": source.secret_ref.name, "items": items}
             content = {**named, "defaultMode": _GROUP_MAY_READ, "optional": True}
             yield {"name": _volume_name(login, suffix), "secret": content}
+        yield from (volume for volume, _ in _claims_of(source))
     bundle = settings.loader.ca_bundle.config_map
     if bundle.name:
         items = [{"key": bundle.key, "path": _AUTHORITIES}]
@@ -173,6 +171,7 @@ def _build_container(
     """A container that goes to `source`, or to none. `suffix` is that of its Secret's volume."""
     mounts = list(_source_mounts(source, suffix, settings)) if source is not None else []
     signed = signature_mounts(source, suffix) if source is not None else []
+    claims = [mount for _, mount in _claims_of(source)] if source is not None else []
     return {
         "name": name,
         "image": settings.images.fetch,
@@ -181,9 +180,15 @@ def _build_container(
         "env": list(_environment(source, mounts, settings)),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": [temporary_mount(), *mounts, *signed],
+        "volumeMounts": [temporary_mount(), *mounts, *signed, *claims],
         "resources": _plain(settings.loader.resources or _RESOURCES),
     }
+
+
+def _claims_of(source: Source) -> Iterator[tuple[Manifest, Manifest]]:
+    there = claim_path(source.uri)
+    if there is not None:
+        yield claim_volume(there)
 
 
 def _source_mounts(source: Source, suffix: str, settings: OperatorSettings) -> Iterator[Manifest]:

@@ -2,14 +2,12 @@
 
 from typing import Final
 
-from berth_api.claim_path import claim_path
 from berth_api.names import ANNOTATION_ATTEMPT, ANNOTATION_INPUTS, LABEL_LOADING
 from berth_kube.resources import JOBS
 from berth_operator.children.loader import build_resolver_container, source_volumes
 from berth_operator.children.metadata import Manifest, owner_reference, resolver_labels, with_hash
 from berth_operator.children.names import resolver_name
 from berth_operator.children.options import as_given, pull_secrets
-from berth_operator.children.place import claim_volume
 from berth_operator.children.restricted import pod_security, temporary_volume
 from berth_operator.children.signature import signature_volumes
 from berth_operator.resolution import Question
@@ -49,7 +47,6 @@ def build_resolver_job(question: Question, attempt: int, settings: OperatorSetti
 
 
 def _pod(question: Question, settings: OperatorSettings) -> Manifest:
-    there = claim_path(question.source.uri)
     spec: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -60,7 +57,6 @@ def _pod(question: Question, settings: OperatorSettings) -> Manifest:
             temporary_volume(),
             *source_volumes([(question.source, "")], settings),
             *signature_volumes(question.source),
-            *([claim_volume(there)[0]] if there is not None else []),
         ],
     }
     options = question.model.spec.pod

@@ -35,7 +35,7 @@ class ModelFolder:
             raise UnsupportedModel(f"{self.root} can't be read: {error.strerror}; check the path") from error
         if len(visible) > MAX_ENTRIES:
             raise UnsupportedModel(f"{self.root} has more than {MAX_ENTRIES:,} entries; name the model's own folder")
-        own = [self.root / each.name for each in visible if _is_text(each.name)]
+        own = [self.root / each.name for each in visible if is_text(each.name)]
         own = [path for path in own if is_own_file(self.owner or self.root, path)]
         names = {path.name for path in own}
         skipped = [ascii(each.name) for each in visible if each.name not in names and not each.is_dir()]
@@ -82,6 +82,6 @@ class ModelFolder:
             raise UnsupportedModel(f"{name} is not UTF-8 text; fetch it again or repair it") from error
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether the name can be written as UTF-8; a name of other bytes can't be told to anyone."""
     return name.isprintable()

@@ -19,7 +19,7 @@ from berth_store.durable import writing
 from berth_store.errors import NoModelInSource
 from berth_store.loader.load import MODEL_NAME
 from berth_store.signals import end_at_once_on_signals
-from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, write_termination
+from berth_store.termination import DEFAULT_LOG, end_with
 
 _OTHER_WAY: Final = "take spec.cache.type: Pod, which fetches artifacts of every shape"
 
@@ -38,10 +38,7 @@ def main() -> int:
         )
         link_to(found, asked.into)
     except (BerthError, OSError) as error:
-        reason, message = reason_of(error), str(error)
-        write_termination(asked.termination_log, render_failure(reason, message))
-        sys.stderr.write(f"{reason}: {message}\n")
-        return 1
+        return end_with(error, asked.termination_log)
     sys.stdout.write(f"the model lies at {found}\n")
     return 0
 

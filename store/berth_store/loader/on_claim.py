@@ -12,7 +12,7 @@ from berth_api.errors import BerthError
 from berth_store.digest import parse_digest
 from berth_store.on_claim import digest_on_claim, find_on_claim, list_on_claim, parse_on_claim
 from berth_store.signals import end_at_once_on_signals
-from berth_store.termination import DEFAULT_LOG, reason_of, render_failure, write_termination
+from berth_store.termination import DEFAULT_LOG, end_with
 
 
 def main() -> int:
@@ -24,10 +24,7 @@ def main() -> int:
         path = find_on_claim(asked.volume, place)
         digest_on_claim(list_on_claim(path, place), place, parse_digest(asked.digest, path="--digest"))
     except (BerthError, OSError) as error:
-        reason, message = reason_of(error), str(error)
-        write_termination(asked.termination_log, render_failure(reason, message))
-        sys.stderr.write(f"{reason}: {message}\n")
-        return 1
+        return end_with(error, asked.termination_log)
     sys.stdout.write(f"the model lies at {path}, as it was found\n")
     return 0
 

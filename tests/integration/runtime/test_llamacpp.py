@@ -33,12 +33,6 @@ async def runtime() -> AsyncIterator[RuntimeProcess]:
         yield process
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{runtime.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
 async def test_the_model_is_listed(client: openai.AsyncOpenAI) -> None:
     assert [model.id async for model in client.models.list()] == ["smollm2"]
     assert (await client.models.retrieve("smollm2")).owned_by == "berth"

@@ -32,12 +32,6 @@ async def runtime(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{runtime.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def alone() -> Likely:
     """What the model says in a process without adapters."""
     arguments = ("--model", f"m={tools.find('smollm2')}", "--context-length", "512")

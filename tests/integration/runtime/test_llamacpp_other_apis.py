@@ -31,12 +31,6 @@ async def runtime() -> AsyncIterator[RuntimeProcess]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{runtime.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def claude(runtime: RuntimeProcess) -> AsyncIterator[anthropic.AsyncAnthropic]:
     async with anthropic.AsyncAnthropic(base_url=runtime.base_url, api_key="none", max_retries=0) as client:
         yield client

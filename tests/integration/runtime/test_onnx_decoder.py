@@ -42,12 +42,6 @@ async def runtime(folder: Path) -> AsyncIterator[RuntimeProcess]:
         yield process
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(runtime: RuntimeProcess) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{runtime.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
 async def test_its_files_say_what_it_is(folder: Path) -> None:
     found = detect(folder)
     assert (found.format, found.task) == (Format.ONNX, Task.CHAT)
