@@ -136,6 +136,7 @@ FIELDS: Mapping[EngineType, Mapping[str, str]] = {
         "convert": "spec.task",
         "max-model-len": "spec.contextLength",
         "max-num-seqs": "spec.parallelSequences",
+        "pipeline-parallel-size": "spec.accelerator.nodes",
         "runner": "spec.task",
         "task": "spec.task",
         "tensor-parallel-size": "spec.accelerator.count",

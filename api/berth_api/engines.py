@@ -36,7 +36,7 @@ class Served:
     format, where it does not know all: the artifact's own names for them; one that `tries_others` takes any other where
     it is asked for by name. `most_devices` is how many GPUs one process of it can use together; 0 where this version
     runs it on the CPU alone, as it does the tasks `on_host` in any case. One that is made for GPUs (`wants_devices`) is
-    taken without any only where it is asked for by name.
+    taken without any only where it is asked for by name. One that `spans_nodes` can compute as a group of pods.
     """
 
     formats: frozenset[Format]
@@ -47,6 +47,7 @@ class Served:
     tries_others: bool = False
     on_host: frozenset[Task] = frozenset()
     wants_devices: bool = False
+    spans_nodes: bool = False
 
     def tasks_from(self, weights: Format) -> frozenset[Task]:
         """What it can do with weights of a format; nothing, if it does not load them."""
@@ -76,6 +77,7 @@ SERVED: Mapping[EngineType, Served] = {
         _TEXT | {Task.EMBEDDING, Task.RERANK},
         most_devices=64,
         wants_devices=True,
+        spans_nodes=True,
     ),
     EngineType.LITERT: Served(
         frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION})
@@ -104,8 +106,8 @@ def choose_engine(artifact: Artifact, *, wanted: EngineType = EngineType.AUTO, g
     return engine
 
 
-def check_devices(engine: EngineType, count: int, task: Task = Task.AUTO) -> None:
-    """Raise InvalidSpec if one process of the engine can't use so many GPUs for the task."""
+def check_devices(engine: EngineType, count: int, task: Task = Task.AUTO, *, nodes: int = 1) -> None:
+    """Raise InvalidSpec if the engine can't use so many GPUs in each of so many pods for the task."""
     most = SERVED[engine].most_devices
     if task in SERVED[engine].on_host:
         message = f"{engine} does {task} on the CPU alone in this version"
@@ -117,6 +119,10 @@ def check_devices(engine: EngineType, count: int, task: Task = Task.AUTO) -> Non
     if count > most:
         message = f"{engine} uses at most {most} GPU in a pod, and {count} are asked for"
         raise InvalidSpec(FieldError("spec.accelerator.count", message, f"give at most {most}, or more replicas"))
+    if nodes > 1 and not SERVED[engine].spans_nodes:
+        message = f"{engine} computes in one pod, and {nodes} are to compute together"
+        remedy = "leave it out, or bring the model as safetensors, which VLLM serves"
+        raise InvalidSpec(FieldError("spec.accelerator.nodes", message, remedy))
 
 
 def _formats_on_devices(task: Task) -> frozenset[Format]:

@@ -17,6 +17,10 @@ RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
 CACHE_ARGUMENT = "kv-cache-memory-bytes"
+GROUP_PORT = 8002
+"""Where the head of a group of pods, which compute as one replica, waits for its members."""
+GROUP_REVISION_VARIABLE = "BERTH_GROUP_REVISION"
+"""What tells the pods of one revision of a group from those of another."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,10 @@ def build_launch(
         )
         raise InvalidSpec(FieldError("spec.trust.pickle", message, remedy, Reason.PICKLE_REFUSED))
     wanted_task = artifact.task if spec.task is Task.AUTO else spec.task
-    devices = spec.accelerator.count if spec.accelerator is not None else 0
+    devices, nodes = (spec.accelerator.count, spec.accelerator.nodes) if spec.accelerator is not None else (0, 1)
     engine = choose_engine(artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=devices > 0)
     if devices:
-        check_devices(engine, devices, wanted_task)
+        check_devices(engine, devices, wanted_task, nodes=nodes)
     options: dict[str, object] = {
         "--model": f"{model.metadata.name}={model_path}",
         "--host": host,
@@ -72,9 +76,10 @@ def build_launch(
         "--parallel-sequences": spec.parallel_sequences,
         "--chat-template": chat_template_path,
         "--drain-timeout": spec.rollout.drain_timeout.seconds,
+        "--group-size": nodes if nodes > 1 else None,
     }
     asked = engine_arguments(engine, spec.engine.args)
-    arguments = _on_devices(engine, devices) | _on_host(engine, devices, model, artifact) | asked
+    arguments = _on_devices(engine, devices, nodes) | _on_host(engine, devices, model, artifact) | asked
     argv = (
         *("python", "-m", RUNTIME_MODULE),
         *_given(options),
@@ -95,8 +100,16 @@ def _draft_options(draft: Draft | None, path: str | None) -> dict[str, object]:
     return {"--draft": path, "--draft-tokens": draft.tokens, "--draft-min-probability": percent / 100}
 
 
-def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
-    """What an engine must be told to use `count` GPUs."""
+def member_argv(argv: Sequence[str], head: str) -> tuple[str, ...]:
+    """What a member of a group runs where its head, at the address `head`, runs `argv`."""
+    return (*argv, "--head", head)
+
+
+def _on_devices(engine: EngineType, count: int, nodes: int) -> dict[str, str]:
+    """What an engine must be told to use `count` GPUs in each of `nodes` pods.
+
+    Layers go to pods and the matrices of a layer to the GPUs of one: what a token sends between nodes is small then.
+    """
     match engine:
         case EngineType.LLAMA_CPP if count:
             return {"n-gpu-layers": "-1"}  # it keeps layers in the host's memory otherwise
@@ -105,7 +118,8 @@ def _on_devices(engine: EngineType, count: int) -> dict[str, str]:
         case EngineType.TORCH if count:
             return {"device": "cuda"}  # and would do with the CPU where the GPU can't be used
         case EngineType.VLLM if count:
-            return {"tensor-parallel-size": str(count)}
+            stages = {"pipeline-parallel-size": str(nodes)} if nodes > 1 else {}
+            return {"tensor-parallel-size": str(count), **stages}
         case _:
             return {}
 

@@ -16,7 +16,7 @@ from berth_api.part import Part
 from berth_api.pod import PodOptions
 from berth_api.rules import Rule
 from berth_api.scalars import ClientName
-from berth_api.scale import Accelerator, Autoscaling, Cache, CacheType, Resources, Rollout
+from berth_api.scale import Accelerator, AccessMode, Autoscaling, Cache, CacheType, Resources, Rollout
 from berth_api.source import Adapter, ArtifactOverrides, Draft, Source, Trust
 
 
@@ -38,6 +38,10 @@ class _Said:
 _NO_IMAGE = _Said(
     "!has(self.cache) || self.cache.type != 'ImageVolume'",
     lambda spec: spec.cache.type is not CacheType.IMAGE_VOLUME,
+)
+_ONE_NODE = _Said(
+    "!has(self.accelerator) || self.accelerator.nodes <= 1",
+    lambda spec: spec.accelerator is None or spec.accelerator.nodes <= 1,
 )
 _NOT_ON_CLAIM = _Said("!self.source.uri.startsWith('pvc://')", lambda spec: not spec.source.uri.startswith(ON_CLAIM))
 _NONE_OF = {
@@ -108,6 +112,23 @@ class ModelSpec(Part):
             f"remove `spec.cache`, or {_PUSH}",
             field=".cache",
             holds=lambda spec: _NOT_ON_CLAIM.holds(spec) or spec.cache.type is CacheType.POD,
+        ),
+        Rule(
+            f"{_ONE_NODE.cel} || self.replicas <= 1",
+            "pods that compute together are one replica, and `spec.replicas` asks for several of such groups",
+            "set `spec.replicas: 1`, and make a Model for each further group and a ModelRoute over them",
+            field=".replicas",
+            holds=lambda spec: _ONE_NODE.holds(spec) or spec.replicas <= 1,
+        ),
+        Rule(
+            f"{_ONE_NODE.cel} || !has(self.cache) || !has(self.cache.ownedClaim) || "
+            "self.cache.ownedClaim.accessMode == 'ReadWriteMany'",
+            "pods on several nodes read the claim, and one with `ReadWriteOnce` is of one node",
+            "set `accessMode: ReadWriteMany`, or take `type: Pod`",
+            field=".cache.ownedClaim.accessMode",
+            holds=lambda spec: _ONE_NODE.holds(spec)
+            or spec.cache.owned_claim is None
+            or spec.cache.owned_claim.access_mode is AccessMode.READ_WRITE_MANY,
         ),
         _without(
             ".source.files",

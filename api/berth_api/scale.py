@@ -33,6 +33,13 @@ class Accelerator(Part):
     )
     memory: Quantity | None = Field(default=None, description="Any GPU with at least this memory.", examples=["24Gi"])
     count: int = Field(default=1, ge=1, le=64, description="GPUs of each pod; tensor parallel.")
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Pods that compute together as one replica, each with `count` GPUs and on a node of its own if "
+        "need be; pipeline parallel. With VLLM.",
+    )
     shared_memory: Quantity | None = Field(
         default=None, description="Size of `/dev/shm`, which engines need between GPUs.", examples=["8Gi"]
     )
