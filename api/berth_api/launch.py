@@ -62,7 +62,7 @@ def build_launch(
         )
         raise InvalidSpec(FieldError("spec.trust.pickle", message, remedy, Reason.PICKLE_REFUSED))
     wanted_task = artifact.task if spec.task is Task.AUTO else spec.task
-    devices, nodes = (spec.accelerator.count, spec.accelerator.nodes) if spec.accelerator is not None else (0, 1)
+    devices, nodes = spec.accelerator.count if spec.accelerator is not None else 0, spec.group_size
     engine = choose_engine(artifact.model_copy(update={"task": wanted_task}), wanted=spec.engine.type, gpu=devices > 0)
     if devices:
         check_devices(engine, devices, wanted_task, nodes=nodes)

@@ -41,7 +41,7 @@ _NO_IMAGE = _Said(
 )
 _ONE_NODE = _Said(
     "!has(self.accelerator) || self.accelerator.nodes <= 1",
-    lambda spec: spec.accelerator is None or spec.accelerator.nodes <= 1,
+    lambda spec: spec.group_size == 1,
 )
 _NOT_ON_CLAIM = _Said("!self.source.uri.startsWith('pvc://')", lambda spec: not spec.source.uri.startswith(ON_CLAIM))
 _NONE_OF = {
@@ -126,9 +126,11 @@ class ModelSpec(Part):
             "pods on several nodes read the claim, and one with `ReadWriteOnce` is of one node",
             "set `accessMode: ReadWriteMany`, or take `type: Pod`",
             field=".cache.ownedClaim.accessMode",
-            holds=lambda spec: _ONE_NODE.holds(spec)
-            or spec.cache.owned_claim is None
-            or spec.cache.owned_claim.access_mode is AccessMode.READ_WRITE_MANY,
+            holds=lambda spec: (
+                _ONE_NODE.holds(spec)
+                or spec.cache.owned_claim is None
+                or spec.cache.owned_claim.access_mode is AccessMode.READ_WRITE_MANY
+            ),
         ),
         _without(
             ".source.files",
@@ -214,3 +216,8 @@ class ModelSpec(Part):
     )
     pod: PodOptions = Field(default=PodOptions(), description="Handed through to the pods as it stands.")
     suspend: bool = Field(default=False, description="Stops all replicas; requests are answered 503 `model_suspended`.")
+
+    @property
+    def group_size(self) -> int:
+        """How many pods compute together as one replica."""
+        return self.accelerator.nodes if self.accelerator is not None else 1

@@ -30,7 +30,7 @@ from berth_kube.resources import (
 )
 from berth_kube.store import ObjectStore
 from berth_operator.settings import OperatorSettings
-from berth_operator.trim import is_engine, is_same, keep_gateway_pod, keep_node, keep_pod
+from berth_operator.trim import is_engine, is_member, is_same, keep_gateway_pod, keep_node, keep_pod
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 CHILDREN: Final = (
@@ -83,13 +83,14 @@ class Caches:
         }
 
     def pods_of(self, model: Key) -> tuple[Object, ...]:
-        """All pods of a Model in the order of their names: the engine's, and those of its Jobs and its DaemonSet."""
+        """All pods of a Model in the order of their names: those that compute, and those of Jobs and a DaemonSet."""
         keys = sorted(key for resource, key in self._owned.get(model, ()) if resource is PODS)
         return tuple(self._stores[PODS][key] for key in keys)
 
     def device_pods(self) -> tuple[Object, ...]:
-        """The engine pods of all Models that have a node: what they hold of it is not free."""
-        return tuple(pod for pod in self._stores[PODS].values() if is_engine(pod) and pod["spec"].get("nodeName"))
+        """The pods of all Models that compute and have a node: what they hold of it is not free."""
+        pods = self._stores[PODS].values()
+        return tuple(pod for pod in pods if (is_engine(pod) or is_member(pod)) and pod["spec"].get("nodeName"))
 
     def count(self) -> Iterator[tuple[str, int]]:
         """How many objects of each kind are known."""

@@ -25,8 +25,10 @@ from berth_kube.resources import (
 from berth_operator.children.claim import build_claim
 from berth_operator.children.deployment import build_deployment
 from berth_operator.children.disruption_budget import build_disruption_budget
+from berth_operator.children.group import build_group_service, build_members
+from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import ENGINE_PORT, TEMPLATE_FOLDER
-from berth_operator.children.network_policy import build_engine_policy, build_loading_policy
+from berth_operator.children.network_policy import build_engine_policy, build_group_policy, build_loading_policy
 from berth_operator.children.place import ExtraPlace, Place, build_extra_place, build_place
 from berth_operator.children.pod import Serving, build_pod_template
 from berth_operator.children.prefetch import build_prefetch
@@ -76,9 +78,10 @@ def plan_engine(
     serving = Serving(model, whole, launch, image, placement, there, extras, resolution.revision)
     template = build_pod_template(serving, settings)
     revision = template["metadata"]["labels"][LABEL_REVISION]
-    surge = _surges(placement, rollout, revision)
+    surge = model.spec.group_size == 1 and _surges(placement, rollout, revision)
     deployment = build_deployment(serving, resolution, template, surge=surge, extras=found)
-    writes = (*_before_pods(model, settings), Apply(DEPLOYMENTS, deployment), *_after_pods(serving, settings))
+    pods = Apply(DEPLOYMENTS, deployment), *_members(serving, template)
+    writes = (*_before_pods(model, settings), *pods, *_after_pods(serving, settings))
     return EnginePlan(
         engine=engine,
         artifact=artifact,
@@ -130,9 +133,17 @@ def _before_pods(model: Model, settings: OperatorSettings) -> Iterator[Apply]:
     yield Apply(NETWORK_POLICIES, build_engine_policy(model, settings))
     yield Apply(NETWORK_POLICIES, build_loading_policy(model))
     yield Apply(SERVICES, build_service(model))
+    if model.spec.group_size > 1:
+        yield Apply(NETWORK_POLICIES, build_group_policy(model, settings))
+        yield Apply(SERVICES, build_group_service(model))
     claim = build_claim(model)
     if claim is not None:
         yield Apply(PERSISTENT_VOLUME_CLAIMS, claim)
+
+
+def _members(serving: Serving, template: Manifest) -> Iterator[Apply]:
+    if serving.model.spec.group_size > 1:
+        yield Apply(DEPLOYMENTS, build_members(serving.model, serving.launch, template))
 
 
 def _after_pods(serving: Serving, settings: OperatorSettings) -> Iterator[Apply]:

@@ -37,16 +37,17 @@ class ModelFacts:
     """Everything about one Model. `document` is the object as the API server has it.
 
     `children` holds the objects at the names of the Model's children by (kind, name), ours or not. `pods` are the
-    engine's pods, `jobs` the resolver Jobs of this Model, `job_pods` their pods, `prefetch_pods` those that have its
-    image on nodes. `nodes` is None where we may not see
-    nodes; `device_pods` are the engine pods of all Models that have a node, for counting the devices that are free.
-    `failures` are child writes that failed and were not repaired since, by (kind, name).
+    engine's pods, `members` those that compute with the head of a group, `jobs` the resolver Jobs of this Model,
+    `job_pods` their pods, `prefetch_pods` those that have its image on nodes. `nodes` is None where we may not see
+    nodes; `device_pods` are the pods of all Models that compute and have a node, for counting the devices that are
+    free. `failures` are child writes that failed and were not repaired since, by (kind, name).
     """
 
     document: Object
     claims: Claims = field(default_factory=Claims)
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
+    members: tuple[Object, ...] = ()
     jobs: tuple[Object, ...] = ()
     job_pods: tuple[Object, ...] = ()
     prefetch_pods: tuple[Object, ...] = ()

@@ -23,9 +23,11 @@ from berth_api.names import LABEL_LOADING
 from berth_api.support import unsupported_fields
 from berth_kube.resources import (
     DAEMON_SETS,
+    DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
+    SERVICES,
     Object,
     key_of,
     uid_of,
@@ -53,7 +55,7 @@ DEVICES_SECONDS: Final = 30.0
 """How often a Model whose pods wait for GPUs is looked at: those that others give back may be of another profile."""
 POLL_SECONDS: Final = 2.0
 """How often pods that are under way are asked how far they have come."""
-_SWEPT: Final = {one.kind: one for one in (DISRUPTION_BUDGETS, NETWORK_POLICIES, DAEMON_SETS)}
+_SWEPT: Final = {one.kind: one for one in (DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, NETWORK_POLICIES, DAEMON_SETS)}
 """Kinds of which a Model may want an object at one time and none at another."""
 
 
@@ -211,7 +213,7 @@ def _unwanted(verdict: Verdict, facts: ModelFacts) -> Iterator[Delete]:
 
 
 def _unlabels(facts: ModelFacts) -> Iterator[Unlabel]:
-    for pod in facts.pods:
+    for pod in (*facts.pods, *facts.members):
         if has_loaded(pod) and not is_leaving(pod):
             yield Unlabel(key_of(pod), uid_of(pod), LABEL_LOADING)
 

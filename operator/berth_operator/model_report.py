@@ -138,6 +138,7 @@ def _newest(verdict: Verdict, rollout: Rollout) -> Newest:
         surges=engine.surge,
         gpu_resource=profile.resource if profile is not None else "",
         start_seconds=engine.start_seconds,
+        group_size=verdict.model.spec.group_size if verdict.model is not None else 1,
     )
 
 

@@ -7,14 +7,14 @@ from berth_kube.resources import Object
 from berth_operator.pods import has_ended
 
 
-def matching_nodes(nodes: Sequence[Object], selector: Mapping[str, str], resource: str, count: int) -> list[Object]:
-    """The nodes that have these labels and at least so many devices, used or not."""
-    return [
-        node
-        for node in nodes
-        if selector.items() <= (node["metadata"].get("labels") or {}).items()
-        and _amount(node.get("status", {}).get("allocatable"), resource) >= count
-    ]
+def matching_nodes(nodes: Sequence[Object], selector: Mapping[str, str]) -> list[Object]:
+    """The nodes that have these labels."""
+    return [node for node in nodes if selector.items() <= (node["metadata"].get("labels") or {}).items()]
+
+
+def all_devices(node: Object, resource: str) -> int:
+    """The devices of a node, used or not."""
+    return _amount(node.get("status", {}).get("allocatable"), resource)
 
 
 def free_devices(node: Object, resource: str, pods: Sequence[Object]) -> int:
@@ -23,7 +23,7 @@ def free_devices(node: Object, resource: str, pods: Sequence[Object]) -> int:
         return 0
     name = node["metadata"]["name"]
     held = sum(_held(pod, resource) for pod in pods if pod.get("spec", {}).get("nodeName") == name)
-    return max(_amount(node.get("status", {}).get("allocatable"), resource) - held, 0)
+    return max(all_devices(node, resource) - held, 0)
 
 
 def _held(pod: Object, resource: str) -> int:

@@ -15,7 +15,7 @@ from berth_operator.gateway_reports import GatewayReports
 from berth_operator.plan import Apply
 from berth_operator.pod_reports import PodReports
 from berth_operator.subject import Kind, Subject
-from berth_operator.trim import is_engine, is_prefetch
+from berth_operator.trim import is_engine, is_member, is_prefetch, is_resolver
 
 
 class Observer:
@@ -54,8 +54,9 @@ class Observer:
             claims=self._declared.claims_of(subject),
             children=children,
             pods=engine,
+            members=tuple(pod for pod in pods if is_member(pod)),
             jobs=tuple(child for (kind, _), child in sorted(children.items()) if kind == JOBS.kind),
-            job_pods=tuple(pod for pod in pods if not is_engine(pod) and not is_prefetch(pod)),
+            job_pods=tuple(pod for pod in pods if is_resolver(pod)),
             prefetch_pods=tuple(pod for pod in pods if is_prefetch(pod)),
             nodes=None if self._caches.nodes is None else tuple(self._caches.nodes.values()),
             # All pods of the cluster are much to hand over to whom they do not concern.

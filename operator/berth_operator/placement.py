@@ -3,7 +3,7 @@
 A profile that was chosen is kept while it can be: otherwise a GPU that becomes free elsewhere would restart a model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from berth_api.arguments import split_argument
@@ -19,7 +19,7 @@ from berth_api.scale import Accelerator
 from berth_api.sizes import size_words
 from berth_kube.resources import Object
 from berth_operator.conditions import holds, not_holds, unknown
-from berth_operator.nodes import free_devices, matching_nodes
+from berth_operator.nodes import all_devices, free_devices, matching_nodes
 from berth_operator.settings import OperatorSettings, Profile
 
 
@@ -83,17 +83,28 @@ def place(
         artifact, context_length=model.spec.context_length, dtype=arguments.get("kv-cache-dtype", "auto")
     )
     offloaded = round(float(arguments.get("cpu-offload-gb", "0")) * GIBIBYTE)
-    wish = _Wish(artifact, accelerator.count, kv_cache, offloaded, model.spec.pod.node_selector)
+    wish = _Wish(artifact, accelerator.count, accelerator.nodes, kv_cache, offloaded, model.spec.pod.node_selector)
     return _prefer([_on_profile(name, profile, wish, hardware) for name, profile in profiles.items()], before)
 
 
 @dataclass(frozen=True)
 class _Wish:
+    """`count` devices for each of `pods`, which share weights and KV cache among all of them."""
+
     artifact: Artifact
     count: int
+    pods: int
     kv_cache_bytes: int | None
     offloaded_bytes: int
     node_selector: Mapping[str, str]
+
+    @property
+    def devices(self) -> int:
+        return self.count * self.pods
+
+    def has_room(self, devices: Iterable[int]) -> bool:
+        """Whether all pods find their devices on nodes that have so many each."""
+        return sum(there // self.count for there in devices) >= self.pods
 
 
 def candidates(accelerator: Accelerator, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
@@ -152,7 +163,7 @@ def _host_memory(model: Model, artifact: Artifact, engine: EngineType) -> Memory
 def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) -> Placement:
     memory = fit_on_devices(
         wish.artifact,
-        count=wish.count,
+        count=wish.devices,
         device_bytes=profile.memory.bytes,
         kv_cache_bytes=wish.kv_cache_bytes,
         offloaded_bytes=wish.offloaded_bytes,
@@ -160,15 +171,16 @@ def _on_profile(name: str, profile: Profile, wish: _Wish, hardware: Hardware) ->
     has_node, has_free = None, None
     if hardware.nodes is not None:
         selector = {**wish.node_selector, **profile.node_selector}
-        nodes = matching_nodes(hardware.nodes, selector, profile.resource, wish.count)
-        has_node = bool(nodes)
-        has_free = any(free_devices(node, profile.resource, hardware.pods) >= wish.count for node in nodes)
-    condition = _fits(name, profile, wish.count, memory, has_node)
+        nodes = matching_nodes(hardware.nodes, selector)
+        has_node = wish.has_room(all_devices(node, profile.resource) for node in nodes)
+        has_free = wish.has_room(free_devices(node, profile.resource, hardware.pods) for node in nodes)
+    condition = _fits(name, profile, wish, memory, has_node)
     return Placement(memory, condition, name, profile, wish.count, has_free)
 
 
-def _fits(name: str, profile: Profile, count: int, memory: MemoryFit, has_node: bool | None) -> Condition:
-    devices = f"{count} of profile {name} with {profile.memory} each"
+def _fits(name: str, profile: Profile, wish: _Wish, memory: MemoryFit, has_node: bool | None) -> Condition:
+    count, pods = wish.devices, "" if wish.pods == 1 else f" for each of {wish.pods} pods"
+    devices = f"{wish.count} of profile {name} with {profile.memory} each{pods}"
     if memory.per_device_bytes is not None and memory.per_device_bytes > profile.memory.bytes:
         shorter = ", or a lower spec.contextLength" if memory.kv_cache_bytes else ""
         message = (
@@ -177,8 +189,9 @@ def _fits(name: str, profile: Profile, count: int, memory: MemoryFit, has_node: 
         )
         return not_holds(ConditionType.FITS, Reason.TOO_LARGE_FOR_PROFILE, message)
     if has_node is False:
+        which = "no node has" if wish.pods == 1 else f"the nodes have no room for {wish.pods} pods with"
         message = (
-            f"no node has {count} of {profile.resource} and the labels of profile {name}: the administrator must add "
+            f"{which} {wish.count} of {profile.resource} and the labels of profile {name}: the administrator must add "
             "such a node, or correct the profile in the chart's values"
         )
         return not_holds(ConditionType.FITS, Reason.NO_SUCH_NODE, message)

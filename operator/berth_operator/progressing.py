@@ -12,7 +12,7 @@ from berth_operator.facts import ModelFacts, PodProgress
 from berth_operator.findings import Circumstances, Finding
 from berth_operator.pod_rules import refused_pods
 from berth_operator.pods import has_ended, is_ready, oldest_first, revision_of
-from berth_operator.progress import describe_start, furthest
+from berth_operator.progress import LOADING, describe_start, furthest, step_of
 from berth_operator.rollout import Rollout
 from berth_operator.words import counted
 
@@ -29,6 +29,7 @@ class Newest:
     surges: bool = True
     gpu_resource: str = ""
     start_seconds: int = 0
+    group_size: int = 1
 
 
 def describe_progress(newest: Newest, rollout: Rollout, facts: ModelFacts) -> Condition:
@@ -38,7 +39,12 @@ def describe_progress(newest: Newest, rollout: Rollout, facts: ModelFacts) -> Co
     if newest.wanted == 0:
         return holds(ConditionType.PROGRESSING, _leaving(rollout), Reason.DRAINING)
     starting = pods_on_the_way(facts.pods, newest.revision)
-    finding = diagnose(starting, _circumstances(newest, facts)) or _general_trouble(newest, rollout)
+    circumstances = _circumstances(newest, facts)
+    finding = (
+        diagnose(starting, circumstances)
+        or _members_trouble(newest, facts, circumstances)
+        or _general_trouble(newest, rollout)
+    )
     if finding is not None and finding.reason not in _ON_THE_WAY:
         return not_holds(ConditionType.PROGRESSING, finding.reason, finding.message)
     finding = finding or _under_way(starting, newest, rollout, facts)
@@ -57,6 +63,12 @@ def pods_on_the_way(pods: Sequence[Object], revision: str) -> list[Object]:
         for number, pod in enumerate(own)
         if not is_leaving(pod) and not is_ready(pod) and not (has_ended(pod) and number < answering)
     ]
+
+
+def _members_trouble(newest: Newest, facts: ModelFacts, circumstances: Circumstances) -> Finding | None:
+    """What is wrong with a pod that the head of a group waits for."""
+    finding = diagnose(pods_on_the_way(facts.members, newest.revision), circumstances)
+    return finding and Finding(finding.reason, f"in another pod of its group: {finding.message}")
 
 
 def _circumstances(newest: Newest, facts: ModelFacts) -> Circumstances:
@@ -95,7 +107,17 @@ def _under_way(starting: Sequence[Object], newest: Newest, rollout: Rollout, fac
     pod = furthest(starting)
     if pod is not None:
         progress = facts.progress.get(pod["metadata"]["name"])
-        return describe_start(pod, progress or PodProgress())
+        return _waits_for_members(pod, newest, facts) or describe_start(pod, progress or PodProgress())
     if any(is_leaving(pod) for pod in facts.pods):
         return Finding(Reason.DRAINING, "old replicas finish what is in flight")
     return Finding(Reason.ROLLING_OUT, f"{rollout.ready} of {counted(newest.wanted, 'replica')} answer")
+
+
+def _waits_for_members(head: Object, newest: Newest, facts: ModelFacts) -> Finding | None:
+    """Said of a head that has its files, while pods of its group have not come so far."""
+    if step_of(head) is not LOADING:
+        return None
+    there = 1 + sum(step_of(pod) is LOADING for pod in facts.members if revision_of(pod) == newest.revision)
+    if there >= newest.group_size:
+        return None
+    return Finding(Reason.ROLLING_OUT, f"{there} of the {newest.group_size} pods that compute together have come")

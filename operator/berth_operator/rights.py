@@ -41,9 +41,9 @@ RIGHTS: Final[Rights] = {
     _sub(MODEL_ROUTES, "status"): ("patch",),
     # Owner references that block deletion ask for this where that admission plugin is on.
     _sub(MODELS, "finalizers"): ("update",),
-    DEPLOYMENTS: _KEPT,
+    DEPLOYMENTS: (*_KEPT, "delete"),
     DAEMON_SETS: (*_KEPT, "delete"),
-    SERVICES: _KEPT,
+    SERVICES: (*_KEPT, "delete"),
     PERSISTENT_VOLUME_CLAIMS: _KEPT,
     NETWORK_POLICIES: (*_KEPT, "delete"),
     DISRUPTION_BUDGETS: (*_KEPT, "delete"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from berth_api.names import LABEL_COMPONENT
 from berth_kube.resources import Object
-from berth_operator.children.names import PREFETCH_COMPONENT
+from berth_operator.children.names import MEMBER_COMPONENT, PREFETCH_COMPONENT
 
 _IDENTITY: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
 _CONTAINER: Final = ("name", "image", "resources", "restartPolicy")
@@ -51,6 +51,16 @@ def is_same(old: Object | None, new: Object | None) -> bool:
 def is_engine(pod: Object) -> bool:
     """Whether it is an engine's pod; those of Jobs and DaemonSets belong to Models, too."""
     return _component(pod) == "engine"
+
+
+def is_member(pod: Object) -> bool:
+    """Whether it computes with the head of a group, which is an engine's pod."""
+    return _component(pod) == MEMBER_COMPONENT
+
+
+def is_resolver(pod: Object) -> bool:
+    """Whether it is of a Job that looks at a source."""
+    return not (is_engine(pod) or is_member(pod) or is_prefetch(pod))
 
 
 def is_prefetch(pod: Object) -> bool:

@@ -16,6 +16,7 @@ from model_builders import a_manifest
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_kube.errors import ClusterError
 from berth_kube.resources import Object
+from berth_operator.children.names import engine_name
 from berth_operator.drift import needs_apply
 from berth_operator.facts import ModelFacts, PodProgress
 from berth_operator.model_plan import plan_model
@@ -203,6 +204,7 @@ class World:
     nodes: tuple[Object, ...] | None = None
     children: dict[tuple[str, str], Json] = field(default_factory=dict)
     pods: list[Json] = field(default_factory=list)
+    members: list[Json] = field(default_factory=list)
     job_pods: list[Json] = field(default_factory=list)
     prefetch_pods: list[Json] = field(default_factory=list)
     progress: dict[str, PodProgress] = field(default_factory=dict)
@@ -219,6 +221,7 @@ class World:
             document=self.document,
             children={ref: child for ref, child in self.children.items() if ref[0] != "Job"},
             pods=tuple(self.pods),
+            members=tuple(self.members),
             jobs=jobs,
             job_pods=tuple(self.job_pods),
             prefetch_pods=tuple(self.prefetch_pods),
@@ -245,7 +248,7 @@ class World:
                 del self.children[ref]
                 self.written.append(f"delete {ref[0]} {ref[1]}")
         for unlabel in plan.unlabels:
-            for pod in self.pods:
+            for pod in (*self.pods, *self.members):
                 if pod["metadata"]["uid"] == unlabel.uid:
                     pod["metadata"]["labels"].pop(unlabel.label, None)
                     self.written.append(f"unlabel {unlabel.key.name}")
@@ -319,8 +322,8 @@ class World:
 
     @property
     def deployment(self) -> Json:
-        """The one Deployment."""
-        return next(child for (kind, _), child in self.children.items() if kind == "Deployment")
+        """The engine's Deployment."""
+        return self.children[("Deployment", engine_name(self.document["metadata"]["name"]))]
 
     @property
     def revision(self) -> str:

@@ -14,12 +14,16 @@
 - apiGroups: [berth.dev]
   resources: [models/finalizers]
   verbs: [update]
-# What a Model is made into. `get` asks whether a name is taken by somebody else; owner references delete what is left out.
+# What a Model is made into. `get` asks whether a name is taken by somebody else. With the Model owner references delete
+# it; `delete` is for the pods and the Service of a group that is none any more.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services, persistentvolumeclaims]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
   verbs: [get, list, watch, create, patch]
 # Models that have their images on nodes beforehand.
 - apiGroups: [apps]

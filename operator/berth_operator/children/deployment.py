@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from berth_api.model import Model
 from berth_api.names import (
     ANNOTATION_DIGEST,
     ANNOTATION_EXTRAS,
@@ -28,26 +29,30 @@ def build_deployment(
     extras: Mapping[str, Resolution] = MappingProxyType({}),
 ) -> Manifest:
     """The Deployment. With `surge` a new pod starts before an old one ends; else the old one frees its GPUs first."""
-    spec = serving.model.spec
-    content = {
+    model = serving.model
+    replicas, labels = model.spec.replicas, model_labels(model.metadata.name)
+    content = deployment_content(model, replicas, labels, rolling_update(surge=surge), template)
+    annotations = _annotations(serving, resolution, extras)
+    return build_child(DEPLOYMENTS, model, engine_name(model.metadata.name), content, annotations)
+
+
+def deployment_content(
+    model: Model, replicas: int, labels: Mapping[str, str], rolling: Manifest, template: Manifest
+) -> Manifest:
+    """What all Deployments of a Model say: `replicas` pods with these `labels`, or none while it is suspended."""
+    spec = model.spec
+    return {
         "spec": {
-            "replicas": 0 if spec.suspend else spec.replicas,
+            "replicas": 0 if spec.suspend else replicas,
             # Said, so that one whom somebody has paused goes on: it would stand still without a word.
             "paused": False,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": min(max(spec.rollout.start_deadline.seconds, 1), _LONGEST_SECONDS),
-            "selector": {"matchLabels": model_labels(serving.model.metadata.name)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(surge=surge)},
+            "selector": {"matchLabels": dict(labels)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
             "template": template,
         }
     }
-    return build_child(
-        DEPLOYMENTS,
-        serving.model,
-        engine_name(serving.model.metadata.name),
-        content,
-        _annotations(serving, resolution, extras),
-    )
 
 
 def rolling_update(*, surge: bool) -> Manifest:

@@ -7,8 +7,9 @@ from typing import Any
 
 from berth_api.meta import API_VERSION
 from berth_api.model import Model
-from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_COMPONENT, model_labels
+from berth_api.names import ANNOTATION_APPLIED_HASH, LABEL_COMPONENT, LABEL_MODEL, model_labels
 from berth_kube.resources import Object, Resource
+from berth_operator.children.names import MEMBER_COMPONENT
 
 Manifest = dict[str, Any]
 """An object that we make. Nothing in it is empty unless emptiness means something: server-side apply records it."""
@@ -48,6 +49,20 @@ def owner_reference(model: Model) -> Manifest:
 def resolver_labels(model: str) -> dict[str, str]:
     """The labels of resolver Jobs and their pods; the engine's selector does not match them."""
     return {**model_labels(model), LABEL_COMPONENT: "resolver"}
+
+
+def member_labels(model: str) -> dict[str, str]:
+    """The labels of a group's members; the engine's selector does not match them either."""
+    return {**model_labels(model), LABEL_COMPONENT: MEMBER_COMPONENT}
+
+
+def group_selector(model: str) -> Manifest:
+    """All pods that compute for a Model: engines, which heads of groups are, and members."""
+    components = [model_labels(model)[LABEL_COMPONENT], MEMBER_COMPONENT]
+    return {
+        "matchLabels": {LABEL_MODEL: model},
+        "matchExpressions": [{"key": LABEL_COMPONENT, "operator": "In", "values": components}],
+    }
 
 
 def with_hash(body: Manifest) -> Manifest:

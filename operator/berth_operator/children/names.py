@@ -10,6 +10,8 @@ RESOLVE_CONTAINER: Final = "resolve"
 PREFETCH_CONTAINER: Final = "prefetch"
 PREFETCH_COMPONENT: Final = "prefetch"
 """The label by which pods that are there for an image alone are told from engines."""
+MEMBER_COMPONENT: Final = "member"
+"""The label by which the members of a group are told from its head, which is an engine like any other."""
 ENGINE_PORT: Final = 8000
 ENGINE_PORT_NAME: Final = "http"
 PROGRESS_PORT: Final = 8001
@@ -25,6 +27,16 @@ TEMPLATE_FOLDER: Final = "/etc/berth/chat-template"
 def engine_name(model: str) -> str:
     """The Deployment, Service, PodDisruptionBudget and NetworkPolicy of a Model's engine."""
     return child_name(model, "engine")
+
+
+def members_name(model: str) -> str:
+    """The Deployment of the members of a Model's group: all of its pods but the head."""
+    return child_name(model, "members")
+
+
+def group_name(model: str) -> str:
+    """The Service by which members find the head, and the NetworkPolicy that opens a group's pods to each other."""
+    return child_name(model, "group")
 
 
 def loading_name(model: str) -> str:
@@ -56,6 +68,9 @@ def child_identities(model: str) -> tuple[tuple[str, str], ...]:
         ("PodDisruptionBudget", engine),
         ("NetworkPolicy", engine),
         ("NetworkPolicy", loading_name(model)),
+        ("Deployment", members_name(model)),
+        ("Service", group_name(model)),
+        ("NetworkPolicy", group_name(model)),
         ("PersistentVolumeClaim", claim_name(model)),
         ("DaemonSet", prefetch_name(model)),
     )

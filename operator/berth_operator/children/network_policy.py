@@ -2,7 +2,8 @@
 
 Policies add up, so there are two: one closes the engine's pods to all but the gateway, the operator and the monitoring;
 the other lets out whatever carries the label `berth.dev/loading`. The operator takes that label off when the weights
-are there, and from then on the engine reaches nobody.
+are there, and from then on the engine reaches nobody. Pods that compute together have a third, for each other alone:
+what vLLM's processes send between nodes is Python pickles, so whoever can reach their ports can run code there.
 """
 
 from typing import Final
@@ -10,11 +11,13 @@ from typing import Final
 from berth_api.model import Model
 from berth_api.names import LABEL_COMPONENT, LABEL_LOADING, LABEL_MODEL, LABEL_NAME, MANAGED_BY, model_labels
 from berth_kube.resources import NETWORK_POLICIES
-from berth_operator.children.metadata import Manifest, build_child
-from berth_operator.children.names import ENGINE_PORT, PROGRESS_PORT, engine_name, loading_name
+from berth_operator.children.metadata import Manifest, build_child, group_selector
+from berth_operator.children.names import ENGINE_PORT, PROGRESS_PORT, engine_name, group_name, loading_name
 from berth_operator.settings import OperatorSettings
 
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+_NAMES_PORT: Final = 53
+"""Where names are asked for. Whose port it is differs by cluster: a Service's, or one of the node itself."""
 
 
 def build_engine_policy(model: Model, settings: OperatorSettings) -> Manifest:
@@ -34,6 +37,25 @@ def build_engine_policy(model: Model, settings: OperatorSettings) -> Manifest:
         }
     }
     return build_child(NETWORK_POLICIES, model, engine_name(model.metadata.name), content)
+
+
+def build_group_policy(model: Model, settings: OperatorSettings) -> Manifest:
+    """The pods of a group talk to each other on every port, and ask for the name of the head. Nobody else gets in."""
+    selector = group_selector(model.metadata.name)
+    group = [{"podSelector": selector}]
+    names = [{"port": _NAMES_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    content = {
+        "spec": {
+            "podSelector": selector,
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                {"from": group},
+                {"from": [_part_of_berth("operator", settings)], "ports": _ports(PROGRESS_PORT)},
+            ],
+            "egress": [{"to": group}, {"ports": names}],
+        }
+    }
+    return build_child(NETWORK_POLICIES, model, group_name(model.metadata.name), content)
 
 
 def build_loading_policy(model: Model) -> Manifest:

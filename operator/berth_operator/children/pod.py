@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from berth_api.artifact import Artifact
-from berth_api.launch import Launch
+from berth_api.launch import GROUP_REVISION_VARIABLE, Launch
 from berth_api.model import Model
 from berth_api.names import LABEL_LOADING, LABEL_REVISION, model_labels
 from berth_api.pod import EnvVar, PodOptions
 from berth_operator.children.engine_volumes import engine_mounts, engine_variables, engine_volumes
 from berth_operator.children.loader import build_extra_container, build_fetch_container, source_volumes
-from berth_operator.children.metadata import Manifest, hash_of
+from berth_operator.children.metadata import Manifest, group_selector, hash_of
 from berth_operator.children.names import (
     ENGINE_CONTAINER,
     ENGINE_PORT,
@@ -113,7 +113,10 @@ def _engine(serving: Serving, settings: OperatorSettings) -> Manifest:
         "image": serving.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": escape_arguments(list(launch.argv)),
-        "env": _environment(serving.model.spec.pod.env, engine_variables(launch.engine)),
+        "env": [
+            *_environment(serving.model.spec.pod.env, engine_variables(launch.engine)),
+            *_group_environment(serving.model),
+        ],
         "ports": [{"name": ENGINE_PORT_NAME, "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -141,6 +144,13 @@ def _environment(variables: tuple[EnvVar, ...], ours: Mapping[str, str]) -> list
     named = {variable.name for variable in variables}
     ours = {"HOME": TEMPORARY_PATH, **ours}
     return found + [{"name": name, "value": value} for name, value in ours.items() if name not in named]
+
+
+def _group_environment(model: Model) -> Iterator[Manifest]:
+    """Which revision a pod of a group is of. The template can't say so itself: the revision is its own content's."""
+    if model.spec.group_size > 1:
+        field = {"fieldPath": f"metadata.labels['{LABEL_REVISION}']"}
+        yield {"name": GROUP_REVISION_VARIABLE, "valueFrom": {"fieldRef": field}}
 
 
 def _mounts(serving: Serving) -> Iterator[Manifest]:
@@ -209,9 +219,14 @@ def node_pull_secrets(serving: Serving, settings: OperatorSettings) -> list[Mani
     return [*found, {"name": secret.name}]
 
 
+def _own_pods(model: Model) -> Manifest:
+    name = model.metadata.name
+    return group_selector(name) if model.spec.group_size > 1 else {"matchLabels": model_labels(name)}
+
+
 def _spread(model: Model) -> Iterator[Manifest]:
     for constraint in model.spec.pod.topology_spread_constraints:
         written = as_given(constraint)
         if constraint.label_selector is None:
-            written["labelSelector"] = {"matchLabels": model_labels(model.metadata.name)}
+            written["labelSelector"] = _own_pods(model)
         yield written

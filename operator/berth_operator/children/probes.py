@@ -20,10 +20,11 @@ def start_seconds(model: Model, artifact: Artifact, engine: EngineType) -> int:
     """How long an engine may take from its start to its first answer before it is restarted.
 
     Three minutes (Torch: six, vLLM: fifteen), and a second for each 32 MiB of files, which is what a slow disk gives;
-    `rollout.startDeadline` bounds it, and stands for it where the size is not known.
+    `rollout.startDeadline` bounds it, and stands for it where the size is not known, and for a group, whose head waits
+    for its members, and these for GPUs.
     """
     deadline = max(model.spec.rollout.start_deadline.seconds, 1)
-    if artifact.size_bytes is None:
+    if artifact.size_bytes is None or model.spec.group_size > 1:
         return deadline
     return min(
         _START_SECONDS_OF.get(engine, _START_SECONDS) + artifact.size_bytes // _SLOWEST_BYTES_PER_SECOND, deadline

@@ -237,6 +237,7 @@ def test_on_the_cpu_vllm_is_told_the_size_of_its_cache_for_it_would_take_nine_te
     [
         ("max-model-len=4096", "Berth gives VLLM the argument `max-model-len` itself; set `spec.contextLength`"),
         ("tensor-parallel-size=2", "set `spec.accelerator.count`"),
+        ("pipeline-parallel-size=2", "set `spec.accelerator.nodes`"),
         ("max_num_seqs=2", "set `spec.parallelSequences`"),
         ("gpu-memory-utilization=1.5", "a share of the memory"),
         ("gpu-memory-utilization=90", "a share of the memory"),

@@ -281,10 +281,14 @@ def test_the_strategy_is_kept_while_the_revision_stays() -> None:
     assert world.written == []
 
 
-def test_nodes_are_meant_by_labels_and_by_enough_devices() -> None:
+def test_nodes_are_meant_by_labels() -> None:
     nodes = [L4, MI300, a_node("big", gpus=8, gpu="l4"), {"metadata": {"name": "bare"}}]
-    found = matching_nodes(nodes, {"gpu": "l4"}, "nvidia.com/gpu", 2)
-    assert [node["metadata"]["name"] for node in found] == ["big"]
+    assert [node["metadata"]["name"] for node in matching_nodes(nodes, {"gpu": "l4"})] == ["l4-1", "big"]
+
+
+def test_a_pod_wants_all_its_devices_on_one_node() -> None:
+    world = a_gpu_world(L4, a_node("l4-2", gpu="l4"), accelerator={"profiles": ["l4"], "count": 2})
+    assert says(world.status, "Fits") == ("False", "NoSuchNode")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from model_builders import a_model
-from operator_builders import Json, a_document, a_resolved_world, a_world, some_settings
+from operator_builders import Json, a_document, a_report, a_resolved_world, a_world, some_settings
 
 from berth_api.manifest import parse_object
 from berth_api.model import Model
@@ -189,7 +189,11 @@ def test_every_child_is_owned_by_the_model_and_labelled() -> None:
 def test_all_children_but_jobs_have_names_that_are_known_beforehand() -> None:
     claimed = a_resolved_world(replicas=2, cache={"type": "OwnedClaim", "ownedClaim": {"size": "5Gi"}})
     imaged = a_resolved_world(replicas=2, cache={"type": "ImageVolume", "prefetch": True})
-    assert {*claimed.children, *imaged.children} == set(child_identities("qwen"))
+    group = a_resolved_world(
+        report=a_report(format="Safetensors").replace("model.gguf", "model.safetensors"),
+        accelerator={"profiles": ["l4"], "nodes": 2},
+    )
+    assert {*claimed.children, *imaged.children, *group.children} == set(child_identities("qwen"))
 
 
 def test_a_long_name_still_names_every_child() -> None:
