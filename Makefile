@@ -142,7 +142,7 @@ kills:
 quiet:
 	@$(INSIDE) $(BIN)/pytest e2e/test_quiet.py e2e/test_rights.py
 vllm-story:
-	@$(INSIDE) $(BIN)/pytest e2e/test_vllm.py
+	@$(INSIDE) $(BIN)/pytest e2e/test_vllm.py e2e/test_vllm_group.py
 
 .PHONY: source-kills
 source-kills: install ## Kill pulls from each kind of source again and again (BERTH_SOURCE_KILLS of each, default 10)

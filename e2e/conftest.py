@@ -50,6 +50,7 @@ STORY = (
     "test_rights",
     # By `make nightly` alone, on a cluster of its own.
     "test_vllm",
+    "test_vllm_group",
 )
 MODELS_NAMESPACE = "team-a"
 HOW = "run `make e2e`, which makes a cluster and runs this inside"
