@@ -11,7 +11,8 @@ from berth_api.engines import check_devices, choose_engine
 from berth_api.errors import FieldError, InvalidSpec
 from berth_api.memory import vllm_cache_bytes
 from berth_api.model import Model
-from berth_api.source import Draft, Trust
+from berth_api.source import Draft
+from berth_api.trust import Trust
 
 RUNTIME_MODULE = "berth_runtime"
 LIVE_PATH = "/health/live"

@@ -17,7 +17,8 @@ from berth_api.pod import PodOptions
 from berth_api.rules import Rule
 from berth_api.scalars import ClientName
 from berth_api.scale import Accelerator, AccessMode, Autoscaling, Cache, CacheType, Resources, Rollout
-from berth_api.source import Adapter, ArtifactOverrides, Draft, Source, Trust
+from berth_api.source import Adapter, ArtifactOverrides, Draft, Source
+from berth_api.trust import Trust
 
 
 class Exposure(StrEnum):

@@ -9,7 +9,7 @@ from typing import Final
 
 from berth_api.artifact import EngineType, Task
 from berth_api.quantity import parse_quantity
-from berth_api.source import NO_TRUST, Trust
+from berth_api.trust import NO_TRUST, Trust
 
 MAX_NAME_LENGTH: Final = 50
 _NAMED: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)=(.+)")

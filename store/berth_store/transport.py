@@ -44,8 +44,9 @@ class Transport:
     def __init__(self, config: RegistryConfig) -> None:
         self._config = config
         self._proxies: dict[URL, Proxy | None] = {}
+        self._tls: ssl.SSLContext | Literal[True] | None = None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls_context()),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(
@@ -86,6 +87,7 @@ class Transport:
                 allow_redirects=False,
                 proxy=proxy.url if proxy else None,
                 proxy_headers=proxy_headers,
+                ssl=self._trust_for(url, proxy),
                 timeout=self._timeout_for(body),
             ) as response:
                 yield response
@@ -99,6 +101,14 @@ class Transport:
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(origin)
         return self._proxies[origin]
+
+    def _trust_for(self, url: URL, proxy: Proxy | None) -> ssl.SSLContext | Literal[True]:
+        """Loaded when it is needed first, and once: for plain HTTP it would be a fiftieth of a small pull's time."""
+        if url.scheme != "https" and (proxy is None or proxy.url.scheme != "https"):
+            return True
+        if self._tls is None:
+            self._tls = tls_context()
+        return self._tls
 
     def _timeout_for(self, body: Body | None) -> aiohttp.ClientTimeout:
         read_seconds = None if callable(body) else self._config.stall_timeout_seconds

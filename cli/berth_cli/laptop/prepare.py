@@ -19,7 +19,8 @@ from berth_api.engines import choose_engine, formats_of
 from berth_api.errors import FieldError, InvalidSpec, Unavailable, UnsupportedModel
 from berth_api.launch import Launch, build_launch
 from berth_api.model import Model
-from berth_api.source import NO_TRUST, Source, Trust
+from berth_api.source import Source
+from berth_api.trust import NO_TRUST, Trust
 from berth_cli.laptop.parts import Preparation, Report
 from berth_cli.laptop.rate import RateMeter
 from berth_cli.laptop.standing import LOOPBACK

@@ -13,7 +13,8 @@ from berth_api.artifact import Task
 from berth_api.claim_path import claim_path
 from berth_api.drafts import ENGINE as DRAFT_ENGINE
 from berth_api.launch import trust_options
-from berth_api.source import NO_TRUST, Source, Trust
+from berth_api.source import Source
+from berth_api.trust import NO_TRUST, Trust
 from berth_operator.children.metadata import Manifest
 from berth_operator.children.names import (
     FETCH_CONTAINER,

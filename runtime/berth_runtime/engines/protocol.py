@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from berth_api.artifact import Task
 from berth_api.errors import BerthError
-from berth_api.source import NO_TRUST, Trust
+from berth_api.trust import NO_TRUST, Trust
 from berth_store.detect import DetectedModel
 
 

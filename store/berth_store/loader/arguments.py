@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from berth_api.source import NO_TRUST, Trust
+from berth_api.trust import NO_TRUST, Trust
 from berth_store.loader.load import MODEL_NAME, STORE_NAME
 from berth_store.signing.demand import Demand
 from berth_store.signing.options import add_options, read_demand

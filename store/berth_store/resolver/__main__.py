@@ -12,7 +12,7 @@ from pathlib import Path
 
 from berth_api.artifact import EngineType, Format, Task
 from berth_api.errors import BerthError
-from berth_api.source import Trust
+from berth_api.trust import Trust
 from berth_store.digest import parse_digest
 from berth_store.errors import SourceUnreachable
 from berth_store.on_claim import parse_on_claim

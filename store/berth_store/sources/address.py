@@ -17,7 +17,7 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from berth_api.errors import FieldError, InvalidSpec
-from berth_api.source import NO_TRUST, Trust
+from berth_api.trust import NO_TRUST, Trust
 from berth_store.digest import DIGEST_PATTERN, Digest, parse_digest
 from berth_store.reference import DIGEST_FIELD, SCHEME, Reference, source_reference
 from berth_store.sources.locations import BucketLocation, HubLocation, WebLocation

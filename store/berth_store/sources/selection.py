@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from berth_api.errors import PickleRefused
-from berth_api.source import NO_TRUST, Trust
+from berth_api.trust import NO_TRUST, Trust
 from berth_store.errors import NoModelInSource
 from berth_store.sources.patterns import matches
 from berth_store.sources.protocol import ListedFile

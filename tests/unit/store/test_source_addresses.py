@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth_api.errors import InvalidSpec
-from berth_api.source import Trust
+from berth_api.trust import Trust
 from berth_store.digest import Digest
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, parse_name, source_name

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth_api.errors import PickleRefused
-from berth_api.source import Trust
+from berth_api.trust import Trust
 from berth_store.errors import NoModelInSource
 from berth_store.sources.patterns import matches
 from berth_store.sources.protocol import ListedFile
