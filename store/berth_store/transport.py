@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -44,9 +44,8 @@ class Transport:
     def __init__(self, config: RegistryConfig) -> None:
         self._config = config
         self._proxies: dict[URL, Proxy | None] = {}
-        self._tls: ssl.SSLContext | Literal[True] | None = None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(
@@ -87,7 +86,6 @@ class Transport:
                 allow_redirects=False,
                 proxy=proxy.url if proxy else None,
                 proxy_headers=proxy_headers,
-                ssl=self._trust_for(url, proxy),
                 timeout=self._timeout_for(body),
             ) as response:
                 yield response
@@ -101,14 +99,6 @@ class Transport:
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(origin)
         return self._proxies[origin]
-
-    def _trust_for(self, url: URL, proxy: Proxy | None) -> ssl.SSLContext | Literal[True]:
-        """Loaded when it is needed first, and once: for plain HTTP it would be a fiftieth of a small pull's time."""
-        if url.scheme != "https" and (proxy is None or proxy.url.scheme != "https"):
-            return True
-        if self._tls is None:
-            self._tls = tls_context()
-        return self._tls
 
     def _timeout_for(self, body: Body | None) -> aiohttp.ClientTimeout:
         read_seconds = None if callable(body) else self._config.stall_timeout_seconds
@@ -153,16 +143,25 @@ def tls_context() -> ssl.SSLContext | Literal[True]:
     bundles that BERTH_CA_BUNDLE lists with colons. Of these, one that is not there is passed over: a Model whose source
     needs none must not wait for it. Raises SourceUnreachable for one that can't be read.
 
-    True where nothing is set: aiohttp has the default trust in memory then, and reading it again is 18 ms.
+    True where that is what it was when aiohttp read it, which it does on its import: reading it again is 18 ms.
     """
-    if not any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", BUNDLES_VARIABLE)):
-        return True
     bundle = os.environ.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         raise InvalidSpec(FieldError("SSL_CERT_FILE", f"{bundle!r} is no file", "name a PEM bundle, or unset it"))
-    there = (Path(bundle), *_bundles()) if bundle else _bundles()
-    changed = tuple((str(path), path.stat().st_mtime_ns) for path in there if path.is_file())
-    return _load_tls_context(os.environ.get("SSL_CERT_DIR", ""), _bundles(), changed)
+    default = _default_trust()
+    if default == _READ_BY_AIOHTTP and not _bundles():
+        return True
+    changed = tuple((str(path), path.stat().st_mtime_ns) for path in _bundles() if path.is_file())
+    return _load_tls_context(default, _bundles(), changed)
+
+
+def _default_trust() -> tuple[str, str, int]:
+    """What OpenSSL is told to trust, and when that file was changed last."""
+    bundle, folder = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return bundle, folder, Path(bundle).stat().st_mtime_ns if bundle and Path(bundle).is_file() else 0
+
+
+_READ_BY_AIOHTTP: Final = _default_trust()
 
 
 def _bundles() -> tuple[Path, ...]:
@@ -170,7 +169,9 @@ def _bundles() -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=4)
-def _load_tls_context(_folder: str, bundles: tuple[Path, ...], _changed: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+def _load_tls_context(
+    _default: tuple[str, str, int], bundles: tuple[Path, ...], _changed: tuple[tuple[str, int], ...]
+) -> ssl.SSLContext:
     """Reading a bundle takes a tenth of a second, so the same one is read once."""
     context = ssl.create_default_context()
     for bundle in filter(Path.is_file, bundles):
