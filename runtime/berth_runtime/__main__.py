@@ -11,7 +11,7 @@ from berth_runtime.arguments import parse_arguments
 from berth_runtime.logs import set_up_logs
 from berth_runtime.resolution import resolve_model, shares_of
 from berth_runtime.server import CannotListen, serve
-from berth_runtime.vllm.supervisor import run_vllm
+from berth_runtime.vllm.run import run_vllm
 from berth_store.holds import Hold, join_hold
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from berth_api.artifact import EngineType, Task
+from berth_api.launch import GROUP_PORT
 from berth_api.quantity import parse_quantity
 from berth_api.trust import NO_TRUST, Trust
 
@@ -40,7 +41,11 @@ class DraftArgument:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The whole command line. None means that the engine chooses; an empty host, every address of this machine."""
+    """The whole command line. None means that the engine chooses; an empty host, every address of this machine.
+
+    `group_size` is how many pods compute as one, 1 for this one alone; `head` is where the head of the group is, None
+    for the head itself; `group_port` is where it waits for the others.
+    """
 
     models: tuple[ModelArgument, ...]
     host: str
@@ -58,6 +63,9 @@ class Options:
     draft: DraftArgument | None = None
     memory_bytes: int | None = None
     trust: Trust = NO_TRUST
+    group_size: int = 1
+    head: str | None = None
+    group_port: int = GROUP_PORT
 
 
 def parse_arguments(argv: Sequence[str]) -> Options:
@@ -78,6 +86,12 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         parser.error("--draft belongs to one model, and several are to be served; start a process for each")
     if given.memory is not None and given.engine is EngineType.VLLM:
         parser.error("--memory bounds no vLLM; say --engine-arg gpu-memory-utilization=SHARE")
+    if given.head is not None and given.group_size is None:
+        parser.error("--head names the head of a group; say of how many pods, all in all: --group-size N")
+    if given.group_size is not None and given.engine is not EngineType.VLLM:
+        parser.error(
+            "--group-size is for VLLM, and other engines compute in one pod; say --engine VLLM, or leave it out"
+        )
     return Options(
         models=models,
         host=given.host,
@@ -95,6 +109,9 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         draft=DraftArgument(given.draft, given.draft_tokens, given.draft_min_probability) if given.draft else None,
         memory_bytes=given.memory,
         trust=Trust(pickle=given.trust_pickle, remote_code=given.trust_remote_code),
+        group_size=given.group_size or 1,
+        head=given.head,
+        group_port=given.group_port,
     )
 
 
@@ -146,6 +163,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--log-requests", action="store_true", help="log one line for each request")
     add("--trust-pickle", action="store_true", help="weights may be Python pickles; they are read for tensors alone")
     add("--trust-remote-code", action="store_true", help="Python files beside the weights may be run")
+    add("--group-size", type=_several, metavar="N", help="pods that compute as one, this one among them; with VLLM")
+    add(
+        "--head",
+        metavar="HOST",
+        help="the head of the group, which this process is a member of (default: it is the head)",
+    )
+    add("--group-port", type=_port, default=GROUP_PORT, help=f"the head's port for members (default: {GROUP_PORT})")
     add(
         "--hold",
         type=Path,
@@ -189,6 +213,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _several(text: str) -> int:
+    number = int(text)
+    if number < 2:
+        raise argparse.ArgumentTypeError(f"{text} is less than 2")
     return number
 
 

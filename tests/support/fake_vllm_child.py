@@ -3,6 +3,7 @@
 ready           say READY at once
 drains          say DRAINED on DRAIN
 ends            say DRAINED on END
+loses           say DIED on LOST
 dies            say DIED at once, and go on
 deaf            ignore SIGTERM
 child           start a process that ignores SIGTERM too; its pid is the first line that is said
@@ -31,6 +32,8 @@ async def main() -> None:
         print(f"heard {word}", flush=True)
         if (word is Word.DRAIN and "drains" in orders) or (word is Word.END and "ends" in orders):
             link.say(Word.DRAINED)
+        if word is Word.LOST and "loses" in orders:
+            link.say(Word.DIED)
 
     link = await Link.open(socket.socket(fileno=settings.link_fd), hear)
     if "deaf" in orders:
@@ -43,6 +46,7 @@ async def main() -> None:
         sys.exit(int(orders["exit"]))
     if "ready" in orders:
         link.say(Word.READY)
+        print("is ready", flush=True)
     if "dies" in orders:
         link.say(Word.DIED)
     await asyncio.sleep(60)

@@ -15,18 +15,21 @@ from berth_api.errors import UnsupportedModel
 from berth_api.names import address_of
 from berth_runtime.arguments import ModelArgument, Options
 from berth_runtime.server import KEEPALIVE_SECONDS
+from berth_runtime.vllm.group import Place
 from berth_store.detect import DetectedAdapter
 
 MIDDLEWARE: Final = "berth_runtime.vllm.middleware.Middleware"
+HEADLESS: Final = "berth_runtime.vllm.headless"
 SHUTDOWN_SECONDS: Final = 3
 """How long vLLM itself may take to end. With 0, its default, it leaves open streams without an end."""
 
 # The newer home of vLLM's server first. The older name is kept by all versions, and is warned about.
 _SERVERS: Final = ("vllm.entrypoints.launchers.api_server.entry", "vllm.entrypoints.openai.api_server")
-_FROM_FIELDS: Final = frozenset({"tensor-parallel-size"})
+_HEADLESS: Final = "vllm.entrypoints.cli.serve"
+_FROM_FIELDS: Final = frozenset({"pipeline-parallel-size", "tensor-parallel-size"})
 # Weights are read as safetensors alone, whatever else lies beside them: other formats run code when they are loaded.
-_ALWAYS: Final = (
-    *("--load-format", "safetensors"),
+_ALWAYS: Final = ("--load-format", "safetensors")
+_OF_SERVER: Final = (
     *("--middleware", MIDDLEWARE),
     *("--shutdown-timeout", str(SHUTDOWN_SECONDS)),
     "--disable-uvicorn-access-log",
@@ -45,11 +48,25 @@ _POOLING: Final[Mapping[Task, tuple[str, ...]]] = {
 def find_server(folder: Path) -> str:
     """The module to start, of the vLLM that lies in `folder`, without importing it: that takes half a minute."""
     for module in _SERVERS:
-        if (folder.parent / Path(*module.split("."))).with_suffix(".py").is_file():
+        if _has(folder, module):
             return module
     raise UnsupportedModel(
         f"the vLLM in {folder} has no server that this version of Berth knows; use vLLM 0.32 or 0.33"
     )
+
+
+def find_headless(folder: Path) -> str:
+    """The module to start for a member of a group, by the vLLM that lies in `folder`. Raises UnsupportedModel."""
+    if _has(folder, _HEADLESS):
+        return HEADLESS
+    raise UnsupportedModel(
+        f"the vLLM in {folder} computes as a group of pods in no way that this version of Berth knows; use vLLM 0.32 "
+        "or 0.33, or set `spec.accelerator.nodes: 1`"
+    )
+
+
+def _has(folder: Path, module: str) -> bool:
+    return (folder.parent / Path(*module.split("."))).with_suffix(".py").is_file()
 
 
 def render_arguments(
@@ -59,28 +76,39 @@ def render_arguments(
     host: str,
     template: Path | None,
     adapters: Mapping[str, DetectedAdapter] = MappingProxyType({}),
+    place: Place | None = None,
 ) -> list[str]:
-    """The words for vLLM's server. Raises UnsupportedModel for what it can't be told."""
+    """The words for vLLM's server, or for its part in the member of a group. Raises UnsupportedModel for what it can't
+    be told.
+    """
     model = only_model(options)
     folder = model.path.parent if model.path.is_file() else model.path
+    is_member = place is not None and place.rank > 0
+    of_server = {"--host": host, "--port": options.port, "--chat-template": template}
     given = {
-        "--model": str(folder),
+        "--model": folder,
         "--served-model-name": model.name,
-        "--host": host,
-        "--port": str(options.port),
         "--max-model-len": options.context_length,
         "--max-num-seqs": options.parallel_sequences,
-        "--chat-template": template,
+        **({} if is_member else of_server),
     }
     words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     return [
         *words,
         *_ALWAYS,
+        *(("--headless",) if is_member else _OF_SERVER),
+        *(_place_words(place) if place is not None else ()),
         *(["--trust-remote-code"] if options.trust.remote_code else []),
         *_POOLING.get(task, ()),
         *_adapter_words(model.name, task, adapters),
         *_engine_words(options.engine_args),
     ]
+
+
+def _place_words(place: Place) -> Iterator[str]:
+    yield from ("--nnodes", str(place.size), "--node-rank", str(place.rank))
+    yield from ("--master-addr", place.address, "--master-port", str(place.port))
+    yield from ("--distributed-executor-backend", "mp")  # the one that needs no Ray between the pods
 
 
 def only_model(options: Options) -> ModelArgument:
@@ -113,11 +141,14 @@ def _engine_words(args: Mapping[str, str]) -> Iterator[str]:
             yield f"--{name}={value}"
 
 
-def build_environment(environ: Mapping[str, str], *, cores: int | None = None) -> dict[str, str]:
+def build_environment(
+    environ: Mapping[str, str], *, cores: int | None = None, address: str | None = None
+) -> dict[str, str]:
     """The server's environment: nothing is fetched or reported, and all that is compiled lies in one cache.
 
     `cores` is how many a vLLM that computes on the CPU may use, None for one on GPUs. By itself it takes every core of
     the machine and binds a thread to each, whatever the container's limit is and whoever else runs there.
+    `address` is this pod's own, under which the others of its group reach it; None where there are none.
     Who has set a variable keeps it, but for those that let vLLM out into the network.
     """
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp", ".cache"))  # noqa: S108
@@ -145,7 +176,8 @@ def build_environment(environ: Mapping[str, str], *, cores: int | None = None) -
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(round(KEEPALIVE_SECONDS)),
     }
     on_cpu = {} if cores is None else {"OMP_NUM_THREADS": str(cores), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    return {**ours, **on_cpu, **{name: str(path) for name, path in written.items()}, **environ, **silent}
+    in_group = {} if address is None else {"VLLM_HOST_IP": address}
+    return {**ours, **on_cpu, **in_group, **{name: str(path) for name, path in written.items()}, **environ, **silent}
 
 
 def computes_on_cpu(versions: Mapping[str, str]) -> bool:

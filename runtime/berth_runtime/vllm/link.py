@@ -12,10 +12,11 @@ from typing import Final, Self, cast
 
 
 class Word(StrEnum):
-    """What is said. The supervisor says DRAIN and END, the middleware the others."""
+    """What is said. The supervisor says DRAIN, END and LOST, the middleware the others."""
 
     DRAIN = "drain"  # take nothing new
     END = "end"  # time is up: end what is left, and say so to its clients
+    LOST = "lost"  # the engine's part in another pod is gone: tell clients, and say DIED
     READY = "ready"  # the model has answered once
     DRAINED = "drained"  # nothing is on its way any more, after DRAIN
     DIED = "died"  # the engine is gone; clients have been told

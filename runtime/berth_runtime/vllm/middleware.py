@@ -159,6 +159,9 @@ class Front:
     async def _watch_engine(self, app: Any) -> None:
         while not has_died(app):  # noqa: ASYNC110 - vLLM has a flag, and no event
             await asyncio.sleep(LOOK_SECONDS)
+        await self._die()
+
+    async def _die(self) -> None:
         self._model.has_died()
         self._end_all(engine_died(self._settings.name))
         self._drain.begin()
@@ -171,6 +174,8 @@ class Front:
             self._start(self._say_when_drained())
         elif word is Word.END:
             self._end_all(SHUTTING_DOWN)
+        elif word is Word.LOST:
+            self._start(self._die())
 
     async def _say_when_drained(self) -> None:
         await self._drain.wait()

@@ -152,7 +152,12 @@ CONTROL = {"kopf", "grpc", "google.protobuf", "envoy", "click", "rich", "onnx", 
             (PRUNED | CONTROL | {"xllamacpp", "onnxruntime", "ai_edge_litert"}) - {"huggingface_hub", "tqdm"},
         ),
         (
-            ("berth_runtime.__main__", "berth_runtime.vllm.middleware", "berth_runtime.vllm.guardian"),
+            (
+                "berth_runtime.__main__",
+                "berth_runtime.vllm.middleware",
+                "berth_runtime.vllm.guardian",
+                "berth_runtime.vllm.headless",
+            ),
             PRUNED | CONTROL | {"xllamacpp", "onnxruntime", "oras", "vllm"},
         ),
         (

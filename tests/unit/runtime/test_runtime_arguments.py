@@ -1,10 +1,13 @@
 """The command line: names made from paths, mistakes said before anything starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from model_builders import a_model, an_artifact
 
-from berth_api.artifact import EngineType, Task
+from berth_api.artifact import EngineType, Format, Task
+from berth_api.launch import GROUP_PORT, build_launch, member_argv
 from berth_runtime.arguments import DraftArgument, ModelArgument, name_of, parse_arguments, parse_model
 
 
@@ -49,6 +52,16 @@ def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
     assert options.chat_template == "{{ messages }}"
 
 
+def test_what_a_launch_writes_for_a_group_is_understood() -> None:
+    accelerator = {"memory": "80Gi", "count": 4, "nodes": 3}
+    model = a_model("qwen", engine={"type": "VLLM"}, accelerator=accelerator)
+    launch = build_launch(model, an_artifact(Format.SAFETENSORS, Task.CHAT), model_path="/models/model", port=8000)
+    head, member = (parse_arguments(argv[3:]) for argv in (launch.argv, member_argv(launch.argv, "qwen-head.ai.svc")))
+    assert (head.group_size, head.head, head.group_port) == (3, None, GROUP_PORT)
+    assert member == replace(head, head="qwen-head.ai.svc")
+    assert parse_arguments(["--model", "/x"]).group_size == 1
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -71,6 +84,11 @@ def test_what_a_launch_writes_is_understood(tmp_path: Path) -> None:
         ("--model /x --memory much", "`much` is no quantity; write a Kubernetes quantity, such as `4Gi`"),
         ("--model /x --memory 0", "0 is less than a byte"),
         ("--model /x --engine VLLM --memory 8Gi", "--engine-arg gpu-memory-utilization=SHARE"),
+        ("--model /x --engine VLLM --head h", "say of how many pods, all in all: --group-size N"),
+        ("--model /x --engine LlamaCpp --group-size 2", "--group-size is for VLLM"),
+        ("--model /x --group-size 2 --head h", "--group-size is for VLLM"),
+        ("--model /x --engine VLLM --group-size 1", "1 is less than 2"),
+        ("--model /x --engine VLLM --group-size 2 --group-port 99999", "99999 is no port"),
     ],
 )
 def test_a_mistake_ends_it_with_a_sentence(argv: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

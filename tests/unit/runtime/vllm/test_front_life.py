@@ -121,12 +121,16 @@ async def test_at_the_end_of_the_drain_streams_get_an_error_event_and_plain_requ
     assert b"[DONE]" not in heard.body
 
 
-async def test_an_engine_that_dies_ends_everything_and_is_told() -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another pod"])
+async def test_an_engine_that_dies_ends_everything_and_is_told(*, elsewhere: bool) -> None:
     async with a_front() as served:
         heard = Heard()
         streaming = asyncio.ensure_future(served.chat("hold=1", stream=True, heard=heard))
         await heard.begun.wait()
-        served.vllm.engine_client.errored = True
+        if elsewhere:
+            served.supervisor.say(Word.LOST)
+        else:
+            served.vllm.engine_client.errored = True
         await streaming
         assert json.loads(heard.events[-1])["error"]["code"] == "engine_died"
         assert not heard.ended

@@ -1,7 +1,6 @@
 """Process 1 around vLLM: how a drain goes, and that nothing of vLLM outlives it or hangs it."""
 
 import asyncio
-import signal
 import socket
 import sys
 import time
@@ -15,10 +14,16 @@ from runtime_server import python_path_with_support
 from safetensors_builders import safetensors
 
 from berth_api.artifact import Task
+from berth_api.errors import UnsupportedModel
 from berth_runtime.arguments import parse_arguments
+from berth_runtime.vllm import ending, process
 from berth_runtime.vllm import supervisor as module
+from berth_runtime.vllm.ending import Signals
 from berth_runtime.vllm.link import Link, Word
-from berth_runtime.vllm.supervisor import Supervisor, VllmProcess, listening_address, start, supervise
+from berth_runtime.vllm.preparation import listening_address
+from berth_runtime.vllm.process import VllmProcess
+from berth_runtime.vllm.run import supervise
+from berth_runtime.vllm.supervisor import Supervisor, start
 
 DEADLINE_SECONDS = 20.0
 
@@ -26,14 +31,14 @@ DEADLINE_SECONDS = 20.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CUT_SECONDS", 0.3)
-    monkeypatch.setattr(module, "STOP_SECONDS", 0.5)
-    monkeypatch.setattr(module, "DEFAULT_LOG", Path("/dev/null"))
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(ending, "DEFAULT_LOG", Path("/dev/null"))
 
 
 @asynccontextmanager
 async def watched(*orders: str, drain_seconds: float = 5.0) -> AsyncIterator[tuple[Supervisor, VllmProcess]]:
     options = parse_arguments(["--model", "qwen=/m", "--engine", "VLLM"])
-    supervisor = Supervisor(drain_seconds)
+    supervisor = Supervisor(drain_seconds, Signals())
     async with python_path_with_support():
         vllm = await start(["fake_vllm_child", *orders], options, Task.CHAT, supervisor)
         try:
@@ -53,7 +58,7 @@ async def end_of(supervisor: Supervisor, vllm: VllmProcess, *, told: bool = True
     running = asyncio.create_task(supervisor.run(vllm))
     if told:
         await asyncio.wait_for(supervisor._ready.wait(), DEADLINE_SECONDS)
-        supervisor.take_signal(signal.SIGTERM)
+        supervisor._told.set()
     return await asyncio.wait_for(running, DEADLINE_SECONDS)
 
 
@@ -90,7 +95,7 @@ async def test_nothing_of_vllm_survives_though_it_is_deaf() -> None:
 async def test_before_it_is_ready_there_is_nothing_to_drain() -> None:
     async with watched("drains", drain_seconds=60) as (supervisor, vllm):
         running = asyncio.create_task(supervisor.run(vllm))
-        supervisor.take_signal(signal.SIGTERM)
+        supervisor._told.set()
         assert await asyncio.wait_for(running, DEADLINE_SECONDS) == 0
         assert "heard" not in vllm.said
 
@@ -98,6 +103,32 @@ async def test_before_it_is_ready_there_is_nothing_to_drain() -> None:
 async def test_an_engine_that_died_ends_the_process_with_an_error() -> None:
     async with watched("ready", "dies", "deaf") as (supervisor, vllm):
         assert await end_of(supervisor, vllm, told=False) == 1
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["serving", "draining"])
+async def test_a_loss_is_told_to_clients_and_left_for_the_kubelet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_told: bool
+) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setattr(ending, "DEFAULT_LOG", log)
+    async with watched("ready", "loses") as (supervisor, vllm):
+        running = asyncio.create_task(supervisor.run(vllm))
+        await asyncio.wait_for(supervisor._ready.wait(), DEADLINE_SECONDS)
+        if is_told:
+            supervisor._told.set()
+            await said(vllm, "heard drain")
+        supervisor.lose("Member 1 is gone.")
+        supervisor.lose("Member 2 is gone.")
+        assert await asyncio.wait_for(running, DEADLINE_SECONDS) == 1
+        assert "heard lost" in vllm.said
+    assert log.read_text() == "Member 1 is gone."
+
+
+async def test_a_loss_before_it_is_ready_ends_it_without_a_word() -> None:
+    async with watched("loses") as (supervisor, vllm):
+        supervisor.lose("Member 1 is gone.")
+        assert await end_of(supervisor, vllm, told=False) == 1
+        assert "heard" not in vllm.said
 
 
 @pytest.mark.parametrize(("status", "ours"), [("3", 3), ("0", 1)])
@@ -108,7 +139,7 @@ async def test_a_vllm_that_ends_by_itself_is_a_failure_whatever_it_says(status: 
 
 async def test_why_it_did_not_start_is_left_for_the_kubelet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "termination-log"
-    monkeypatch.setattr(module, "DEFAULT_LOG", log)
+    monkeypatch.setattr(ending, "DEFAULT_LOG", log)
     async with watched("exit=1", "say=ERROR_01-02_10:20:30_[x.py:1]_torch.OutOfMemoryError:_CUDA") as (
         supervisor,
         vllm,
@@ -117,18 +148,19 @@ async def test_why_it_did_not_start_is_left_for_the_kubelet(tmp_path: Path, monk
     assert log.read_text().startswith("There is not enough memory on the GPU")
 
 
-async def test_a_second_signal_ends_at_once() -> None:
+async def test_a_second_signal_ends_at_once_and_the_first_does_not_whoever_else_said_so() -> None:
     code = """
-import asyncio, signal
-from berth_runtime.vllm.supervisor import Supervisor
-async def main():
-    supervisor = Supervisor(60)
-    supervisor.take_signal(signal.SIGTERM)
-    supervisor.take_signal(signal.SIGTERM)
-asyncio.run(main())
+import signal
+from berth_runtime.vllm.ending import Signals
+signals = Signals()
+signals.told.set()
+signals.take(signal.SIGTERM)
+print("the first", flush=True)
+signals.take(signal.SIGTERM)
 """
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-    assert await asyncio.wait_for(process.wait(), DEADLINE_SECONDS) == 143
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
+    assert (process.returncode, said) == (143, b"the first\n")
 
 
 async def test_all_of_vllm_ends_with_its_supervisor() -> None:
@@ -136,10 +168,11 @@ async def test_all_of_vllm_ends_with_its_supervisor() -> None:
 import asyncio, sys
 from berth_api.artifact import Task
 from berth_runtime.arguments import parse_arguments
+from berth_runtime.vllm.ending import Signals
 from berth_runtime.vllm.supervisor import Supervisor, start
 async def main():
     options = parse_arguments(["--model", "qwen=/m", "--engine", "VLLM"])
-    vllm = await start(["fake_vllm_child", "child", "deaf"], options, Task.CHAT, Supervisor(60))
+    vllm = await start(["fake_vllm_child", "child", "deaf"], options, Task.CHAT, Supervisor(60, Signals()))
     while not vllm.said:
         await asyncio.sleep(0.01)
     print(vllm.pid, vllm.said.split()[0], flush=True)
@@ -210,7 +243,7 @@ def test_it_listens_on_every_address() -> None:
 
 async def test_several_models_are_refused() -> None:
     options = parse_arguments(["--model", "a=/m", "--model", "b=/n", "--engine", "VLLM", "--task", "Chat"])
-    with pytest.raises(module.UnsupportedModel, match="one model, and 2 are given"):
+    with pytest.raises(UnsupportedModel, match="one model, and 2 are given"):
         await supervise(options)
 
 

@@ -12,9 +12,11 @@ from berth_runtime.vllm.arguments import (
     ADAPTERS_AT_ONCE,
     build_environment,
     computes_on_cpu,
+    find_headless,
     find_server,
     render_arguments,
 )
+from berth_runtime.vllm.group import Place
 from berth_runtime.vllm.settings import FrontSettings, read_settings, write_settings
 from berth_runtime.vllm.words import explain_end
 from berth_store.detect import DetectedAdapter
@@ -73,6 +75,29 @@ def test_arguments_are_flags_or_pairs() -> None:
     ]
 
 
+def in_group(rank: int, *words: str) -> list[str]:
+    place = Place(rank, 2, "10.0.0.7", 41000)
+    template = Path("/t")
+    return render_arguments(some_options(*words), task=Task.CHAT, host="::", template=template, place=place)
+
+
+def test_the_pods_of_a_group_differ_in_their_rank_and_the_head_has_the_server() -> None:
+    options = ("--context-length", "4096", "--engine-arg", "pipeline-parallel-size=2")
+    alone = rendered(*options, template=Path("/t"))
+    head, member = in_group(0, *options), in_group(1, *options)
+    assert [word for word in head if word not in alone] == [
+        *("--nnodes", "2", "--node-rank", "0", "--master-addr", "10.0.0.7", "--master-port", "41000"),
+        *("--distributed-executor-backend", "mp"),
+    ]
+    assert (after(head, "--node-rank"), after(member, "--node-rank")) == ("0", "1")
+    of_server = {"--host", "--port", "--middleware", "--chat-template", "--shutdown-timeout"}
+    assert of_server <= set(head)
+    assert not of_server & set(member)
+    assert "--headless" in member
+    assert "--headless" not in head
+    assert {"--max-model-len", "--load-format", "--pipeline-parallel-size=2"} <= set(member)
+
+
 def test_an_argument_of_nobodys_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="no argument 'trust-remote-code'"):
         rendered("--engine-arg", "trust-remote-code=true")
@@ -99,6 +124,21 @@ def test_the_server_is_the_newest_that_is_there(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.touch()
         assert find_server(folder) == module
+
+
+def test_a_member_is_started_where_vllm_knows_how(tmp_path: Path) -> None:
+    folder = tmp_path / "vllm"
+    with pytest.raises(UnsupportedModel, match="as a group of pods in no way"):
+        find_headless(folder)
+    (folder / "entrypoints/cli").mkdir(parents=True)
+    (folder / "entrypoints/cli/serve.py").touch()
+    assert find_headless(folder) == "berth_runtime.vllm.headless"
+
+
+def test_a_pod_of_a_group_is_reached_where_its_others_see_it() -> None:
+    assert build_environment({}, address="10.0.0.8")["VLLM_HOST_IP"] == "10.0.0.8"
+    assert build_environment({"VLLM_HOST_IP": "192.168.9.1"}, address="10.0.0.8")["VLLM_HOST_IP"] == "192.168.9.1"
+    assert "VLLM_HOST_IP" not in build_environment({})
 
 
 def test_nothing_is_fetched_or_reported_and_all_is_written_below_the_cache() -> None:
