@@ -6,10 +6,12 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import httpx2
 import tools
@@ -76,8 +78,14 @@ class VllmServer:
 
 
 @contextmanager
-def a_vllm(weights: Path, home: Path, *words: str, name: str = "smollm2") -> Iterator[VllmServer]:
-    """Start it on a free port; killed in the end if it still lives."""
+def a_vllm(
+    weights: Path,
+    home: Path,
+    *words: str,
+    name: str = "smollm2",
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[VllmServer]:
+    """Start it on a free port, with `environ` besides; killed in the end if it still lives."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [*(str(python()), "-m", "berth_runtime", "--engine", "VLLM", "--model", f"{name}={weights}")]
@@ -88,6 +96,7 @@ def a_vllm(weights: Path, home: Path, *words: str, name: str = "smollm2") -> Ite
         "HOME": str(home),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        **environ,
     }
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     server = VllmServer(process, f"http://127.0.0.1:{port}")
@@ -102,6 +111,26 @@ def a_vllm(weights: Path, home: Path, *words: str, name: str = "smollm2") -> Ite
         reader.join(5)
         if process.stderr is not None:
             process.stderr.close()
+
+
+def read_stream(server: VllmServer, into: dict[str, Any], **body: Any) -> threading.Thread:
+    """Read a stream beside; what came, and whether it ended as a body should."""
+
+    def read() -> None:
+        into["text"] = ""
+        try:
+            with httpx2.stream("POST", f"{server.base_url}/v1/chat/completions", json=body, timeout=120) as response:
+                into["status"] = response.status_code
+                for piece in response.iter_text():
+                    into["text"] += piece
+            into["ended"] = True
+        except httpx2.RemoteProtocolError:
+            into["ended"] = False
+        into["at"] = time.monotonic()
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
 
 
 def eventually(is_so: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> float:

@@ -16,6 +16,7 @@ from berth_api.artifact import Artifact, EngineType, Format, Task
 from berth_api.launch import build_launch
 from berth_runtime.arguments import parse_arguments
 from berth_runtime.vllm.arguments import render_arguments
+from berth_runtime.vllm.group import Place
 from berth_store.detect import DetectedAdapter
 
 pytestmark = [pytest.mark.vllm, pytest.mark.needs("vllm"), pytest.mark.timeout(600)]
@@ -41,6 +42,7 @@ MODELS: tuple[dict[str, Any], ...] = (
     {"accelerator": {"memory": "24Gi"}},
     {"accelerator": {"memory": "80Gi", "count": 4}},
     {"accelerator": {"memory": "80Gi", "count": 8}, "context_length": 131072},
+    {"accelerator": {"memory": "80Gi", "count": 4, "nodes": 2}},
     {"engine": {"args": ["enable-auto-tool-choice", "tool-call-parser=hermes"]}},
     {"engine": {"args": ["reasoning-parser=qwen3"]}},
     {"engine": {"args": ["quantization=fp8", "kv-cache-dtype=fp8"]}},
@@ -78,12 +80,12 @@ def samples(name: str) -> list[str]:
     return [SAMPLES.get(name, "16")]
 
 
-def rendered(spec: dict[str, Any]) -> list[str]:
+def rendered(spec: dict[str, Any], place: Place | None = None) -> list[str]:
     """The words for vLLM, of a Model: by way of the pod's command, as in a cluster."""
     model = a_model("qwen", **{**spec, "engine": {"type": "VLLM", **spec.get("engine", {})}})
     launch = build_launch(model, an_artifact(Format.SAFETENSORS, Task.CHAT), model_path="/models/model", port=8000)
     options = parse_arguments(launch.argv[3:])
-    return render_arguments(options, task=options.task, host="::", template=None)
+    return render_arguments(options, task=options.task, host="::", template=None, place=place)
 
 
 def test_vllm_takes_all_that_comes_out_of_our_tables() -> None:
@@ -105,6 +107,19 @@ def test_vllm_takes_all_that_comes_out_of_our_tables() -> None:
     assert first["served_model_name"] == "['qwen']"
     assert first["load_format"] == "'safetensors'"
     assert set(_OWN) | {"task"} == set(FIELDS[EngineType.VLLM])
+
+
+def test_vllm_takes_the_words_of_a_group() -> None:
+    spec = {"accelerator": {"memory": "80Gi", "count": 4, "nodes": 2}, "parallel_sequences": 16}
+    head, member = parse([rendered(spec, Place(rank, 2, "fd00::7", 41000)) for rank in (0, 1)])
+    for rank, answer in enumerate((head, member)):
+        assert "error" not in answer, answer
+        found = answer["parsed"]
+        assert (found["nnodes"], found["node_rank"], found["master_port"]) == ("2", str(rank), "41000")
+        assert (found["master_addr"], found["distributed_executor_backend"]) == ("'fd00::7'", "'mp'")
+        assert (found["tensor_parallel_size"], found["pipeline_parallel_size"]) == ("4", "2")
+        assert (found["max_num_seqs"], found["load_format"]) == ("16", "'safetensors'")
+        assert found["headless"] == str(rank > 0)
 
 
 def test_vllm_takes_adapters_and_reads_their_names() -> None:
@@ -129,5 +144,6 @@ _OWN = {
     "max-model-len": "4096",
     "max-num-seqs": "8",
     "runner": "pooling",
+    "pipeline-parallel-size": "2",
     "tensor-parallel-size": "2",
 }

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from vllm_process import VllmServer, a_vllm, eventually
+from vllm_process import VllmServer, a_vllm, eventually, read_stream
 
 pytestmark = [pytest.mark.vllm, pytest.mark.needs("vllm", "smollm2"), pytest.mark.timeout(1800)]
 
@@ -43,26 +42,6 @@ def client(server: VllmServer) -> openai.OpenAI:
 def chat(server: VllmServer, headers: dict[str, str] | None = None, **body: Any) -> httpx2.Response:
     known = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, **body}
     return httpx2.post(f"{server.base_url}/v1/chat/completions", json=known, headers=headers, timeout=120)
-
-
-def stream(server: VllmServer, into: dict[str, Any], **body: Any) -> threading.Thread:
-    """Read a stream beside; what came, and whether it ended as a body should."""
-
-    def read() -> None:
-        into["text"] = ""
-        try:
-            with httpx2.stream("POST", f"{server.base_url}/v1/chat/completions", json=body, timeout=120) as response:
-                into["status"] = response.status_code
-                for piece in response.iter_text():
-                    into["text"] += piece
-            into["ended"] = True
-        except httpx2.RemoteProtocolError:
-            into["ended"] = False
-        into["at"] = time.monotonic()
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_it_was_ready_only_after_a_token(server: VllmServer) -> None:
@@ -195,7 +174,7 @@ def test_a_client_that_leaves_frees_its_place(server: VllmServer) -> None:
 def test_an_engine_that_is_killed_ends_the_process(server: VllmServer) -> None:
     """The last one on this server."""
     into: dict[str, Any] = {}
-    thread = stream(server, into, **LONG)
+    thread = read_stream(server, into, **LONG)
     eventually(lambda: "data:" in into.get("text", ""))
     children = server.children()
     core = next(pid for pid, line in children.items() if "EngineCore" in line or "spawn_main" in line)
@@ -217,7 +196,7 @@ def test_a_drain_lets_a_stream_finish_and_ends_another(weights: Path, tmp_path: 
         server.wait_ready()
         short: dict[str, Any] = {}
         endless: dict[str, Any] = {}
-        threads = [stream(server, endless, **ENDLESS), stream(server, short, **{**LONG, "max_tokens": 8})]
+        threads = [read_stream(server, endless, **ENDLESS), read_stream(server, short, **{**LONG, "max_tokens": 8})]
         eventually(lambda: all("data:" in each.get("text", "") for each in (short, endless)))
         told = server.terminate()
         noticed = eventually(lambda: server.get("/health/ready").status_code == 503, DRAIN_SECONDS - 1)
