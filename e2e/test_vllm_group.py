@@ -65,7 +65,7 @@ def served(
     berth("package", str(weights), "--tag", artifact, environment=environment)
     berth("push", artifact, environment=environment)
     apply(a_namespace(NAMESPACE))
-    args = ["dtype=float32", "enforce-eager", f"kv-cache-memory-bytes={256 << 20}"]
+    args = ["dtype=float32", f"kv-cache-memory-bytes={256 << 20}"]
     model = a_model(
         NAME,
         NAMESPACE,
@@ -76,6 +76,7 @@ def served(
         parallelSequences=4,
         rollout={"drainTimeout": DRAIN_TIMEOUT},
         resources={"requests": {"cpu": "100m"}},
+        pod={"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},  # both pods compute on the cores of one machine
     )
     starts = Starts(objects, NAMESPACE)
     apply(model)
