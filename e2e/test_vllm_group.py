@@ -65,6 +65,7 @@ def served(
     berth("package", str(weights), "--tag", artifact, environment=environment)
     berth("push", artifact, environment=environment)
     apply(a_namespace(NAMESPACE))
+    # No `enforce-eager`: with it, a vLLM of several stages fails on processors.
     args = ["dtype=float32", f"kv-cache-memory-bytes={256 << 20}"]
     model = a_model(
         NAME,

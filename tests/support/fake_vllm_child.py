@@ -5,6 +5,7 @@ drains          say DRAINED on DRAIN
 ends            say DRAINED on END
 loses           say DIED on LOST
 dies            say DIED at once, and go on
+gives-up        say that the engine failed to start, and go on
 deaf            ignore SIGTERM
 child           start a process that ignores SIGTERM too; its pid is the first line that is said
 exit=3          end with that status at once; `say=…` is written before, with underscores for blanks
@@ -47,6 +48,8 @@ async def main() -> None:
     if "ready" in orders:
         link.say(Word.READY)
         print("is ready", flush=True)
+    if "gives-up" in orders:
+        print("(EngineCore pid=7) ERROR EngineCore failed to start.\nRuntimeError: no compiler", flush=True)
     if "dies" in orders:
         link.say(Word.DIED)
     await asyncio.sleep(60)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from berth_runtime.vllm.link import Link, Word
+from berth_runtime.vllm.words import GAVE_UP
 
 STOP_SECONDS: Final = 5.0
 """For vLLM to end by itself; then it is killed. Together with the cut less than what a pod has after its drain."""
@@ -31,6 +32,8 @@ class VllmProcess:
         self._process = process
         self._guardian = guardian
         self._said = bytearray()
+        self.gave_up = asyncio.Event()
+        """Set once it says that its engine will not come."""
         self._ended = asyncio.create_task(self._watch())
 
     @property
@@ -86,6 +89,8 @@ class VllmProcess:
         while data := await pipe.read(_KEPT_BYTES):
             self._said += data
             del self._said[:-_KEPT_BYTES]
+            if not self.gave_up.is_set() and GAVE_UP in self._said:
+                self.gave_up.set()
             sys.stderr.buffer.write(data)
             sys.stderr.buffer.flush()
 

@@ -28,6 +28,8 @@ from berth_runtime.vllm.words import explain_end
 
 CUT_SECONDS: Final = 2.0
 """For error events to reach their clients."""
+GIVE_UP_SECONDS: Final = 20.0
+"""For a vLLM whose engine failed to start to say why and end; then it is ended."""
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,9 @@ class Supervisor:
     async def watch(self, vllm: VllmProcess) -> None:
         """Until it ends, or is to be stopped: then all requests have ended, or their time has."""
         end = asyncio.create_task(vllm.wait())
-        await wait_first(end, self._told, self._died, self._lost)
+        await wait_first(end, self._told, self._died, self._lost, vllm.gave_up)
+        if vllm.gave_up.is_set():
+            await wait_first(end, self._told, seconds=GIVE_UP_SECONDS)
         self._has_failed = not self._told.is_set()
         if not self._has_failed:
             await self._drain(vllm, end)

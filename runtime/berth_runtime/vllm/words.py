@@ -41,6 +41,9 @@ RULES: Final[Sequence[Rule]] = (
         "vLLM does not take the model or its settings: {0}",
     ),
 )
+GAVE_UP: Final = b"EngineCore failed to start"
+"""What vLLM says when its engine will never come. It ends then as a rule, but may wait for a part of it for ever."""
+
 # vLLM begins each line with a level, a date and the place in its source.
 _PREFIX: Final = re.compile(
     r"\x1b\[[0-9;]*m|\([\w ]+pid=\d+\) |\b(?:INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:]+ \[\S+\] "

@@ -105,6 +105,16 @@ async def test_an_engine_that_died_ends_the_process_with_an_error() -> None:
         assert await end_of(supervisor, vllm, told=False) == 1
 
 
+async def test_a_vllm_that_waits_for_an_engine_which_failed_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(ending, "DEFAULT_LOG", tmp_path / "termination-log")
+    async with watched("gives-up", "deaf") as (supervisor, vllm):
+        assert await end_of(supervisor, vllm, told=False) == 1
+    assert "no compiler" in (tmp_path / "termination-log").read_text()
+
+
 @pytest.mark.parametrize("is_told", [False, True], ids=["serving", "draining"])
 async def test_a_loss_is_told_to_clients_and_left_for_the_kubelet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_told: bool
