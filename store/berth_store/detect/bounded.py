@@ -77,10 +77,10 @@ def detect_adapter_bounded(path: Path) -> DetectedAdapter:
 
 
 def detect_either_bounded(
-    path: Path, *, task: Task = Task.AUTO, own_template: bool = False
+    path: Path, *, task: Task = Task.AUTO, own_template: bool = False, pickles: bool = False
 ) -> DetectedModel | DetectedAdapter:
     """The model at `path`, or the adapter where there is no model."""
-    answer = _ask(path, Wish(task, own_template=own_template, sought=Sought.EITHER))
+    answer = _ask(path, Wish(task, own_template=own_template, sought=Sought.EITHER, pickles=pickles))
     return answer.adapter or model_in(answer, path)
 
 

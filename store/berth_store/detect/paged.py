@@ -1,7 +1,7 @@
 """`detect_paged`: detection of files that are not all there, in the bounded child, supplied with what it reads.
 
-The resolver calls it. The child reads headers only, so of a large file a small part is asked for, and the caller
-decides where it comes from.
+The resolver and `berth_store.inspection` call it. The child reads headers only, so of a large file a small part is
+asked for, and the caller decides where it comes from.
 """
 
 import asyncio
@@ -54,6 +54,15 @@ async def detect_adapter_paged(path: Path, supply: AsyncSupply) -> DetectedAdapt
     """What `detect_adapter` says of such a `path`."""
     wish = Wish(sought=Sought.ADAPTER)
     return adapter_in(await _ask(path, wish, supply, DEFAULT_TIMEOUT_SECONDS), path)
+
+
+async def detect_either_paged(
+    path: Path, supply: AsyncSupply, *, pickles: bool = False
+) -> DetectedModel | DetectedAdapter:
+    """The model at such a `path`, or the adapter where there is no model."""
+    wish = Wish(sought=Sought.EITHER, pickles=pickles)
+    answer = await _ask(path, wish, supply, DEFAULT_TIMEOUT_SECONDS)
+    return answer.adapter or model_in(answer, path)
 
 
 async def _ask(path: Path, wish: Wish, supply: AsyncSupply, timeout_seconds: float) -> Answer:

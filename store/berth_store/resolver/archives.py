@@ -194,13 +194,13 @@ class PackedMember:
             )
 
 
-def check_packed(layers: tuple[ArchiveLayer, ...], origin: str) -> None:
+def check_packed(layers: tuple[ArchiveLayer, ...], origin: str, most_bytes: int) -> None:
     """Refuse to stream more than is sensible to know what something is."""
     packed_bytes = sum(layer.descriptor.size for layer in layers if layer.codec is not Codec.NONE)
-    if packed_bytes > MOST_PACKED_BYTES:
+    if packed_bytes > most_bytes:
         raise UnsupportedModel(
             f"{origin}: its {packed_bytes:,} bytes are compressed archives, so all of them would have to be fetched to "
-            f"know what they hold, and at most {MOST_PACKED_BYTES:,} are; {REMEDY}"
+            f"know what they hold, and at most {most_bytes:,} are; {REMEDY}"
         )
 
 

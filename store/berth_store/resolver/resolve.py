@@ -12,11 +12,12 @@ from berth_store.detect.paged import detect_adapter_paged, detect_paged
 from berth_store.digest import Digest
 from berth_store.errors import DigestMismatch
 from berth_store.registries import RegistryConfig
+from berth_store.resolver.look import in_words_of, look
 from berth_store.resolver.scratch import Scratch
 from berth_store.signing.demand import Demand
 from berth_store.sources.address import Address, Name
 from berth_store.sources.identity import listed_digest
-from berth_store.sources.opened import open_source, select
+from berth_store.sources.opened import open_source
 from berth_store.sources.protocol import Gathered, ListedFile, Listing
 from berth_store.transport import Transport
 
@@ -62,9 +63,8 @@ async def resolve(
         listing = await source.list_files()
         there = Scratch(scratch, source, str(name), registries)
         inside = await there.look_into(listing.manifest) if listing.manifest else ()
-        selection = select(name, (*listing.files, *inside))
-        files = await there.prepare(selection.files)
-        signer = await _signer(name, Gathered(source, listing, inside, _digests(files, inside)), demand, registries)
+        looked = await look(name, listing, inside, there)
+        signer = await _signer(name, Gathered(source, listing, inside, looked.digests), demand, registries)
         try:
             found: DetectedModel | DetectedAdapter
             if adapter:
@@ -75,16 +75,16 @@ async def resolve(
                     there.view, there.supply, task=task, formats=formats, own_template=own_template, pickles=pickles
                 )
         except UnsupportedModel as error:
-            raise type(error)(_named(str(error), there.view, name)) from error
-    # An archive is fetched and unpacked whole, whatever is taken of it, and what it holds lies beside it.
-    whole = len(files) == len(listing.files) + len(inside)
-    further_bytes = listing.further_bytes if whole or inside else 0
-    size_bytes = sum(file.size for file in {*files, *inside}) + further_bytes
-    facts = {"digest": held_to(name, listing, files), "size_bytes": size_bytes, "signer": signer or None}
+            raise type(error)(in_words_of(name, str(error), there.view)) from error
+    facts = {
+        "digest": held_to(name, listing, looked.files),
+        "size_bytes": looked.size_bytes,
+        "signer": signer or None,
+    }
     return Resolution(
         artifact=found.artifact.model_copy(update=facts),
         weights=str(found.weights[0].relative_to(there.view)),
-        notes=(*(_named(note, there.view, name) for note in found.notes), *selection.notes),
+        notes=(*(in_words_of(name, note, there.view) for note in found.notes), *looked.notes),
         revision=listing.revision,
     )
 
@@ -95,12 +95,6 @@ async def _signer(name: Name, there: Gathered, demand: Demand | None, registries
     from berth_store.signing.judge import Judge  # noqa: PLC0415 - it takes the library for keys with it
 
     return await Judge(demand).foresee(there, str(name), registries)
-
-
-def _digests(files: Sequence[ListedFile], inside: Sequence[ListedFile]) -> dict[str, Digest | None]:
-    """The digests that are known; of what lies in archives they are made up here."""
-    packed = frozenset(inside)
-    return {file.path: None if file in packed else file.digest for file in files}
 
 
 def held_to(name: Name, listing: Listing, files: Sequence[ListedFile]) -> Digest:
@@ -121,8 +115,3 @@ def held_to(name: Name, listing: Listing, files: Sequence[ListedFile]) -> Digest
             "ask whoever changed them"
         )
     return pinned
-
-
-def _named(text: str, view: Path, name: Name) -> str:
-    """The sentence with the artifact's name in place of the folder that it was looked at in."""
-    return text.replace(str(view), str(name))

@@ -23,7 +23,7 @@ from berth_store.fetch import git_digest_of
 from berth_store.manifest import Manifest
 from berth_store.ranges import Range
 from berth_store.registries import RegistryConfig
-from berth_store.resolver.archives import PackedArchive, PlainArchive, check_packed
+from berth_store.resolver.archives import MOST_PACKED_BYTES, PackedArchive, PlainArchive, check_packed
 from berth_store.resolver.sparse_blob import SparseBlob
 from berth_store.sources.oci import archive_file, list_inside
 from berth_store.sources.protocol import ListedFile, Source, key_of
@@ -47,13 +47,25 @@ class Stretches(Protocol):
 
 
 class Scratch:
-    """Sparse blobs in `root`, laid out as in a store, and the `view` of them. `origin` names the source in messages."""
+    """Sparse blobs in `root`, laid out as in a store, and the `view` of them. `origin` names the source in messages.
 
-    def __init__(self, root: Path, source: Source, origin: str, config: RegistryConfig) -> None:
+    Compressed archives, which have to be streamed, are looked into up to `most_packed_bytes` together.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        source: Source,
+        origin: str,
+        config: RegistryConfig,
+        *,
+        most_packed_bytes: int = MOST_PACKED_BYTES,
+    ) -> None:
         self.view = root / "views" / "model"
         self._source = source
         self._origin = origin
         self._config = config
+        self._most_packed_bytes = most_packed_bytes
         self._slots = asyncio.Semaphore(config.connections)
         self._left_bytes = MOST_BYTES
         self._folder = root / "blobs" / "sha256"
@@ -65,7 +77,7 @@ class Scratch:
         which are made up.
         """
         archives = archive_layers(manifest)
-        check_packed(archives, self._origin)
+        check_packed(archives, self._origin, self._most_packed_bytes)
         self._make_folder()
         for scope in scopes(manifest):
             inventories = [await self._list(layer, scope) for layer in archives]

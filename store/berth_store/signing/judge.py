@@ -20,6 +20,7 @@ from berth_store.signing.attached import fetch_attached
 from berth_store.signing.bundle import MAX_BUNDLE_BYTES, MAX_SIGNATURES, SIGNATURE_NAME
 from berth_store.signing.check import check_signatures, covering
 from berth_store.signing.demand import Demand
+from berth_store.signing.found import fetch_signatures, read_own
 from berth_store.signing.kept import keep, read_kept
 from berth_store.signing.policies import build_policy
 from berth_store.small import fetch_small
@@ -46,7 +47,7 @@ class Judge:
         """
         manifest = store.manifest(artifact)
         files = _by_name(plan_view(manifest, origin, unpack(store, manifest, origin)))
-        signatures = [*read_kept(store, artifact), *(_read_own(store, files) if is_whole else [])]
+        signatures = [*read_kept(store, artifact), *(read_own(store, files) if is_whole else [])]
         return self._check(signatures, files, origin, files if is_whole else None)
 
     def signer_of(self, store: "Store", name: Name, artifact: Digest) -> str:
@@ -83,14 +84,17 @@ class Judge:
     ) -> None:
         """Judge a whole artifact whose blobs are there, and keep its signatures for whoever judges next."""
         files = _by_name(links)
-        found = [*signatures, *_read_own(store, files)]
+        found = [*signatures, *read_own(store, files)]
         self._check(found, files, origin, files)
         keep(store, artifact, covering(found[:MAX_SIGNATURES], files))
 
     async def admit_gathered(self, store: "Store", there: Gathered, origin: str, config: RegistryConfig) -> list[bytes]:
         """Judge files of a source whose digests are known; the signatures to be kept with them."""
         inside = {file.path: file.digest for file in there.inside if file.digest is not None}
-        found = [*await _find(there, config), *await in_thread(_read_own, store, inside)]
+        found = [
+            *await fetch_signatures(there.source, there.listing, config),
+            *await in_thread(read_own, store, inside),
+        ]
         self._check(found, there.digests, origin, there.names)
         return covering(found[:MAX_SIGNATURES], there.names)
 
@@ -99,7 +103,7 @@ class Judge:
 
         That is where a signature lies in an archive. Whoever fetches the files judges again.
         """
-        found = await _find(there, config)
+        found = await fetch_signatures(there.source, there.listing, config)
         try:
             return self._check(found, there.digests, origin, there.names)
         except (SignatureMissing, SignatureInvalid):
@@ -117,20 +121,5 @@ class Judge:
         return check_signatures(self._policy, signatures, files, origin, listed=listed)
 
 
-async def _find(there: Gathered, config: RegistryConfig) -> list[bytes]:
-    """The signatures of a source's files: the one among them, and those that are attached. Raises SourceError."""
-    own = [file for file in there.listing.files if file.path == SIGNATURE_NAME and file.size <= MAX_BUNDLE_BYTES]
-    found = [await fetch_small(there.source.open(file), file.size, config, asyncio.Semaphore(1)) for file in own]
-    return [*found, *await there.source.read_attached(there.listing)]
-
-
 def _by_name(links: Iterable[Link]) -> dict[str, Digest]:
     return {str(link.name): link.digest for link in links}
-
-
-def _read_own(store: "Store", files: Mapping[str, Digest]) -> list[bytes]:
-    """The signature among an artifact's own files, if it has one."""
-    digest = files.get(SIGNATURE_NAME)
-    if digest is None or store.blob_path(digest).stat().st_size > MAX_BUNDLE_BYTES:
-        return []
-    return [store.read_blob(digest, MAX_BUNDLE_BYTES)]

@@ -48,7 +48,7 @@ class KeyPolicy:
     def signer_of(self, bundle: Bundle) -> str:
         """See `Policy`."""
         if bundle.certificates:
-            raise UnusableSignatureError(f"it is signed by {_claimed(bundle)}", rank=1)
+            raise UnusableSignatureError(f"it is signed by {claimed_signer(bundle)}", rank=1)
         if bundle.hint and bundle.hint != fingerprint(self.key):
             raise UnusableSignatureError(f"it is signed by {key_name(bundle.hint)}", rank=1)
         if not has_signed(self.key, bundle):
@@ -75,7 +75,7 @@ class AuthorityPolicy:
     def signer_of(self, bundle: Bundle) -> str:
         """See `Policy`."""
         if not bundle.certificates or bundle.is_keyless:
-            raise UnusableSignatureError(f"it is signed by {_claimed(bundle)}", rank=1)
+            raise UnusableSignatureError(f"it is signed by {claimed_signer(bundle)}", rank=1)
         chain = parse_chain(bundle.certificates)
         if not has_signed(check_chain(chain, self.authorities, self.now()), bundle):
             raise UnusableSignatureError(f"the signature is not of {describe(chain[0])}: {_FORGED}", rank=1)
@@ -117,7 +117,7 @@ def read_pem(path: Path, field_name: str) -> bytes:
     return content
 
 
-def _claimed(bundle: Bundle) -> str:
+def claimed_signer(bundle: Bundle) -> str:
     """Whom an unproven bundle names."""
     if not bundle.certificates:
         return key_name(bundle.hint)

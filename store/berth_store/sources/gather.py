@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_store import mediatypes
-from berth_store.digest import Digest
+from berth_store.digest import Digest, digest_of
 from berth_store.durable import writing
 from berth_store.errors import DigestMismatch
 from berth_store.fetch import Fetcher, Wanted
@@ -139,13 +139,21 @@ def _keep(
     digests: Mapping[str, Digest],
     signatures: Sequence[bytes] = (),
 ) -> Digest:
-    layers = [_layer(file.path, file.size, digests[file.path]) for file in files]
-    config = store.write_blob(_config(files, layers)).model_copy(update={"media_type": mediatypes.CONFIG_V02})
-    written = store.write_blob(build_manifest(config=config, layers=layers))
+    config, manifest = build_gathered(files, digests)
+    store.write_blob(config)
+    written = store.write_blob(manifest)
     if signatures:
         keep(store, written.digest, signatures)
     store.tag(address, written.digest)
     return written.digest
+
+
+def build_gathered(files: Sequence[ListedFile], digests: Mapping[str, Digest]) -> tuple[bytes, bytes]:
+    """Config and manifest of files whose `digests` by path are known: the artifact that the store has of them."""
+    layers = [_layer(file.path, file.size, digests[file.path]) for file in files]
+    config = _config(files, layers)
+    described = Descriptor(media_type=mediatypes.CONFIG_V02, digest=digest_of(config), size=len(config))
+    return config, build_manifest(config=described, layers=layers)
 
 
 def _check_pin(address: Address, files: Sequence[ListedFile], digests: Mapping[str, Digest]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from berth_store.archive.inventory import File
 from berth_store.archive.kinds import ArchiveLayer, archive_layers
+from berth_store.digest import Digest
 from berth_store.manifest import Manifest
 from berth_store.model_manifest import fetch_model_manifest
 from berth_store.reference import Reference
@@ -29,8 +30,7 @@ class RegistrySource:
     async def list_files(self) -> Listing:
         """The artifact's files; the digest is that of its manifest."""
         fetched, manifest = await fetch_model_manifest(self._registry, self._reference)
-        further_bytes = manifest.config.size + sum(layer.descriptor.size for layer in archive_layers(manifest))
-        return Listing(list_layers(manifest), digest=fetched.digest, further_bytes=further_bytes, manifest=manifest)
+        return list_artifact(manifest, fetched.digest)
 
     def open(self, file: ListedFile) -> BlobSource:
         """The layer of a file."""
@@ -43,6 +43,12 @@ class RegistrySource:
         return await fetch_attached(self._registry, self._reference, listing.digest)
 
 
+def list_artifact(manifest: Manifest, digest: Digest) -> Listing:
+    """What an artifact holds, wherever it lies."""
+    further_bytes = manifest.config.size + sum(layer.descriptor.size for layer in archive_layers(manifest))
+    return Listing(list_layers(manifest), digest=digest, further_bytes=further_bytes, manifest=manifest)
+
+
 def list_layers(manifest: Manifest) -> tuple[ListedFile, ...]:
     """The layers of an artifact that are files, in the order of its manifest."""
     names = zip(layer_names(manifest), file_layers(manifest), strict=True)
@@ -52,6 +58,11 @@ def list_layers(manifest: Manifest) -> tuple[ListedFile, ...]:
 def list_inside(files: Iterable[File]) -> tuple[ListedFile, ...]:
     """The files of its archives."""
     return tuple(ListedFile(file.name, file.size, digest=file.digest) for file in files)
+
+
+def config_file(manifest: Manifest) -> ListedFile:
+    """The config blob, to open."""
+    return ListedFile("config", manifest.config.size, digest=manifest.config.digest)
 
 
 def archive_file(layer: ArchiveLayer) -> ListedFile:
