@@ -20,6 +20,7 @@ ANNOTATION_FILEPATH = "org.cncf.model.filepath"
 # ModelPack's own name for it before it moved to the CNCF.
 _ANNOTATION_FILEPATH_CNAI = "org.cnai.model.filepath"
 NAME_ANNOTATIONS = (ANNOTATION_FILEPATH, _ANNOTATION_FILEPATH_CNAI, ANNOTATION_TITLE)
+ANNOTATION_LICENSES = "org.opencontainers.image.licenses"
 ANNOTATION_UNPACK: str = oras.defaults.annotation_unpack
 
 # v0.1 is for GGUF, whose files lie side by side; v0.2 keeps the folders of a model directory.

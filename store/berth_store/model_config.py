@@ -1,7 +1,7 @@
 """The config blob of a model artifact, which tells of the weights: written and read in Docker's form and ModelPack's.
 
-Pure. `berth_store.package` builds one; `Store.list` reads them. What is read here is for people only: an engine is
-chosen by what detection finds in the files themselves.
+Pure. `berth_store.package` builds one; `Store.list` and `berth_store.inspection` read them. What is read here is for
+people only: an engine is chosen by what detection finds in the files themselves.
 """
 
 import json
@@ -13,6 +13,7 @@ from datetime import datetime
 from berth_api.artifact import Artifact, Format, Task
 from berth_store.digest import Digest
 from berth_store.manifest import canonical_json
+from berth_store.mediatypes import ANNOTATION_LICENSES
 
 # Docker's names for the formats; it knows neither ONNX nor TFLite, whose names here are ours.
 _FORMAT_NAMES = {
@@ -33,6 +34,7 @@ _MODALITIES = {
     Task.OBJECT_DETECTION: (["image"], ["other"]),
     Task.TEXT_RECOGNITION: (["image"], ["text"]),
 }
+_MAX_LICENSES = 16
 _FORMATS = {name: known for known, name in _FORMAT_NAMES.items()}
 _COUNT = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([KMBT]?)\s*", re.IGNORECASE)
 _MAGNITUDES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -40,10 +42,11 @@ _MAGNITUDES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 @dataclass(frozen=True)
 class ConfigFacts:
-    """What a config blob says: the artifact as far as it is understood, and when it was made."""
+    """What a config blob says: the artifact as far as it is understood, when it was made, and under which licences."""
 
     artifact: Artifact | None
     created: datetime | None
+    licenses: tuple[str, ...] = ()
 
 
 def build_config(
@@ -106,10 +109,11 @@ def parse_config(content: bytes, *, digest: Digest, size_bytes: int) -> ConfigFa
         body = json.loads(content)
     except (ValueError, RecursionError):
         return ConfigFacts(None, None)
-    config, descriptor = _member(body, "config"), _member(body, "descriptor")
+    config = _member(body, "config")
     known = _FORMATS.get(str(config.get("format", "")).lower())
+    created, licenses = _moment(_member(body, "descriptor")) or _moment(body), _licenses(body)
     if known is None:
-        return ConfigFacts(None, _moment(descriptor))
+        return ConfigFacts(None, created, licenses)
     context = config.get("context_size")
     artifact = Artifact(
         format=known,
@@ -121,7 +125,7 @@ def parse_config(content: bytes, *, digest: Digest, size_bytes: int) -> ConfigFa
         context_length=context if isinstance(context, int) and context > 0 else None,
         size_bytes=size_bytes,
     )
-    return ConfigFacts(artifact, _moment(descriptor))
+    return ConfigFacts(artifact, created, licenses)
 
 
 def format_count(count: int) -> str:
@@ -156,11 +160,29 @@ def _text(config: Mapping[str, object], name: str) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
 
 
-def _moment(descriptor: Mapping[str, object]) -> datetime | None:
-    """Docker writes `created`, the CNCF `createdAt`; a time without a zone is not believed."""
-    text = descriptor.get("created") or descriptor.get("createdAt")
+def _licenses(body: object) -> tuple[str, ...]:
+    """ModelPack lists them; Docker repeats what a GGUF says; a Kitfile has one for the kit and one for its model; an
+    image's label is that of the OCI specification.
+    """
+    config = _member(body, "config")
+    listed = _member(body, "descriptor").get("licenses")
+    single = (
+        _text(_member(config, "gguf"), "general.license"),
+        *(_text(_member(body, part), "license") for part in ("package", "model")),
+        _text(_member(config, "Labels"), ANNOTATION_LICENSES),
+    )
+    named = [each[:200] for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    return tuple(dict.fromkeys(filter(None, (*named[:_MAX_LICENSES], *single))))
+
+
+def _moment(part: object) -> datetime | None:
+    """Docker writes `created`, also into an image's config, the CNCF `createdAt`; without a zone it is not believed."""
+    if not isinstance(part, dict):
+        return None
+    text = part.get("created") or part.get("createdAt")
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return moment if moment and moment.tzinfo else None
+    # Go, in which most of these tools are written, writes the year 1 for a time that nobody has set.
+    return moment if moment and moment.tzinfo and moment.year > 1 else None

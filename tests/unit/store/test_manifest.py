@@ -196,9 +196,11 @@ def test_a_config_in_the_cncf_form_is_understood() -> None:
         b'{"config": {"format": "tar"}}',
         b"[" * 9999,
         b'{"descriptor": {"created": "2025"}}',
+        b'{"created": "0001-01-01T00:00:00Z"}',
+        b'{"descriptor": {"licenses": {"MIT": 1}}, "package": {"license": 7}, "config": {"gguf": [], "Labels": "x"}}',
+        b'{"descriptor": {"licenses": [["MIT"], ""]}}',
     ],
 )
 def test_an_odd_config_says_nothing_and_harms_nobody(content: bytes) -> None:
     facts = parse_config(content, digest=Digest(DIGEST), size_bytes=1)
-    assert facts.artifact is None
-    assert facts.created is None
+    assert (facts.artifact, facts.created, facts.licenses) == (None, None, ())
