@@ -1,6 +1,7 @@
 """Arguments that several commands take."""
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -10,6 +11,14 @@ from berth_api.errors import BerthError
 from berth_store.local import Store
 from berth_store.reference import Reference
 from berth_store.sources.address import Address, Name, parse_name
+
+
+def choosing(name: Name, files: tuple[str, ...]) -> Name:
+    """The name of those of its files that match one of the patterns; the name itself where there are none."""
+    if not files:
+        return name
+    patterns = tuple(sorted(set(files)))
+    return Address(name, patterns, name.digest) if isinstance(name, Reference) else replace(name, files=patterns)
 
 
 class _StoredName:

@@ -24,6 +24,7 @@ COMMANDS = {
     "push": "Send an artifact to a registry.",
     "pull": "Fetch an artifact into this machine's store.",
     "list": "List the artifacts in this machine's store.",
+    "inspect": "Show what an artifact is, here or where it lies.",
     "version": "Show the version.",
 }
 

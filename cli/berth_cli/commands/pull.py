@@ -1,16 +1,14 @@
 """`berth pull`."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from berth_cli.arguments import NAME
+from berth_cli.arguments import NAME, choosing
 from berth_cli.show.lines import open_console
 from berth_cli.signing import read_demand, verify_options
 from berth_cli.transfer import pull_shown
-from berth_store.reference import Reference
-from berth_store.sources.address import Address, Name
+from berth_store.sources.address import Name
 
 
 @click.command()
@@ -30,11 +28,4 @@ def command(
     NAME is a reference such as ghcr.io/team/model:1, or hf://organisation/model, https://host/model.gguf,
     s3://bucket/folder.
     """
-    pull_shown(_choosing(name, files), open_console(), read_demand(verify_key, verify_authority, verify_signer))
-
-
-def _choosing(name: Name, files: tuple[str, ...]) -> Name:
-    if not files:
-        return name
-    patterns = tuple(sorted(set(files)))
-    return Address(name, patterns, name.digest) if isinstance(name, Reference) else replace(name, files=patterns)
+    pull_shown(choosing(name, files), open_console(), read_demand(verify_key, verify_authority, verify_signer))

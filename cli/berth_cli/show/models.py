@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from berth_api.artifact import Artifact
 from berth_cli.show.quantity import age_text, bytes_text, count_text
 from berth_cli.show.table import render_table
 from berth_store.local import StoredModel
@@ -37,6 +38,12 @@ def short_id(model: StoredModel) -> str:
     return model.digest.partition(":")[2][:_SHORT_ID_LENGTH]
 
 
+def _entry(names: Sequence[StoredModel]) -> dict[str, object]:
+    model = names[0]
+    tags = [str(one.reference) for one in names]
+    return docker_entry(model.digest, tags, model.created, model.artifact, model.size_bytes)
+
+
 def _sort_key(model: StoredModel) -> tuple[str, str]:
     return (model.reference.familiar.lower(), model.reference.familiar)
 
@@ -55,19 +62,28 @@ def _row(model: StoredModel, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _entry(names: Sequence[StoredModel]) -> dict[str, object]:
-    model, artifact = names[0], names[0].artifact
+def docker_entry(
+    digest: str | None,
+    tags: Sequence[str],
+    created: datetime | None,
+    artifact: Artifact | None,
+    size_bytes: int,
+) -> dict[str, object]:
+    """An artifact as `docker model list --json` and `docker model inspect` show one.
+
+    `artifact` is what its config says. Of an artifact whose digest is not known yet, `id` is None.
+    """
     config = {
         "format": artifact.format.value.lower() if artifact else None,
         "quantization": artifact.quantization if artifact else None,
         "parameters": count_text(artifact.parameters) if artifact else None,
         "architecture": artifact.architecture if artifact else None,
-        "size": bytes_text(model.size_bytes),
+        "size": bytes_text(size_bytes),
         "context_size": artifact.context_length if artifact else None,
     }
     return {
-        "id": model.digest,
-        "tags": [str(one.reference) for one in names],
-        "created": int(model.created.timestamp()) if model.created else None,
+        "id": digest,
+        "tags": list(tags),
+        "created": int(created.timestamp()) if created else None,
         "config": {name: value for name, value in config.items() if value},
     }

@@ -1,4 +1,4 @@
-"""`package`, `push`, `pull` and `list` as commands, against a real registry and one that is slow."""
+"""`package`, `push`, `pull`, `list` and `inspect` as commands, against a real registry and one that is slow."""
 
 import json
 import shutil
@@ -102,6 +102,29 @@ async def test_a_pushed_artifact_is_pulled_by_another_machine(laptop: Laptop, tm
         assert await names(laptop) == [name]
         missing = await laptop.run("pull", f"{registry.address}/team/nothing")
         assert (missing.code, missing.err[:7]) == (1, "Error: ")
+
+
+@pytest.mark.needs("registry")
+async def test_what_was_pushed_is_inspected_from_afar_as_it_is_here(laptop: Laptop) -> None:
+    files = {"key.pem": private_pem(a_key()), "mine.jinja": b"{{ messages }}", "LICENSE": b"free"}
+    for name, content in files.items():
+        (laptop.folder / name).write_bytes(content)
+    key, template, licence, model = (str(laptop.folder / name) for name in (*files, "m.gguf"))
+    chosen = ["--license", licence, "--chat-template", template, "--context-length", "128", "--sign-key", key]
+    with running_registry(laptop.folder / "registry") as registry:
+        name = f"{registry.address}/team/mine:1"
+        packaged = await laptop.run("package", model, "--tag", name, *chosen, "--push")
+        assert packaged.code == 0, packaged.err
+        here, there = (await laptop.run("inspect", name)).out, (await laptop.run("inspect", "--remote", name)).out
+    found = json.loads(there)
+    assert found == json.loads(here)
+    assert found["tags"] == [name]
+    assert found["config"]["context_size"] == 128
+    assert (found["artifact"]["task"], found["artifact"]["contextLength"]) == ("Chat", 2048)
+    assert (found["chatTemplate"], found["licenseFiles"]) == (True, ["LICENSE"])
+    assert found["signatures"] == [{"claimedSigner": f"the key sha256:{fingerprint(a_key())}", "verified": False}]
+    (listed,) = json.loads((await laptop.run("list", "--json")).out)
+    assert listed == {field: found[field] for field in listed}
 
 
 def partial_bytes(laptop: Laptop) -> int:

@@ -61,6 +61,15 @@ def test_up_without_a_file_says_what_is_missing(capsys: pytest.CaptureFixture[st
     assert "Missing option '-f'" in err
 
 
+def test_an_artifact_that_is_not_here_is_not_inspected(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "inspect", "smollm2")
+    assert (code, out) == (1, "")
+    assert "`berth pull smollm2`" in err
+    code, _, err = run(capsys, "inspect", "--remote", "localhost/mine")
+    assert code == 2
+    assert "leave it out" in err
+
+
 def test_a_host_that_is_no_address_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "up", "-f", "x.yaml", "--host", "my-machine")
     assert code == 2

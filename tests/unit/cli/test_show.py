@@ -14,12 +14,14 @@ from berth_cli.failure import exit_code_of, failure_block
 from berth_cli.laptop.rate import RateMeter
 from berth_cli.laptop.view import ModelStage, ModelView, Transfer, View
 from berth_cli.manifests.problem import InvalidManifests, Problem
+from berth_cli.show.description import render_description, render_openai
 from berth_cli.show.models import render_ids, render_json, render_models
 from berth_cli.show.progress import changes, stage_text, summary, waiting_text, what_to_try
 from berth_cli.show.quantity import age_text, bytes_text, count_text, seconds_text
 from berth_cli.show.screen import LineScreen, LiveScreen, open_screen
 from berth_cli.show.transfer import transfer_screen
 from berth_store.digest import parse_digest
+from berth_store.inspection.description import Description
 from berth_store.local import StoredModel
 from berth_store.progress import Progress, Stage
 from berth_store.reference import Reference
@@ -219,6 +221,48 @@ def test_the_list_as_json_has_one_object_for_each_artifact() -> None:
     ]
     assert models[0]["config"] == {"format": "gguf", "size": "98.3MB"}
     assert render_ids([stored("b"), stored("c", "c"), stored("d")]) == "aaaaaaaaaaaa\ncccccccccccc\n"
+
+
+def test_an_artifact_is_shown_with_dockers_fields_first_and_those_of_a_status() -> None:
+    listed = stored("b", context_length=128)
+    artifact = Artifact(format=Format.GGUF, task=Task.CHAT, context_length=2048)
+    description = Description(
+        digest=listed.digest,
+        tags=(str(listed.reference),),
+        created=listed.created,
+        stated=listed.artifact,
+        size_bytes=listed.size_bytes,
+        artifact=artifact,
+        chat_template=True,
+    )
+    shown = json.loads(render_description(description))
+    (entry,) = json.loads(render_json([listed]))
+    assert list(shown.items())[: len(entry)] == list(entry.items())
+    assert (shown["config"]["context_size"], shown["artifact"]["contextLength"]) == (128, 2048)
+    assert (shown["sizeBytes"], shown["chatTemplate"], shown["licenseFiles"]) == (98_300_000, True, [])
+    assert "problem" not in shown
+
+
+def test_of_files_without_a_digest_dockers_fields_are_there_without_a_value() -> None:
+    shown = json.loads(render_description(Description(tags=("https://a/b.gguf",), size_bytes=5, chat_template=False)))
+    assert (shown["id"], shown["created"], shown["config"]) == (None, None, {"size": "5B"})
+
+
+def test_an_artifact_is_shown_as_openai_lists_models() -> None:
+    description = Description(tags=("docker.io/ai/a:latest", "x/b:1"), created=NOW, size_bytes=0, chat_template=False)
+    assert json.loads(render_openai(description)) == {
+        "id": "docker.io/ai/a:latest",
+        "object": "model",
+        "created": int(NOW.timestamp()),
+        "owned_by": "berth",
+    }
+    bare = Description(digest="sha256:" + "a" * 64, size_bytes=0, chat_template=False)
+    assert json.loads(render_openai(bare)) | {"object": ""} == {
+        "id": bare.digest,
+        "object": "",
+        "created": 0,
+        "owned_by": "berth",
+    }
 
 
 @pytest.mark.parametrize(
