@@ -106,6 +106,8 @@ def keeps_ending(pod: Object, _: Circumstances) -> Finding | None:
     engine = engine_of(pod)
     if engine is None or engine.ended is None or _has_started(pod):
         return None
+    if engine.is_running and engine.ended.code == 0:
+        return None  # Its forerunner was told to end, as the head of a group is whose member has to.
     said = engine.ended.message.strip()[-_QUOTED_MAX:] or "it said nothing"
     return Finding(Reason.CRASH_LOOP, f"the engine ended with status {engine.ended.code}: {said}")
 

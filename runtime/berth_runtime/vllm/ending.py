@@ -11,6 +11,7 @@ from berth_store.termination import DEFAULT_LOG, write_termination
 
 STATUS_AT_ONCE: Final = 143
 STATUS_FAILED: Final = 1
+LEAVING: Final = "A member of the group has to end, as one does whose node is drained. The group starts anew."
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,11 @@ def report_failure(status: int, sentence: str) -> int:
     log.error("vLLM ended", extra={"status": status, "reason": sentence})
     write_termination(DEFAULT_LOG, sentence.encode()[: 4 * MAX_QUOTED])
     return status if status > 0 else STATUS_FAILED
+
+
+def report_leaving() -> None:
+    """Leave word that nothing is wrong here: while the kubelet waits before the next start, it is what is shown."""
+    write_termination(DEFAULT_LOG, LEAVING.encode())
 
 
 async def wait_first(*any_of: asyncio.Event | asyncio.Task[Any], seconds: float | None = None) -> bool:

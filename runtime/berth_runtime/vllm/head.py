@@ -7,7 +7,7 @@ import asyncio
 
 from berth_api.errors import Unavailable
 from berth_runtime.vllm.assembly import Assembly
-from berth_runtime.vllm.ending import Signals, wait_first
+from berth_runtime.vllm.ending import Signals, report_leaving, wait_first
 from berth_runtime.vllm.preparation import Preparation
 from berth_runtime.vllm.supervisor import Supervisor, start
 
@@ -19,7 +19,12 @@ async def run_head(preparation: Preparation, signals: Signals, revision: str) ->
     """
     options = preparation.options
     supervisor = Supervisor(options.drain_timeout_seconds, signals)
-    assembly = Assembly(options.group_size, revision, on_lost=supervisor.lose, on_leaving=signals.told.set)
+
+    def leave() -> None:
+        report_leaving()
+        signals.told.set()
+
+    assembly = Assembly(options.group_size, revision, on_lost=supervisor.lose, on_leaving=leave)
     try:
         await assembly.listen(options.group_port)
     except OSError as error:

@@ -288,6 +288,11 @@ def test_a_pull_that_is_tried_and_one_that_waits_say_the_same() -> None:
     assert finding_of(tries) == finding_of(waits)
 
 
+def test_an_engine_that_was_told_to_end_and_runs_again_is_no_trouble() -> None:
+    again: dict[str, Any] = {"engine": running(), "before": ended(0, "told to", at=NOW), "restarts": 2}
+    assert diagnose([a_pod(fetch=ended(), **again)], Circumstances()) is None
+
+
 @pytest.mark.parametrize("engine", [ended(1, "words"), waiting("CrashLoopBackOff", "back-off 20s"), running()])
 def test_an_engine_that_keeps_ending_is_told_in_the_same_words_in_each_turn(engine: Json) -> None:
     known: dict[str, Any] = {"before": ended(1, "words", at=NOW), "restarts": 2}

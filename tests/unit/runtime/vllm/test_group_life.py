@@ -17,7 +17,7 @@ from berth_runtime.arguments import parse_arguments
 from berth_runtime.vllm import ending, tether
 from berth_runtime.vllm import member as member_module
 from berth_runtime.vllm.assembly import Assembly
-from berth_runtime.vllm.ending import Signals
+from berth_runtime.vllm.ending import LEAVING, Signals
 from berth_runtime.vllm.head import run_head
 from berth_runtime.vllm.member import run_member
 from berth_runtime.vllm.preparation import Preparation, prepare
@@ -173,7 +173,7 @@ async def test_a_member_that_has_to_end_has_the_head_drain_and_end_well(
     member.terminate()
     assert (await head.status(), await member.status()) == (0, 0)
     assert "heard drain" in capfd.readouterr().err
-    assert world.reason == ""
+    assert world.reason == LEAVING
 
 
 async def test_a_member_joins_the_next_head_without_an_end_of_its_own(world: World) -> None:
