@@ -9,14 +9,15 @@ from berth_store.detect.classifier import classifier_settings
 from berth_store.detect.folder import ModelFolder
 from berth_store.detect.genai_config import GenaiConfig, read_genai_config
 from berth_store.detect.judged import judged_template
-from berth_store.detect.model import DetectedModel, EmbeddingSettings, Pooling
+from berth_store.detect.model import DetectedModel, EmbeddingSettings
 from berth_store.detect.onnx_decoder import detect_decoder
 from berth_store.detect.onnx_task import GraphFacts, logits, stated_task, text_vector, token_vectors
 from berth_store.detect.onnx_vision import read_vision
-from berth_store.detect.sentence import embedding_settings, is_cross_encoder, read_embedding, refuse_unsupported_modules
+from berth_store.detect.sentence import VectorOutput, embedding_of_graph, is_cross_encoder, read_embedding
 from berth_store.detect.tasks import CLASSIFIER_TASKS, GENERATIVE_TASKS, PICTURE_TASKS, TEXT_TASKS
+from berth_store.detect.tokenizer import TOKENIZER_FILE, required_tokenizer
 from berth_store.detect.wish import Wish, ask_task, ask_which
-from berth_store.headers.onnx import OnnxHeader, read_onnx
+from berth_store.headers.onnx import OnnxHeader, OnnxValue, read_onnx
 
 GRAPH_NAME = "model.onnx"
 LIKELY_TASKS = (
@@ -70,16 +71,12 @@ def detect_onnx(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
         return detect_decoder(folder, path, header, genai=None, template=facts.chat_template, task=task)
     embedding = _embedding(folder, path, header) if task is Task.EMBEDDING else None
     vision = read_vision(folder, header, task) if task in PICTURE_TASKS else None
-    tokenizer = folder.file("tokenizer.json")
-    if task in TEXT_TASKS and tokenizer is None and not facts.takes_text:
-        raise UnsupportedModel(
-            f"{folder.root} has no tokenizer.json, and {path.name} works on token numbers; put its tokenizer.json there"
-        )
+    needs_tokenizer = task in TEXT_TASKS and not facts.takes_text
     return DetectedModel(
         artifact=_artifact(folder, header, task),
         root=folder.root,
         weights=(path, *(each.path for each in header.external)),
-        tokenizer=tokenizer,
+        tokenizer=required_tokenizer(folder, path.name) if needs_tokenizer else folder.file(TOKENIZER_FILE),
         embedding=embedding,
         classifier=classifier_settings(folder, logits(header)) if task in CLASSIFIER_TASKS else None,
         labels=vision.labels if vision else config.labels(folder.json("config.json")),
@@ -119,28 +116,20 @@ def _artifact(folder: ModelFolder, header: OnnxHeader, task: Task) -> Artifact:
 
 
 def _embedding(folder: ModelFolder, path: Path, header: OnnxHeader) -> EmbeddingSettings:
-    """The graph's own vector of the text if there is one, else those of the tokens and the pooling that is stated."""
-    stated = embedding_settings(folder)
-    whole = text_vector(header)
-    if whole is not None:
-        pooling: Pooling | None = Pooling.IN_GRAPH
-    else:
-        pooling = stated.pooling
-        refuse_unsupported_modules(read_embedding(folder), path.name)
-    output = whole or token_vectors(header)
-    if output is None:
+    settings = embedding_of_graph(
+        folder, path.name, whole=_vectors(text_vector(header)), tokens=_vectors(token_vectors(header))
+    )
+    if settings is None:
         names = ", ".join(value.name for value in header.outputs[:8])
         raise UnsupportedModel(
             f"{path.name} has the outputs {names}, and none is a vector of the text (`sentence_embedding`) or of its "
             "tokens (`last_hidden_state`); export the model for feature extraction"
         )
+    return settings
+
+
+def _vectors(output: OnnxValue | None) -> VectorOutput | None:
+    if output is None:
+        return None
     width = output.dims[-1] if output.dims else None
-    return EmbeddingSettings(
-        pooling=pooling,
-        normalize=stated.normalize,
-        max_sequence_length=stated.max_sequence_length,
-        dimensions=width if isinstance(width, int) else stated.dimensions,
-        output=output.name,
-        default_prompt=stated.default_prompt,
-        include_prompt=stated.include_prompt,
-    )
+    return VectorOutput(output.name, width if isinstance(width, int) else None)

@@ -16,6 +16,7 @@ from berth_store.detect.folder import ModelFolder
 from berth_store.detect.genai_config import INPUTS, OUTPUTS, GenaiConfig, end_tokens
 from berth_store.detect.kv_cache import BYTES_PER_NUMBER
 from berth_store.detect.model import DecoderSettings, DetectedModel
+from berth_store.detect.tokenizer import required_tokenizer
 from berth_store.headers.onnx_header import OnnxHeader, OnnxValue
 
 ATTENTION = "GroupQueryAttention"
@@ -40,11 +41,7 @@ def detect_decoder(
 
     `task` is `Auto` where the chat template decides.
     """
-    tokenizer = folder.file("tokenizer.json")
-    if tokenizer is None:
-        raise UnsupportedModel(
-            f"{folder.root} has no tokenizer.json, and {path.name} works on token numbers; put its tokenizer.json there"
-        )
+    tokenizer = required_tokenizer(folder, path.name)
     if genai is None:
         genai = _of_transformers(folder, path)
     if task is Task.AUTO:

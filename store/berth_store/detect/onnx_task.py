@@ -4,14 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from berth_api.artifact import Task
+from berth_store.detect.graph_names import LOGIT_NAMES, TEXT_VECTOR_NAMES, TOKEN_VECTOR_NAMES, TOKENS_NAME
 from berth_store.detect.onnx_vision import CHARSET_KEY, ultralytics_task
 from berth_store.detect.tasks import is_generative, task_of_class, task_of_labels
 from berth_store.headers.onnx import OnnxHeader, OnnxValue
 
-TEXT_VECTOR_NAMES = ("sentence_embedding", "sentence_embeddings", "text_embedding")
-TOKEN_VECTOR_NAMES = ("token_embeddings", "last_hidden_state", "hidden_states")
-LOGIT_NAMES = ("logits", "output_logits")
-TOKENS_NAME = "input_ids"
 CACHE_PREFIXES = ("past_key_values", "past.")
 
 

@@ -5,7 +5,7 @@ Source: the files that the sentence-transformers library writes: `modules.json` 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth_api.errors import UnsupportedModel
 from berth_store.detect import config
@@ -78,6 +78,36 @@ def embedding_settings(folder: ModelFolder) -> EmbeddingSettings:
     """The settings of the folder; where it holds none, the longest text alone."""
     sentence = read_embedding(folder)
     return sentence.settings if sentence else EmbeddingSettings(None, max_sequence_length=max_sequence_length(folder))
+
+
+@dataclass(frozen=True)
+class VectorOutput:
+    """An output of a graph that holds vectors; `width` is their length, None where the graph leaves it open."""
+
+    name: str
+    width: int | None
+
+
+def embedding_of_graph(
+    folder: ModelFolder, name: str, *, whole: VectorOutput | None, tokens: VectorOutput | None
+) -> EmbeddingSettings | None:
+    """The settings for a graph called `name`; None if it has no vectors.
+
+    Its own vector of the `whole` text is taken if there is one, else those of the tokens, with the pooling that is
+    stated.
+    """
+    stated = embedding_settings(folder)
+    if whole is None:
+        refuse_unsupported_modules(read_embedding(folder), name)
+    output = whole or tokens
+    if output is None:
+        return None
+    return replace(
+        stated,
+        pooling=Pooling.IN_GRAPH if whole else stated.pooling,
+        dimensions=output.width or stated.dimensions,
+        output=output.name,
+    )
 
 
 def is_sentence_model(folder: ModelFolder) -> bool:
