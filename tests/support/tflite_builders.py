@@ -92,9 +92,14 @@ class Graph:
         metadata: bytes | None = None,
         files: Mapping[str, str | bytes] | None = None,
         signature: str | None = None,
+        names: Mapping[int, str] | None = None,
+        described: int = 0,
         description: str = "made by a test",
     ) -> bytes:
-        """The file; `files` go into an archive at its end."""
+        """The file; `files` go into an archive at its end.
+
+        `signature` is the key of one, of the subgraph `described`, in which tensors are called by `names`.
+        """
         subgraph = schema.SubGraphT()
         subgraph.name, subgraph.tensors, subgraph.operators = "main", self.tensors, self.operators
         subgraph.inputs, subgraph.outputs = list(inputs), list(outputs)
@@ -106,17 +111,18 @@ class Graph:
             entry.name, entry.buffer = "TFLITE_METADATA", self.buffer(metadata)
             model.metadata = [entry]
         if signature is not None:
-            model.signatureDefs = [_signature(signature, inputs, outputs)]
+            model.signatureDefs = [_signature(signature, inputs, outputs, names or {}, described)]
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output()) + (archive(files) if files is not None else b"")
 
 
-def _signature(key: str, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+def _signature(key: str, inputs: Sequence[int], outputs: Sequence[int], names: Mapping[int, str], subgraph: int) -> Any:
     made = schema.SignatureDefT()
-    made.signatureKey, made.subgraphIndex = key, 0
+    made.signatureKey, made.subgraphIndex = key, subgraph
     made.inputs, made.outputs = (
-        [_ends(f"{what}_{index}", index) for index in ends] for what, ends in (("in", inputs), ("out", outputs))
+        [_ends(names.get(index, f"{what}_{index}"), index) for index in ends]
+        for what, ends in (("in", inputs), ("out", outputs))
     )
     return made
 

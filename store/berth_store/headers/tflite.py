@@ -125,14 +125,19 @@ class _TfliteReader:
         return None
 
     def _signature(self, table: Table) -> TfliteSignature:
-        ends = [
+        inputs, outputs = (
             tuple(
                 (each.text(0, "the name of a tensor"), each.number(1, Number.U32))
                 for each in table.tables(number, MAX_NAMED_ENDS, "an end of a signature")
             )
             for number in (0, 1)
-        ]
-        return TfliteSignature(table.text(2, "the key of a signature"), *ends)
+        )
+        return TfliteSignature(
+            key=table.text(2, "the key of a signature"),
+            inputs=inputs,
+            outputs=outputs,
+            subgraph=table.number(4, Number.U32),
+        )
 
     def count(self, what: str, number: int, most: int) -> None:
         """Bound what all subgraphs have together."""

@@ -53,11 +53,12 @@ class TfliteTensor:
 
 @dataclass(frozen=True)
 class TfliteSignature:
-    """A way to call the model by names: (name, tensor's index) of inputs and outputs."""
+    """A way to call the `subgraph` with this number by names: (name, tensor's index) of inputs and outputs."""
 
     key: str
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
+    subgraph: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tflite_builders import OPERATORS, Graph, archive, flat_table, metadata, pic
 from tiny_classifier import quantised_tflite
 
 from berth_api.errors import UnsupportedModel
-from berth_store.headers.tflite import TfliteHeader, TfliteTensor, read_tflite
+from berth_store.headers.tflite import TfliteHeader, TfliteSignature, TfliteTensor, read_tflite
 
 LABELS = ("red", "green", "blue")
 Built = tuple[Graph, int, int]
@@ -40,6 +40,13 @@ def test_a_header_says_what_was_written(tmp_path: Path) -> None:
     assert header.weight_types == (("FLOAT32", 9), ("INT32", 2))
     assert (header.parameters, header.quantization, header.file_bytes) == (11, "FLOAT32", len(content))
     assert (header.custom_ops, header.files, header.metadata) == ((), (), None)
+
+
+def test_a_signature_says_what_it_calls(tmp_path: Path) -> None:
+    graph, place, scores = picture_graph()
+    names = {place: "picture", scores: "chances"}
+    header = read(tmp_path, graph.build([place], [scores], signature="look", names=names, described=3))
+    assert header.signatures == (TfliteSignature("look", (("picture", place),), (("chances", scores),), subgraph=3),)
 
 
 def test_metadata_normalisation_and_labels_come_along(tmp_path: Path) -> None:
