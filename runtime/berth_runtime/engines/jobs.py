@@ -33,6 +33,12 @@ class Interrupt:
     terminate = False
 
 
+def stop_if_told(interrupt: Interrupt, library: str) -> None:
+    """Raise `RunFailed` before a run that nobody waits for, with a library that can't stop one that has begun."""
+    if interrupt.terminate:
+        raise RunFailed(library, "nobody waits for it any more")
+
+
 class Job:
     """One request on its way; `ended` and `prompt_tokens` are touched under the lock."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from berth_api.artifact import Task
-from berth_runtime.engines.jobs import Interrupt, RunFailed
+from berth_runtime.engines.jobs import Interrupt, RunFailed, stop_if_told
 from berth_runtime.engines.pictures import PictureSettings, Tensor
 from berth_runtime.engines.protocol import EngineSettings, LoadFailed
 from berth_runtime.engines.text_padding import pad
@@ -26,6 +26,7 @@ from berth_runtime.engines.vision_readers import BOXES
 from berth_runtime.engines.vision_scheduler import BatchLimits
 from berth_runtime.engines.vision_scores import Outputs
 
+LIBRARY: Final = "PyTorch"
 HIDDEN: Final = "last_hidden_state"
 LOGITS: Final = "logits"
 # One prepares pictures while the other computes.
@@ -67,13 +68,13 @@ class TorchModel:
         ids = feed.get("input_ids")
         if ids is not None and self._vocabulary_size is not None and ids.max() >= self._vocabulary_size:
             # A GPU would find out too late, and could not be used again.
-            raise RunFailed("PyTorch", f"token id {ids.max()} lies beyond its {self._vocabulary_size:,} embeddings")
+            raise RunFailed(LIBRARY, f"token id {ids.max()} lies beyond its {self._vocabulary_size:,} embeddings")
         try:
             with torch.inference_mode():
                 found = self._module(**{name: self._moved(values) for name, values in feed.items()})
                 return {name: found[name].float().cpu().numpy() for name in outputs}
         except _RUN_ERRORS as error:
-            raise RunFailed("PyTorch", plain_words(error)) from error
+            raise RunFailed(LIBRARY, plain_words(error)) from error
 
     def _moved(self, values: TokenIds | Tensor) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(values))
@@ -107,7 +108,7 @@ class TorchTexts:
 
     def run(self, batch: Sequence[Tokens], interrupt: Interrupt) -> Results:
         """A result for each sequence, whatever its companions are; raises `RunFailed`."""
-        _stop_if_told(interrupt)
+        stop_if_told(interrupt, LIBRARY)
         assert self._head is not None
         values = pad(batch, self._padding_id)
         found = self._model.run({name: values[name] for name in self._model.inputs}, [self._output])
@@ -129,13 +130,8 @@ class TorchPictures:
 
     def run(self, tensors: Sequence[Tensor], interrupt: Interrupt) -> Outputs:
         """The outputs for tensors of one shape; raises `RunFailed`."""
-        _stop_if_told(interrupt)
+        stop_if_told(interrupt, LIBRARY)
         return self._model.run({"pixel_values": np.stack(tensors)}, self.outputs)
-
-
-def _stop_if_told(interrupt: Interrupt) -> None:
-    if interrupt.terminate:
-        raise RunFailed("PyTorch", "nobody waits for it any more")
 
 
 def _measured_shape(model: TorchModel, output: str, task: TextTask) -> OutputShape:
