@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_runtime.engines.litert_model import Numbers, Outputs
+from berth_runtime.engines.litert_graph import Numbers, Outputs
 from berth_runtime.engines.pictures import Prepared
 from berth_store.detect.tflite_task import FaceGrid, FaceOutputs, SsdOutputs
 from berth_store.headers.tflite import TfliteTensor

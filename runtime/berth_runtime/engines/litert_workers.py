@@ -1,7 +1,7 @@
-"""The threads of the engine LiteRT: each has an interpreter of its own, and looks at one picture after the other.
+"""The threads that look at pictures on LiteRT: each has an interpreter of its own, and takes one after the other.
 
-`PictureWorkers.submit` is called by `berth_runtime.engines.litert`. Pictures are taken from all requests in turn, so
-that a long list holds nobody up.
+`PictureWorkers.submit` is called by `berth_runtime.engines.litert_pictures`. Pictures are taken from all requests in
+turn, so that a long list holds nobody up.
 """
 
 import threading
@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from berth_runtime.engines.litert_answers import NotFiniteError
-from berth_runtime.engines.litert_model import RUN_ERRORS, Numbers, Outputs, plain_words
+from berth_runtime.engines.litert_graph import RUN_ERRORS, Numbers, Outputs, plain_words
 from berth_runtime.engines.pictures import BadPicture, Prepared
 from berth_runtime.engines.protocol import Failure, ImageRequest, Reply, Rows, Usage
 

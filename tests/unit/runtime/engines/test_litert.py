@@ -17,12 +17,13 @@ from tflite_builders import picture_graph, picture_tflite, ssd_tflite
 from tiny_classifier import LABELS, expected, float_tflite, quantised_tflite, striped
 
 from berth_api.artifact import Task
-from berth_runtime.engines.litert import LitertEngine
+from berth_runtime.engines.litert import create
 from berth_runtime.engines.litert_answers import finite
 from berth_runtime.engines.litert_workers import PictureWorkers
 from berth_runtime.engines.pictures import BadPicture, Placement, Prepared
 from berth_runtime.engines.protocol import (
     EmbeddingRequest,
+    Engine,
     EngineSettings,
     ImageRequest,
     LoadFailed,
@@ -35,14 +36,19 @@ CLASSIFY, DETECT = Operation.IMAGE_CLASSIFICATION, Operation.OBJECT_DETECTION
 QUANTISED_BOUND = 0.05
 
 
-def engine_of(path: Path, *, task: Task = Task.AUTO, **more: Any) -> LitertEngine:
-    """The engine for the model at `path`, with nothing loaded."""
+def settings_of(path: Path, *, task: Task = Task.AUTO, served: Task | None = None, **more: Any) -> EngineSettings:
+    """What the engine is started with for the model at `path`."""
     model = detect(path, task=task)
     fields: dict[str, Any] = {"threads": 2, "memory_bytes": 1 << 30, **more}
-    return LitertEngine(EngineSettings(model=model, name="m", task=model.task, **fields))
+    return EngineSettings(model=model, name="m", task=served or model.task, **fields)
 
 
-def serving(folder: Path, content: bytes, *, task: Task = Task.AUTO, **files: Any) -> LitertEngine:
+def engine_of(path: Path, *, task: Task = Task.AUTO, **more: Any) -> Engine:
+    """The engine for the model at `path`, with nothing loaded."""
+    return create(settings_of(path, task=task, **more))
+
+
+def serving(folder: Path, content: bytes, *, task: Task = Task.AUTO, **files: Any) -> Engine:
     """A proven engine for a file with these bytes."""
     write_files(folder, {"model.tflite": content, **{name.replace("__", "."): each for name, each in files.items()}})
     engine = engine_of(folder / "model.tflite", task=task)
@@ -52,7 +58,7 @@ def serving(folder: Path, content: bytes, *, task: Task = Task.AUTO, **files: An
 
 
 def asked(
-    engine: LitertEngine, pictures: list[bytes], operation: Operation = CLASSIFY, threshold: float | None = None
+    engine: Engine, pictures: list[bytes], operation: Operation = CLASSIFY, threshold: float | None = None
 ) -> RecordedReply:
     reply = RecordedReply()
     engine.submit(ImageRequest(operation, tuple(pictures), threshold), reply)
@@ -214,12 +220,9 @@ def test_arguments_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_task_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"model.tflite": float_tflite()})
-    settings = engine_of(tmp_path / "model.tflite")._settings
-    other = EngineSettings(model=settings.model, name="m", task=Task.EMBEDDING, threads=1, memory_bytes=1 << 30)
-    with pytest.raises(
-        LoadFailed, match="does not do the task Embedding; it does ImageClassification, ObjectDetection"
-    ):
-        LitertEngine(other).load()
+    words = "does not do the task Rerank; it does ImageClassification, ObjectDetection"
+    with pytest.raises(LoadFailed, match=words):
+        create(settings_of(tmp_path / "model.tflite", served=Task.RERANK))
 
 
 def test_a_file_that_was_damaged_meanwhile_is_a_sentence(tmp_path: Path) -> None:

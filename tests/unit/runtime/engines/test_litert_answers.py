@@ -7,7 +7,6 @@ import pytest
 import tflite_builders
 from numpy.typing import NDArray
 
-from berth_runtime.engines.litert import how_many
 from berth_runtime.engines.litert_answers import (
     Found,
     NotFiniteError,
@@ -17,7 +16,9 @@ from berth_runtime.engines.litert_answers import (
     read_faces,
     read_ssd,
 )
-from berth_runtime.engines.litert_model import as_input, as_numbers, with_channels
+from berth_runtime.engines.litert_graph import as_numbers
+from berth_runtime.engines.litert_memory import how_many
+from berth_runtime.engines.litert_model import as_input, with_channels
 from berth_runtime.engines.pictures import Placement, Prepared
 from berth_store.detect.tflite_task import FACE_GRIDS, FaceOutputs, SsdOutputs, ssd_outputs
 from berth_store.headers.tflite import TfliteTensor, read_tflite
