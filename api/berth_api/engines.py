@@ -80,7 +80,7 @@ SERVED: Mapping[EngineType, Served] = {
         spans_nodes=True,
     ),
     EngineType.LITERT: Served(
-        frozenset({Format.TFLITE}), frozenset({Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION})
+        frozenset({Format.TFLITE}), frozenset({Task.EMBEDDING, Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION})
     ),
 }
 

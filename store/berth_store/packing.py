@@ -1,7 +1,7 @@
 """Which files become which layers of an artifact: the plan of a package, as a value. It looks at names and links only.
 
 In Docker's format a GGUF file (with the other shards of its model) becomes a v0.1 artifact, whose files lie side by
-side; a TFLite file (with the labels and settings beside it) and a folder a v0.2 artifact with one layer for each file,
+side; a TFLite file (with what detection reads beside it) and a folder a v0.2 artifact with one layer for each file,
 a folder's sorted by path. In ModelPack's they are the same, and a layer's type says what it is for instead of what it
 holds. An adapter by itself is its one file, with PEFT's settings beside safetensors. Hidden files stay out. A link is
 followed if it stays inside the folder (or leads into the blobs beside it, as in the cache of Hugging Face); any other
@@ -20,7 +20,7 @@ from berth_api.errors import UnsupportedModel
 from berth_store import mediatypes
 from berth_store.detect import DetectedAdapter, DetectedModel
 from berth_store.detect.adapter import SETTINGS_NAME, WEIGHTS_NAME
-from berth_store.detect.tflite import FILES_BESIDE
+from berth_store.detect.tflite import files_beside
 from berth_store.headers.folder import is_own_file
 from berth_store.manifest import MAX_LAYERS
 
@@ -161,9 +161,10 @@ def _name(path: Path) -> str:
 
 def _side_by_side(detected: DetectedModel) -> tuple[LayerFile, ...]:
     """The weights alone, in their own order; of TFLite also what detection read beside them, sorted."""
-    names = sorted(FILES_BESIDE) if detected.format is Format.TFLITE else []
+    names = sorted(files_beside(detected.task)) if detected.format is Format.TFLITE else []
     beside = [path for name in names if is_own_file(detected.root, path := detected.root / name)]
-    return tuple(LayerFile(each, each.name, media_type_of(each.name)) for each in (*detected.weights, *beside))
+    files = {path.relative_to(detected.root).as_posix(): path for path in (*detected.weights, *beside)}
+    return tuple(LayerFile(path, name, media_type_of(name)) for name, path in files.items())
 
 
 def _folder_files(root: Path, detected: DetectedModel) -> tuple[LayerFile, ...]:

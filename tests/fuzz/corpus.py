@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from decoder_builders import decoder_files
 from folder_builders import as_bytes, sentence_files
 from gguf_builders import (
@@ -31,6 +32,7 @@ from onnx_builders import (
 )
 from safetensors_builders import Shapes, safetensors
 from tflite_builders import picture_tflite, ssd_tflite
+from tflite_encoder import table_tflite
 from tiny_classifier import quantised_tflite
 
 
@@ -96,6 +98,7 @@ def _tflite() -> list[Seed]:
         Seed("model.tflite", picture_tflite(labels=["red", "green", "blue"]), {}),
         Seed("model.tflite", ssd_tflite(labels="???\nred\ngreen\nblue\n"), {}),
         Seed("model.tflite", quantised_tflite(), {"labels.txt": "a\nb\nc\n"}),
+        Seed("model.tflite", table_tflite(np.zeros((5, 8), np.float32), pools=True), sentence_files()),
     ]
 
 

@@ -14,12 +14,12 @@ T = TypeVar("T")
 class Library:
     """What runs the models of an engine: the engine's name, and the arguments that it takes whatever the task is.
 
-    `makes_graphs` is whether of safetensors a graph is made, which pools by itself where it can.
+    `runs_graphs` is whether it runs graphs, which may pool by themselves; of safetensors one is made that does.
     """
 
     engine: EngineType
     arguments: frozenset[str]
-    makes_graphs: bool = False
+    runs_graphs: bool = False
 
     def check(self, args: Mapping[str, str], task: Task, of_task: Collection[str] = ()) -> None:
         """Raise `LoadFailed` for an argument that neither this library nor the task takes."""

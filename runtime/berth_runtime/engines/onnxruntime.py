@@ -16,7 +16,7 @@ from berth_runtime.engines.text_tasks import TEXT_TASKS
 from berth_runtime.engines.vision import OPERATIONS, VisionEngine
 from berth_runtime.engines.vision_graph import open_graph
 
-TEXTS: Final = Library(EngineType.ONNX_RUNTIME, frozenset({"output", "provider", "quantize"}), makes_graphs=True)
+TEXTS: Final = Library(EngineType.ONNX_RUNTIME, frozenset({"output", "provider", "quantize"}), runs_graphs=True)
 PICTURES: Final = Library(EngineType.ONNX_RUNTIME, frozenset({"provider"}))
 
 WRITING = (Task.CHAT, Task.COMPLETION)

@@ -1,6 +1,6 @@
 """The engine for the tasks on texts: tokenizer, model, and the threads that batch, put together for one model.
 
-Created by `berth_runtime.engines.onnxruntime` and `torch`, which say how the model is opened.
+Created by `berth_runtime.engines.onnxruntime`, `torch` and `litert`, which say how the model is opened.
 """
 
 from collections.abc import Callable

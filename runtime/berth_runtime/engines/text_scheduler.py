@@ -42,7 +42,7 @@ class Encoder(Protocol):
 
 
 class Graph(Protocol):
-    """What computes: `TextGraph`, `TorchTexts`."""
+    """What computes: `TextGraph`, `TorchTexts`, `LitertTextGraph`."""
 
     def interrupt(self) -> Interrupt:
         """What stops one run."""

@@ -104,7 +104,7 @@ class Embedding:
         self._settings = settings
         self._stated = found
         self._embedding, self._pooling = found, found.pooling
-        if library.makes_graphs:
+        if library.runs_graphs:
             self._embedding, self._pooling = _plan_pooling(found, found.pooling, settings.model.format)
         elif found.pooling is Pooling.IN_GRAPH:
             raise LoadFailed(

@@ -39,6 +39,15 @@ _LENGTH_FILES = (
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 )
+# All that is read here of a model whose modules lie where the library puts them.
+FILES = (
+    "config.json",
+    "config_sentence_transformers.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer_config.json",
+    *_LENGTH_FILES,
+)
 MAX_MODULES = 64
 REMEDY_MODULES = "fetch modules.json and the folders that it names again"
 

@@ -4,19 +4,30 @@ from pathlib import Path
 
 from berth_api.artifact import Artifact, Format, Task
 from berth_api.errors import UnsupportedModel
-from berth_store.detect import config
+from berth_store.detect import config, sentence
 from berth_store.detect.folder import ModelFolder
-from berth_store.detect.model import DetectedModel
+from berth_store.detect.model import DetectedModel, EmbeddingSettings
 from berth_store.detect.tflite_picture import read_tflite_picture
-from berth_store.detect.tflite_task import FACE, UNDERSTOOD, class_scores, face_outputs, stated_task, why_not
+from berth_store.detect.tflite_task import (
+    FACE,
+    OF_PICTURES,
+    UNDERSTOOD,
+    class_scores,
+    face_outputs,
+    stated_task,
+    why_not,
+)
+from berth_store.detect.tflite_text import output_name, stated_text_task, text_inputs, text_vector, token_vectors
+from berth_store.detect.tokenizer import TOKENIZER_FILE, required_tokenizer
 from berth_store.detect.wish import Wish, ask_task, ask_which
 from berth_store.headers.bounded_json import read_bounded
-from berth_store.headers.tflite import TfliteHeader, read_tflite
+from berth_store.headers.tflite import TfliteHeader, TfliteTensor, read_tflite
 from berth_store.headers.tflite_metadata import label_lines
 
 LABEL_FILES = ("labels.txt", "labelmap.txt")
-# All that is read beside a model's file.
-FILES_BESIDE = (*LABEL_FILES, "config.json", "preprocessor_config.json", "processor_config.json")
+# All that is read beside the file of a model for pictures, and of one for texts.
+PICTURE_FILES = (*LABEL_FILES, "config.json", "preprocessor_config.json", "processor_config.json")
+TEXT_FILES = (*sentence.FILES, TOKENIZER_FILE)
 MAX_LABEL_BYTES = 4 << 20
 # What ai-edge-litert registers beside TFLite's own operators.
 LITERT_OPS = frozenset(
@@ -49,12 +60,14 @@ def detect_tflite(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
     header = read_tflite(path)
     _check_operators(path, header)
     labels = _labels(folder, header)
-    task = wish.task_or(stated_task(header, len(labels)))
+    task = wish.task_or(stated_task(header, len(labels)) or _text_task(folder, header))
     if task is None:
-        why = "TFLite files do not state one, and neither its inputs and outputs nor a list of labels tell it"
+        why = "TFLite files do not state one, and neither its inputs and outputs nor the files beside it tell it"
         raise ask_task(path.name, why, UNDERSTOOD)
+    is_for_texts = task is Task.EMBEDDING
     if wrong := why_not(header, task):
-        raise UnsupportedModel(f"{path.name} can't do the task {task}: it {wrong}; set `spec.task` to what it does")
+        remedy = f"{'export it so, or ' if is_for_texts else ''}set `spec.task` to what it does"
+        raise UnsupportedModel(f"{path.name} can't do the task {task}: it {wrong}; {remedy}")
     return DetectedModel(
         artifact=Artifact(
             format=Format.TFLITE,
@@ -62,14 +75,50 @@ def detect_tflite(folder: ModelFolder, path: Path, wish: Wish) -> DetectedModel:
             architecture=config.text(folder.json("config.json"), "model_type"),
             parameters=header.parameters,
             quantization=header.quantization,
+            context_length=_context_length(folder, header) if is_for_texts else None,
             size_bytes=header.file_bytes,
         ),
         root=folder.root,
         weights=(path,),
-        tokenizer=folder.file("tokenizer.json"),
+        tokenizer=required_tokenizer(folder, path.name) if is_for_texts else folder.file(TOKENIZER_FILE),
+        embedding=_embedding(folder, path, header) if is_for_texts else None,
         labels=_classes(path, header, task, labels),
-        picture=read_tflite_picture(folder, header) if task in UNDERSTOOD else None,
+        picture=read_tflite_picture(folder, header) if task in OF_PICTURES else None,
     )
+
+
+def files_beside(task: Task) -> tuple[str, ...]:
+    """The names of all that is read beside the file of a model with this task."""
+    return TEXT_FILES if task is Task.EMBEDDING else PICTURE_FILES
+
+
+def _text_task(folder: ModelFolder, header: TfliteHeader) -> Task | None:
+    found = sentence.read_embedding(folder)
+    pools = found is not None and found.settings.pooling is not None
+    return stated_text_task(
+        header,
+        makes_vectors=pools or sentence.is_sentence_model(folder),
+        compares_pairs=sentence.is_cross_encoder(folder),
+    )
+
+
+def _context_length(folder: ModelFolder, header: TfliteHeader) -> int | None:
+    """The length that the graph is made for, within the positions that config.json states."""
+    inputs = text_inputs(header)
+    limits = (inputs.length if inputs else None, config.positions(folder.json("config.json")))
+    return min(filter(None, limits), default=None)
+
+
+def _embedding(folder: ModelFolder, path: Path, header: TfliteHeader) -> EmbeddingSettings | None:
+    whole, tokens = _vectors(header, text_vector(header)), _vectors(header, token_vectors(header))
+    return sentence.embedding_of_graph(folder, path.name, whole=whole, tokens=tokens)
+
+
+def _vectors(header: TfliteHeader, output: TfliteTensor | None) -> sentence.VectorOutput | None:
+    if output is None:
+        return None
+    width = output.signature[-1]
+    return sentence.VectorOutput(output_name(header, output), width if width > 0 else None)
 
 
 def _check_operators(path: Path, header: TfliteHeader) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from math import prod
 
 from berth_api.artifact import Task
+from berth_store.detect.tflite_text import shown, why_no_vectors
 from berth_store.headers.tflite import TfliteHeader, TfliteTensor
 
+OF_PICTURES = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION)
 # Beyond these, nothing is known of how a graph would do it.
-UNDERSTOOD = (Task.IMAGE_CLASSIFICATION, Task.OBJECT_DETECTION)
+UNDERSTOOD = (*OF_PICTURES, Task.EMBEDDING)
 DETECTION_OP = "TFLite_Detection_PostProcess"
 CHANNELS = (1, 3)
 PICTURE_TYPES = frozenset({"FLOAT32", "UINT8", "INT8"})
@@ -111,7 +113,7 @@ def face_outputs(header: TfliteHeader) -> FaceOutputs | None:
 
 
 def stated_task(header: TfliteHeader, labels: int) -> Task | None:
-    """The task, or None where the file leaves it open; `labels` is how many labels came with it."""
+    """The task on pictures, or None where the file leaves it open; `labels` is how many labels came with it."""
     if picture_input(header) is None:
         return None
     if ssd_outputs(header) or face_outputs(header):
@@ -124,17 +126,15 @@ def why_not(header: TfliteHeader, task: Task) -> str | None:
     """Why the graph can't do the task that the user stated; None if it can, or if nothing is known of that task."""
     if task not in UNDERSTOOD:
         return None
+    if task is Task.EMBEDDING:
+        return why_no_vectors(header)
     if picture_input(header) is None:
-        return f"takes {_shapes(header.inputs)}, and not one picture of 1 or 3 channels"
+        return f"takes {shown(header.inputs)}, and not one picture of 1 or 3 channels"
     if task is Task.IMAGE_CLASSIFICATION and class_scores(header) is None:
-        return f"gives {_shapes(header.outputs)}, and not one row of scores"
+        return f"gives {shown(header.outputs)}, and not one row of scores"
     if task is Task.OBJECT_DETECTION and not ssd_outputs(header) and not face_outputs(header):
         return (
-            f"gives {_shapes(header.outputs)}, which are neither the four outputs of {DETECTION_OP} nor those of a "
+            f"gives {shown(header.outputs)}, which are neither the four outputs of {DETECTION_OP} nor those of a "
             "face detector of MediaPipe"
         )
     return None
-
-
-def _shapes(tensors: tuple[TfliteTensor, ...]) -> str:
-    return ", ".join(f"{each.element_type} {list(each.signature)}" for each in tensors[:8])

@@ -157,8 +157,8 @@ def test_a_wanted_engine_that_can_not_is_refused(wanted: EngineType, form: Forma
         ),
         (
             Format.TFLITE,
-            Task.EMBEDDING,
-            "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of ImageClassification",
+            Task.RERANK,
+            "bring the model as GGUF or ONNX or Safetensors, or set spec.task to one of Embedding, ImageClassification",
         ),
         (
             Format.GGUF,

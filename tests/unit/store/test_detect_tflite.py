@@ -58,9 +58,9 @@ def test_the_labels_of_config_json_do_as_well(tmp_path: Path) -> None:
 
 
 def test_without_labels_the_task_is_the_users_to_state(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match=r"nor a list of labels tell it; set `spec\.task`") as asked:
+    with pytest.raises(UnsupportedModel, match=r"nor the files beside it tell it; set `spec\.task`") as asked:
         found(tmp_path, model__tflite=quantised_tflite())
-    assert "one of ImageClassification, ObjectDetection" in str(asked.value)
+    assert "one of ImageClassification, ObjectDetection, Embedding" in str(asked.value)
     model = found(tmp_path, Task.IMAGE_CLASSIFICATION)
     assert model.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
 
@@ -149,9 +149,13 @@ def test_classes_beyond_all_measure_are_refused(tmp_path: Path) -> None:
 
 
 WRONG = [
-    (NO_PICTURE.build([_IN], [_OUT]), Task.IMAGE_CLASSIFICATION, r"takes FLOAT32 \[1, 1280\], and not one picture"),
-    (ssd_tflite(), Task.IMAGE_CLASSIFICATION, r"gives FLOAT32 \[1, 3, 4\], .*, and not one row of scores"),
-    (picture_tflite(), Task.OBJECT_DETECTION, r"gives FLOAT32 \[1, 3\], which are neither the four outputs of"),
+    (
+        NO_PICTURE.build([_IN], [_OUT]),
+        Task.IMAGE_CLASSIFICATION,
+        r"takes samples FLOAT32 \[1, 1280\], and not one picture",
+    ),
+    (ssd_tflite(), Task.IMAGE_CLASSIFICATION, r"gives found:0 FLOAT32 \[1, 3, 4\], .*, and not one row of scores"),
+    (picture_tflite(), Task.OBJECT_DETECTION, r"gives scores FLOAT32 \[1, 3\], which are neither the four outputs of"),
 ]
 
 

@@ -4,11 +4,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
-from folder_builders import write_files
+from folder_builders import sentence_files, write_files
 from gguf_builders import llama_gguf, write_gguf_shards
 from onnx_builders import encoder_onnx
 from safetensors_builders import safetensors
+from tflite_encoder import table_tflite
 from tiny_classifier import float_tflite, quantised_tflite
 
 from berth_api.artifact import Format, Task
@@ -166,6 +168,17 @@ def test_a_tflite_file_brings_what_was_read_beside_it(store: Store, tmp_path: Pa
     (model,) = store.list()
     assert model.artifact is not None
     assert (model.artifact.format, model.artifact.parameters) == (Format.TFLITE, 253)
+
+
+def test_a_tflite_file_for_texts_brings_its_tokenizer_and_its_pooling(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "texts.tflite"
+    path.write_bytes(table_tflite(np.zeros((5, 8), np.float32), output="last_hidden_state"))
+    write_files(tmp_path, {**sentence_files(), "labels.txt": "of no use", "vocab.txt": "of no use"})
+    digest = package(store, path, NAME)
+    assert [name for name, _ in layers_of(store, digest)] == ["texts.tflite", *sorted(sentence_files())]
+    before, after = detect(path), detect(store.view(digest))
+    assert (after.artifact, after.embedding) == (before.artifact, before.embedding)
+    assert after.tokenizer is not None
 
 
 def test_a_folder_with_a_tflite_model_is_an_artifact_too(store: Store, tmp_path: Path) -> None:

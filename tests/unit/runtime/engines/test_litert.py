@@ -220,7 +220,7 @@ def test_arguments_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_task_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"model.tflite": float_tflite()})
-    words = "does not do the task Rerank; it does ImageClassification, ObjectDetection"
+    words = "does not do the task Rerank; it does ImageClassification, ObjectDetection, Embedding"
     with pytest.raises(LoadFailed, match=words):
         create(settings_of(tmp_path / "model.tflite", served=Task.RERANK))
 
