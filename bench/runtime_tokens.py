@@ -41,7 +41,7 @@ from bench.token_sides import (
     Place,
 )
 
-NEAR_SHARE = 0.72
+NEAR_SHARE = 0.7
 """Of the time, for the engine itself."""
 AIMS = {BARE: 0.98, BARE_SHORT_SPIN: 0.98, LLAMA_CPP_PYTHON: 1.0}
 
@@ -59,7 +59,8 @@ def run(effort: Effort) -> Result:
         other = {name: measures.pop(name) for name in (LLAMA_CPP_PYTHON,) if name in measures}
         # What is a hundredth apart takes twice the pairs to tell; a server that is far off takes few, and long.
         found = run_streams(measures, TOKENS_OF_EACH, replace(effort.part(NEAR_SHARE), pairs=2 * effort.pairs))
-        beside = run_streams({OURS: measures[OURS], **other}, TOKENS_OF_EACH, effort.part(1 - NEAR_SHARE))
+        few = replace(effort.part(1 - NEAR_SHARE), pairs=-(-effort.pairs // 2))
+        beside = run_streams({OURS: measures[OURS], **other}, TOKENS_OF_EACH, few)
     return Result(
         bench="runtime-tokens",
         figures=(
