@@ -88,9 +88,15 @@ class Releases:
         for name in ("berth", "other"):
             self.uninstall(name)
         for plural in ("models", "modelroutes"):
+            until(lambda plural=plural: self._is_rid_of(f"{plural}.berth.dev"))  # type: ignore[misc]
+
+    def _is_rid_of(self, crd: str) -> bool:
+        """Whether it is gone; it is told to go as often as it takes, for a busy API server may refuse."""
+        found = self.read(CRDS, "", crd)
+        if found is not None and "deletionTimestamp" not in found["metadata"]:
             with contextlib.suppress(urllib.error.HTTPError):
-                self.server.ask(CRDS.path(Key("", f"{plural}.berth.dev")), method="DELETE")
-            until(lambda plural=plural: self.read(CRDS, "", f"{plural}.berth.dev") is None)  # type: ignore[misc]
+                self.server.ask(CRDS.path(Key("", crd)), method="DELETE")
+        return found is None
 
 
 def until(holds: Any) -> None:
