@@ -12,7 +12,17 @@ from operator_parts import a_child
 from operator_process import DIGEST, Town, running_operator
 
 from berth_kube.client import connect
-from berth_kube.resources import DAEMON_SETS, DISRUPTION_BUDGETS, JOBS, NETWORK_POLICIES, PODS, Key, Object
+from berth_kube.resources import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    JOBS,
+    NETWORK_POLICIES,
+    PODS,
+    SERVICES,
+    Key,
+    Object,
+)
 from berth_operator.rights import HOME_RIGHTS, NODE_RIGHTS, RIGHTS, Rights
 from berth_operator.subject import MODEL_ROUTES
 
@@ -100,6 +110,11 @@ def leftover(model: Object) -> Object:
     return head | a_child(model, resource=NETWORK_POLICIES, name="qwen-of-old", podSelector={})
 
 
+PROFILES = {"l4": {"memory": "24Gi"}}
+LARGE: dict[str, Any] = {
+    "artifact": {"format": "Safetensors", "task": "Chat", "sizeBytes": 1000},
+    "engine": {"type": "VLLM", "image": "registry.example.com/vllm:1"},
+}
 OWNED = {"type": "OwnedClaim", "ownedClaim": {"size": "1Gi"}}
 
 
@@ -107,12 +122,21 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
     user = audited_server.kubeconfig_of(USER)
     async with (
         connect(audited_server.credentials()) as cluster,
-        running_operator(audited_server, "default", tmp_path, kubeconfig=user, readNodes=True) as operator,
+        running_operator(
+            audited_server, "default", tmp_path, kubeconfig=user, readNodes=True, profiles=PROFILES
+        ) as operator,
     ):
         town = Town(cluster, "default")
         await town.declare_unknown("qwen", replicas=2, cache=OWNED)
         await town.declare("imaged", cache={"type": "ImageVolume", "prefetch": True})
+        await town.declare("grouped", accelerator={"profiles": ["l4"], "nodes": 2}, **LARGE)
         await town.declare_route("chat")
+
+        async def has_members() -> bool:
+            return "grouped-members" in await town.all_of(DEPLOYMENTS)
+
+        await operator.until(has_members)
+        await town.declare("grouped", accelerator={"profiles": ["l4"]}, **LARGE)
 
         async def has_job() -> bool:
             return len(await town.all_of(JOBS)) == 1
@@ -140,7 +164,11 @@ async def test_every_right_is_used_and_no_other_is_needed(audited_server: ApiSer
         async def is_swept() -> bool:
             policies = await town.all_of(NETWORK_POLICIES)
             budgets_and_sets = {*await town.all_of(DISRUPTION_BUDGETS), *await town.all_of(DAEMON_SETS)}
-            return not budgets_and_sets and "qwen-of-old" not in policies
+            of_groups = {"grouped-members", "grouped-group"} & {
+                *await town.all_of(DEPLOYMENTS),
+                *await town.all_of(SERVICES),
+            }
+            return not budgets_and_sets and not of_groups and "qwen-of-old" not in policies
 
         async def has_closed() -> bool:
             return "berth.dev/loading" not in (await cluster.get(PODS, pod))["metadata"]["labels"]
