@@ -88,15 +88,25 @@ class Releases:
         for name in ("berth", "other"):
             self.uninstall(name)
         for plural in ("models", "modelroutes"):
-            until(lambda plural=plural: self._is_rid_of(f"{plural}.berth.dev"))  # type: ignore[misc]
+            until(lambda plural=plural: self._is_rid_of(plural))  # type: ignore[misc]
 
-    def _is_rid_of(self, crd: str) -> bool:
-        """Whether it is gone; it is told to go as often as it takes, for a busy API server may refuse."""
-        found = self.read(CRDS, "", crd)
-        if found is not None and "deletionTimestamp" not in found["metadata"]:
-            with contextlib.suppress(urllib.error.HTTPError):
-                self.server.ask(CRDS.path(Key("", crd)), method="DELETE")
-        return found is None
+    def _is_rid_of(self, plural: str) -> bool:
+        """Whether a CRD is gone. What has to go first is done here, again and again: a busy API server refuses some of
+        it, and its own cleaner of instances then waits for minutes (`storage is (re)initializing`).
+        """
+        key = Key("", f"{plural}.berth.dev")
+        found = self.read(CRDS, key.namespace, key.name)
+        if found is None:
+            return True
+        instances = MODELS.path(namespace="default").replace(MODELS.plural, plural)
+        with contextlib.suppress(urllib.error.HTTPError):
+            if "deletionTimestamp" not in found["metadata"]:
+                self.server.ask(CRDS.path(key), method="DELETE")
+            self.server.ask(instances, method="DELETE")
+            if not self.server.ask(instances)["items"]:
+                free = {"metadata": {"finalizers": []}}
+                self.server.ask(CRDS.path(key), method="PATCH", body=free, content_type="application/merge-patch+json")
+        return False
 
 
 def until(holds: Any) -> None:
