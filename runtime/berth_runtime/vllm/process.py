@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class VllmProcess:
-    """vLLM and whatever it starts, as one process group. What it said last is kept, bounded.
+    """vLLM and whatever it starts, in the process group of its guardian. What it said last is kept, bounded.
 
     `link` leads to its middleware; a member's vLLM, which has no server, has none.
     """
@@ -43,7 +43,7 @@ class VllmProcess:
 
     @property
     def pid(self) -> int:
-        """Its process, which leads the group."""
+        """Its first process."""
         return self._process.pid
 
     def say(self, word: Word) -> None:
@@ -57,23 +57,16 @@ class VllmProcess:
 
     async def stop(self) -> int:
         """End it and all that it started: kindly, and after a bound by force."""
-        self._signal(signal.SIGTERM, group=False)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), STOP_SECONDS)
-        self._signal(signal.SIGKILL, group=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._guardian.pid, signal.SIGKILL)
         if self._link is not None:
             self._link.close()
-        assert self._guardian.stdin is not None
-        self._guardian.stdin.close()
         await self._guardian.wait()
         return await self.wait()
-
-    def _signal(self, number: signal.Signals, *, group: bool) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if group:
-                os.killpg(self.pid, number)
-            elif self._process.returncode is None:
-                self._process.send_signal(number)
 
     async def _watch(self) -> int:
         """Pass on what it says. Its children hold the pipe too, so its end does not wait for that of the pipe."""
@@ -98,20 +91,18 @@ class VllmProcess:
 async def spawn(
     words: Sequence[str], environment: Mapping[str, str], *, link_fd: int | None = None
 ) -> tuple[asyncio.subprocess.Process, asyncio.subprocess.Process]:
-    """Start `python -m WORDS` as a process group, which has `link_fd` open, and the guardian that ends it with us."""
+    """Start `python -m WORDS`, which has `link_fd` open, in the group of a guardian that ends it with us."""
+    guardian = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "berth_runtime.vllm.guardian"), stdin=asyncio.subprocess.PIPE, process_group=0
+    )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         pass_fds=() if link_fd is None else (link_fd,),
-        start_new_session=True,
+        process_group=guardian.pid,
         env=environment,
-    )
-    guardian = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "berth_runtime.vllm.guardian", str(process.pid)),
-        stdin=asyncio.subprocess.PIPE,
-        start_new_session=True,
     )
     log.info("vLLM starts", extra={"arguments": words, "vllm": process.pid})
     return process, guardian
