@@ -3,9 +3,7 @@
 A part of `make nightly` alone: the image has 5 GB, and vLLM takes two minutes to its first token.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,12 @@ from e2e.cluster.node import Node
 from e2e.support.client_pod import ClientPod
 from e2e.support.manifests import a_model, a_namespace, apply
 from e2e.support.measurements import record
-from e2e.support.objects import MODELS, Json, Objects, containers_of, name_of
-from e2e.support.programs import berth, kubectl
+from e2e.support.objects import MODELS, Json, Objects, containers_of
+from e2e.support.programs import kubectl
 from e2e.support.release import Release
 from e2e.support.starts import Starts
 from e2e.support.until import until
+from e2e.support.vllm_pods import push_weights, stream_until_the_end
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
@@ -51,19 +50,14 @@ def served(
     release: Release, node: Node, objects: Objects, weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Starts]:
     """Packaged, pushed, applied as a user would, and Ready."""
-    assert "vllm" in node.images, "its image is not in the registry: run `make nightly`"
-    home = tmp_path_factory.mktemp("berth")
-    environment = {**os.environ, "BERTH_HOME": str(home), "BERTH_INSECURE_REGISTRIES": node.registry}
-    artifact = f"{node.registry}/vllm/{NAME}:1"
-    berth("package", str(weights), "--tag", artifact, environment=environment)
-    berth("push", artifact, environment=environment)
+    uri = push_weights(weights, node, tmp_path_factory.mktemp("berth"))
     apply(a_namespace(NAMESPACE))
     # float32 and no compiled graphs, so that the answers are those of the reference to the letter.
     engine = {"type": "VLLM", "args": ["dtype=float32", "enforce-eager"]}
     model = a_model(
         NAME,
         NAMESPACE,
-        source={"uri": f"oci://{artifact}"},
+        source={"uri": uri},
         engine=engine,
         contextLength=1024,
         parallelSequences=4,
@@ -134,24 +128,10 @@ def test_it_kept_within_its_limit_and_never_restarted(objects: Objects) -> None:
 
 
 def test_a_stream_that_runs_when_the_model_is_deleted_comes_to_its_end(client: ClientPod, objects: Objects) -> None:
-    script = f"""
-stream = client.chat.completions.create(
-    model={NAME!r}, messages=[{{"role": "user", "content": "Count."}}], max_tokens={LONG}, stream=True,
-    stream_options={{"include_usage": True}}, extra_body={{"ignore_eos": True}},
-)
-*events, last = stream
-say([events[-1].choices[0].finish_reason, last.usage.completion_tokens])
-"""
     (pod,) = pods(objects)
-    status = f"/api/v1/namespaces/{NAMESPACE}/pods/{name_of(pod)}:8000/proxy/status"
-    with ThreadPoolExecutor(1) as beside:
-        streaming = beside.submit(client.ask, script, seconds=700)
-        until(lambda: '"inFlight":1' in kubectl("get", "--raw", status).replace(" ", ""), seconds=60, what="it streams")
+    with stream_until_the_end(client, NAME, pod, tokens=LONG):
         kubectl("delete", f"model/{NAME}", "-n", NAMESPACE, "--wait=false")
         until(lambda: is_told_to_end(objects), seconds=30, what="its pod is told to end")
-        assert not streaming.done(), "the stream was too short to show anything"
-        reason, tokens = streaming.result()
-    assert (reason, tokens) == ("length", LONG)
     until(lambda: not pods(objects), seconds=60, what="its pod is gone", seen=lambda: pods(objects))
     code = client.ask(f"""
 try:

@@ -4,9 +4,7 @@ A part of `make nightly` alone, after `test_vllm`. The node says that it has GPU
 get them, and compute on its processor.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,10 +18,11 @@ from e2e.support.fake_nodes import NOWHERE, build_profiles
 from e2e.support.manifests import a_model, a_namespace, apply
 from e2e.support.measurements import record
 from e2e.support.objects import MODELS, Json, Objects, condition_of, containers_of, is_true, name_of, uid_of
-from e2e.support.programs import berth, kubectl
+from e2e.support.programs import kubectl
 from e2e.support.release import Release
 from e2e.support.starts import Starts
 from e2e.support.until import until
+from e2e.support.vllm_pods import push_weights, stream_until_the_end
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
@@ -56,21 +55,14 @@ def served(
     release: Release, gpus: None, node: Node, objects: Objects, weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Starts]:
     """Packaged, pushed, applied as a user would, and Ready."""
-    environment = {
-        **os.environ,
-        "BERTH_HOME": str(tmp_path_factory.mktemp("berth")),
-        "BERTH_INSECURE_REGISTRIES": node.registry,
-    }
-    artifact = f"{node.registry}/vllm/{NAME}:1"
-    berth("package", str(weights), "--tag", artifact, environment=environment)
-    berth("push", artifact, environment=environment)
+    uri = push_weights(weights, node, tmp_path_factory.mktemp("berth"))
     apply(a_namespace(NAMESPACE))
     # No `enforce-eager`: with it, a vLLM of several stages fails on processors.
     args = ["dtype=float32", f"kv-cache-memory-bytes={256 << 20}"]
     model = a_model(
         NAME,
         NAMESPACE,
-        source={"uri": f"oci://{artifact}"},
+        source={"uri": uri},
         engine={"type": "VLLM", "image": node.images["vllm"], "args": args},
         accelerator={"profiles": [NOWHERE], "nodes": 2},
         contextLength=1024,
@@ -134,23 +126,9 @@ def test_a_member_that_is_lost_costs_a_start_and_no_more(client: ClientPod, obje
 
 
 def test_a_member_that_must_leave_lets_a_stream_end(client: ClientPod, objects: Objects) -> None:
-    script = f"""
-stream = client.chat.completions.create(
-    model={NAME!r}, messages=[{{"role": "user", "content": "Count."}}], max_tokens={LONG}, stream=True,
-    stream_options={{"include_usage": True}}, extra_body={{"ignore_eos": True}},
-)
-*events, last = stream
-say([events[-1].choices[0].finish_reason, last.usage.completion_tokens])
-"""
     head = the_pod(objects, HEAD)
-    status = f"/api/v1/namespaces/{NAMESPACE}/pods/{name_of(head)}:8000/proxy/status"
-    with ThreadPoolExecutor(1) as beside:
-        streaming = beside.submit(client.ask, script, seconds=700)
-        until(lambda: '"inFlight":1' in kubectl("get", "--raw", status).replace(" ", ""), seconds=60, what="it streams")
+    with stream_until_the_end(client, NAME, head, tokens=LONG):
         objects.delete(PODS, NAMESPACE, name_of(the_pod(objects, MEMBER)))
-        assert not streaming.done(), "the stream was too short to show anything"
-        reason, tokens = streaming.result()
-    assert (reason, tokens) == ("length", LONG)
     until(
         lambda: is_ready_anew(objects, engine_restarts(head)), seconds=START_SECONDS, what="the group has started anew"
     )
