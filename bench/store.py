@@ -7,9 +7,10 @@ followed by `sha256sum`. One file of 2 GiB, and 500 of 64 KiB. Then through a li
 each connection, beside one stream of `curl`.
 
 **Why it is fair.** The same bytes from the same program; each side begins with nothing on disk and ends with every
-file there; turns alternate, and what was fetched is deleted between them, which is not timed. Ours verifies every
-digest, flushes to the disk and can be killed at any moment. curl with sha256sum verifies too; oras-py does not, so it
-runs twice: as it is, and with sha256sum after it. No peer flushes, and huggingface_hub does not hash what it fetches.
+file there; turns alternate. Between them, untimed, what was fetched is deleted and memory for the next one's files is
+claimed. Ours verifies every digest, flushes to the disk and can be killed at any moment. curl with sha256sum verifies
+too; oras-py does not, so it runs twice: as it is, and with sha256sum after it. No peer flushes, and huggingface_hub
+does not hash what it fetches.
 
 **What it can't show.** A registry far away with losses on the line, or a disk slower than this one's cache.
 """
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from bench.artifacts import Published, publish
 from bench.command import module, run_command
-from bench.machine import package_versions, program_version
+from bench.machine import back_with_memory, package_versions, program_version
 from bench.process import Program, free_port
 from bench.registry import find_registry, registry_command
 from bench.result import Better, Fact, Figure, NotRun, Result, Round, Sample, fact, figure
@@ -102,13 +103,20 @@ def _start_line(programs: ExitStack, port: int, folder: Path) -> int:
 
 def _sides(programs: ExitStack, artifact: Published, folder: Path) -> dict[str, Callable[[], Sample]]:
     front = _start_front(programs, artifact, folder)
-    return {
+    sides: dict[str, Callable[[], Sample]] = {
         OURS: partial(_ours, artifact, folder),
         ORAS: partial(_oras, artifact, folder),
         ORAS_VERIFIED: partial(_oras_verified, artifact, folder),
         HUB: partial(_hub, front, folder),
         CURL: partial(_curl, artifact, folder),
     }
+    return {name: partial(_with_memory, artifact, side) for name, side in sides.items()}
+
+
+def _with_memory(artifact: Published, side: Callable[[], Sample]) -> Sample:
+    """No side waits for the memory that holds its files; which one would have to is chance."""
+    back_with_memory(artifact.size_bytes)
+    return side()
 
 
 def _start_front(programs: ExitStack, artifact: Published, folder: Path) -> str:
