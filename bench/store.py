@@ -37,6 +37,7 @@ GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
 LARGE = {"model.safetensors": 2 * GIB}
 SMALL = {f"parts/{index:03d}.safetensors": 64 * KIB for index in range(500)}
 FAR = {"model.safetensors": 192 * MIB}
+MEMORY_OF_A_SIDE = 512 * MIB
 ROUND_TRIP_MILLISECONDS = 50
 LINE_BYTES_PER_SECOND = 16_000_000
 
@@ -114,8 +115,8 @@ def _sides(programs: ExitStack, artifact: Published, folder: Path) -> dict[str, 
 
 
 def _with_memory(artifact: Published, side: Callable[[], Sample]) -> Sample:
-    """No side waits for the memory that holds its files; which one would have to is chance."""
-    back_with_memory(artifact.size_bytes)
+    """No side waits for the memory that it and its files need; which one would have to is chance."""
+    back_with_memory(artifact.size_bytes + MEMORY_OF_A_SIDE)
     return side()
 
 

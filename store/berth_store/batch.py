@@ -15,6 +15,8 @@ from berth_store.durable import temporary_name, write_all
 from berth_store.tasks import in_thread
 
 FLUSHED_AT_ONCE = 8
+# All of them are open at once, and a process may have 256 files open on some systems.
+WRITTEN_AT_ONCE = 128
 
 
 class Batch:
@@ -31,8 +33,8 @@ class Batch:
         item = (target, content)
         self._waiting.append(item)
         async with self._turn:
-            if any(waiting is item for waiting in self._waiting):
-                batch = tuple(self._waiting)
+            while any(waiting is item for waiting in self._waiting):
+                batch = tuple(self._waiting[:WRITTEN_AT_ONCE])
                 await in_thread(self._write_together, batch)
                 # Only now: after an error, or when cancelled, the next in turn tries the others again.
                 del self._waiting[: len(batch)]

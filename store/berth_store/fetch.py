@@ -27,13 +27,13 @@ from berth_store.quota import RECEIPT_SUFFIX, arrived_bytes, reserved
 from berth_store.registries import RegistryConfig
 from berth_store.small import SMALL_BYTES, fetch_small
 from berth_store.sources.protocol import RemoteFile
-from berth_store.tasks import in_thread
+from berth_store.tasks import Budget, in_thread
 
 ADOPT_BYTES = 64 * 1024 * 1024
 # Left alone, so that a fetch that just fits does not leave the machine without room for anything else.
 SPARE_BYTES = 64 * 1024 * 1024
-# One on its way and two that are being written meanwhile: 24 MiB of memory at most, with eight connections.
-SMALL_PER_CONNECTION = 3
+# Of small files at once, on their way or waiting to be written: the more are written together, the less each takes.
+SMALL_AT_ONCE_BYTES = 24 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
 _MAX_RECEIPT_BYTES = 128
 
@@ -60,7 +60,7 @@ class Fetcher:
         self.meter = meter
         self._slots = slots or asyncio.Semaphore(config.connections)
         self._at_once = asyncio.Semaphore(config.connections)
-        self._small_at_once = asyncio.Semaphore(SMALL_PER_CONNECTION * config.connections)
+        self._small_at_once = Budget(SMALL_AT_ONCE_BYTES)
         self._batch = Batch(store.ingest)
 
     @asynccontextmanager
@@ -89,7 +89,7 @@ class Fetcher:
         """Have the file as a blob; its digest. Raises DigestMismatch if what comes is twice not what was promised."""
         if self._is_small(file):
             # No lock: two processes that fetch it at once write the same bytes, which costs less than a file for each.
-            async with self._small_at_once:
+            async with self._small_at_once.take(file.size):
                 return await self._fetch_unless_here(file, self._fetch_small)
         lock = self.store.locks / file.key
         async with self._at_once, locks.exclusive_in_turn(lock, lambda: self.meter.enter(Stage.WAITING)):
@@ -174,9 +174,11 @@ class Fetcher:
 
 def check_room(store: Store, files: Sequence[tuple[str, int]]) -> None:
     """Raise DiskFull unless the file system has room for files, given by key and size, less what is there of them."""
-    needed = sum(size - arrived_bytes(store, key, size) for key, size in files)
     disk = os.statvfs(store.root)
     free = disk.f_bavail * disk.f_frsize
+    if sum(size for _, size in files) + SPARE_BYTES <= free:
+        return  # However much of them is here, which takes a look or three for each.
+    needed = sum(size - arrived_bytes(store, key, size) for key, size in files)
     if needed and needed + SPARE_BYTES > free:
         raise DiskFull(
             f"{store.root}: {needed:,} bytes are still to be fetched and {free:,} are free on this file system "

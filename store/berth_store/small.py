@@ -2,7 +2,7 @@
 
 A partial file with its journal is there so that a long transfer can go on after a kill. For a blob that comes in a
 moment it is all cost: of 500 files of 64 KiB, some eight changes of thread, seven files opened and two folders flushed
-for each. A kill loses the few that were under way, three for each connection. `berth_store.fetch` calls.
+for each. A kill loses the few that were under way or not yet written together. `berth_store.fetch` calls.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """Concurrency for transfers: tasks that fail together, and threads that are never left behind."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 _Parameters = ParamSpec("_Parameters")
@@ -17,6 +18,29 @@ async def run_all(work: Iterable[Coroutine[Any, Any, object]]) -> None:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise _first(errors) from None
+
+
+class Budget:
+    """An amount of which tasks take parts and give them back; who comes first is served first."""
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+        self._turn = asyncio.Lock()
+        self._given_back = asyncio.Event()
+
+    @asynccontextmanager
+    async def take(self, part: int) -> AsyncIterator[None]:
+        """Hold a part, which is no larger than the total, as soon as that much is left."""
+        async with self._turn:
+            while self._left < part:
+                self._given_back.clear()
+                await self._given_back.wait()
+            self._left -= part
+        try:
+            yield
+        finally:
+            self._left += part
+            self._given_back.set()
 
 
 async def in_thread(

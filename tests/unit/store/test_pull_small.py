@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import lies
@@ -13,6 +15,8 @@ from lying_registry import LyingRegistry
 from oci_artifacts import make_artifact, random_bytes
 from pulls import QUICK
 
+from berth_store import batch as batch_module
+from berth_store import fetch
 from berth_store.batch import Batch
 from berth_store.digest import digest_of, hex_of
 from berth_store.errors import DigestMismatch, SourceNotFound, SourceUnreachable
@@ -21,6 +25,7 @@ from berth_store.local import Store
 from berth_store.partial import Partial
 from berth_store.pull import pull
 from berth_store.ranges import Range
+from berth_store.tasks import Budget
 
 FILES = {f"parts/{number}.safetensors": random_bytes(3_000 + number, seed=number) for number in range(60)}
 SMALL = make_artifact(FILES)
@@ -186,3 +191,65 @@ async def test_what_waited_for_a_write_that_failed_is_written_all_the_same(
     assert three is None
     assert (tmp_path / "two").read_bytes() == b"two"
     assert (tmp_path / "three").read_bytes() == b"three"
+
+
+async def test_only_so_many_are_open_at_once_however_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, real_close, opened, most = Batch(tmp_path), os.close, set[int](), 0
+    real_open = os.open
+
+    def watched_open(*arguments: int, **options: int) -> int:
+        nonlocal most
+        file = real_open(*arguments, **options)  # type: ignore[arg-type]
+        opened.add(file)
+        most = max(most, len(opened))
+        return file
+
+    def watched_close(file: int) -> None:
+        opened.discard(file)
+        real_close(file)
+
+    monkeypatch.setattr(batch_module, "WRITTEN_AT_ONCE", 4)
+    monkeypatch.setattr(os, "open", watched_open)
+    monkeypatch.setattr(os, "close", watched_close)
+    names = [f"file-{number}" for number in range(11)]
+    await asyncio.gather(*(batch.write(tmp_path / name, name.encode()) for name in names))
+    assert most == 4
+    assert [(tmp_path / name).read_text() for name in names] == names
+
+
+async def test_small_blobs_at_once_are_bounded_by_their_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held back where they would take too much memory, and none of them for ever."""
+    monkeypatch.setattr(fetch, "SMALL_AT_ONCE_BYTES", 2 * max(map(len, FILES.values())))
+    held, most = 0, 0
+
+    class WatchedBudget(Budget):
+        @asynccontextmanager
+        async def take(self, part: int) -> AsyncIterator[None]:
+            nonlocal held, most
+            async with super().take(part):
+                held += part
+                most = max(most, held)
+                yield
+                held -= part
+
+    monkeypatch.setattr(fetch, "Budget", WatchedBudget)
+    async with LyingRegistry() as registry:
+        await pull(store, registry.hold("a/model", SMALL), registries=QUICK)
+    assert max(map(len, FILES.values())) < most <= fetch.SMALL_AT_ONCE_BYTES
+
+
+async def test_who_gives_up_waiting_for_a_part_of_a_budget_takes_none() -> None:
+    budget = Budget(10)
+    async with budget.take(8):
+        waiting = asyncio.create_task(_take(budget, 5))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        async with budget.take(2):
+            pass
+    await asyncio.wait_for(_take(budget, 10), 5)
+
+
+async def _take(budget: Budget, part: int) -> None:
+    async with budget.take(part):
+        pass
