@@ -22,11 +22,11 @@ from berth_kube.resources import (
     Key,
     Resource,
 )
+from berth_operator.subject import MODEL_ROUTES, MODELS
 
 pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("kube")]
 
 SECONDS = 120.0
-MODELS = Resource("berth.dev", "v1alpha1", "models", "Model")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 RBAC = ("rbac.authorization.k8s.io", "v1")
 KINDS = {
@@ -87,18 +87,18 @@ class Releases:
         """Leave nothing for the next test."""
         for name in ("berth", "other"):
             self.uninstall(name)
-        for plural in ("models", "modelroutes"):
-            until(lambda plural=plural: self._is_rid_of(plural))  # type: ignore[misc]
+        for resource in (MODELS, MODEL_ROUTES):
+            until(lambda resource=resource: self._is_rid_of(resource))  # type: ignore[misc]
 
-    def _is_rid_of(self, plural: str) -> bool:
+    def _is_rid_of(self, resource: Resource) -> bool:
         """Whether a CRD is gone. What has to go first is done here, again and again: a busy API server refuses some of
         it, and its own cleaner of instances then waits for minutes (`storage is (re)initializing`).
         """
-        key = Key("", f"{plural}.berth.dev")
+        key = Key("", f"{resource.plural}.{resource.group}")
         found = self.read(CRDS, key.namespace, key.name)
         if found is None:
             return True
-        instances = MODELS.path(namespace="default").replace(MODELS.plural, plural)
+        instances = resource.path(namespace="default")
         with contextlib.suppress(urllib.error.HTTPError):
             if "deletionTimestamp" not in found["metadata"]:
                 self.server.ask(CRDS.path(key), method="DELETE")
