@@ -25,7 +25,7 @@ from e2e.support.fake_nodes import join_nodes
 from e2e.support.formats import begin_formats
 from e2e.support.manifests import a_namespace, apply
 from e2e.support.objects import MODELS, ROUTES, Objects, is_true
-from e2e.support.programs import berth, kubectl, run
+from e2e.support.programs import berth, berth_environment, kubectl, run
 from e2e.support.registry import has
 from e2e.support.release import NAMESPACE, Release
 from e2e.support.starts import Starts
@@ -116,7 +116,7 @@ def pushed(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
 
 
 def push_quickstart(moved: dict[str, str], home: Path, registry: str) -> None:
-    environment = {**os.environ, "BERTH_HOME": str(home), "BERTH_INSECURE_REGISTRIES": registry}
+    environment = berth_environment(home, registry)
     run(sys.executable, "-m", "examples.quickstart.prepare", seconds=240, environment=environment).checked()
     store = Store(home / "store")
     for source, reference in moved.items():

@@ -1,6 +1,5 @@
 """Sources that can't be had: each says why, in a condition that names the cause. Leaves nothing."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from e2e.cluster.addresses import NODE_ADDRESS
 from e2e.cluster.node import Node
 from e2e.support.manifests import a_model, a_namespace, apply
 from e2e.support.objects import MODELS, Json, Objects, condition_of, is_true
-from e2e.support.programs import berth, kubectl
+from e2e.support.programs import berth, berth_environment, kubectl
 from e2e.support.release import Release
 from e2e.support.until import until
 
@@ -92,7 +91,7 @@ def test_what_nobody_has_signed_is_named_and_served_once_somebody_has(
     (uri,) = [uri for uri in pushed.values() if "minilm" in uri]
     there, key = f"{node.registry}/ai/signed:1", tmp_path / "key.pem"
     key.write_bytes(private_pem(a_key()))
-    environment = {**os.environ, "BERTH_HOME": str(tmp_path), "BERTH_INSECURE_REGISTRIES": node.registry}
+    environment = berth_environment(tmp_path, node.registry)
     berth("pull", uri.removeprefix("oci://"), environment=environment)
     store = Store(tmp_path / "store")
     digest = store.resolve(Reference.parse(uri))

@@ -4,7 +4,6 @@ Weights are real where a package carries some (MiniLM, PP-OCR, BlazeFace, SmolLM
 MiniLM are those of transformers (tests/reference).
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from vision_models import write_orientation_classifier, write_recogniser
 
 from berth_store.convert.encoder import convert_encoder
 from e2e.support.manifests import a_model, a_namespace, apply
-from e2e.support.programs import berth
+from e2e.support.programs import berth, berth_environment
 
 FORMATS_NAMESPACE = "formats"
 
@@ -84,7 +83,7 @@ SAMPLES: Mapping[str, Sample] = {
 
 def begin_formats(registry: str, gguf: str, home: Path) -> None:
     """Package all of them, push them and apply their Models; and `writer`, the GGUF of that uri with an adapter."""
-    environment = {**os.environ, "BERTH_HOME": str(home / "berth"), "BERTH_INSECURE_REGISTRIES": registry}
+    environment = berth_environment(home / "berth", registry)
     apply(a_namespace(FORMATS_NAMESPACE))
     for name, sample in SAMPLES.items():
         artifact = f"{registry}/formats/{name}:1"

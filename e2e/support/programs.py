@@ -1,9 +1,11 @@
 """`kubectl`, `helm` and `berth` as a user runs them, with what they said when they fail."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 SECONDS = 60.0
 
@@ -50,3 +52,8 @@ def helm(*words: str, seconds: float = 180.0) -> str:
 def berth(*words: str, environment: Mapping[str, str], seconds: float = 120.0) -> str:
     """What `berth WORDS…` of this environment prints; raises AssertionError where it fails."""
     return run(sys.executable, "-m", "berth_cli", *words, seconds=seconds, environment=environment).checked().out
+
+
+def berth_environment(home: Path, registry: str) -> dict[str, str]:
+    """For `berth` with a store of its own, and a registry that it may speak plain HTTP with."""
+    return {**os.environ, "BERTH_HOME": str(home), "BERTH_INSECURE_REGISTRIES": registry}

@@ -1,6 +1,5 @@
 """What tests of vLLM in pods have in common: weights in the cluster's registry, and a stream that is under way."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 from e2e.cluster.node import Node
 from e2e.support.client_pod import ClientPod
 from e2e.support.objects import Json, name_of
-from e2e.support.programs import berth, kubectl
+from e2e.support.programs import berth, berth_environment, kubectl
 from e2e.support.until import until
 
 STREAM_SECONDS = 700.0
@@ -19,7 +18,7 @@ def push_weights(weights: Path, node: Node, home: Path) -> str:
     """Package a folder and push it, as a user would; the source's uri."""
     assert "vllm" in node.images, "its image is not in the registry: run `make nightly`"
     artifact = f"{node.registry}/vllm/{weights.name}:1"
-    environment = {**os.environ, "BERTH_HOME": str(home), "BERTH_INSECURE_REGISTRIES": node.registry}
+    environment = berth_environment(home, node.registry)
     berth("package", str(weights), "--tag", artifact, "--push", environment=environment)
     return f"oci://{artifact}"
 
